@@ -1,0 +1,170 @@
+"""AWS requests decoded, answers encoded, by botocore's service models.
+
+decode(request) -> Call              which operation, with which parameters, validated
+encode(call, result) -> RawResponse  the answer in the call's protocol (json, query, rest-json)
+encode_error(...)   -> RawResponse   an AwsError in the same protocol
+
+The parsers and serializers are moto's (moto.core.parse, moto.core.serialize): it brings one for each AWS protocol.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from xml.sax.saxutils import escape
+
+from botocore.validate import ParamValidator
+from moto.core.model import OperationModel, ServiceModel
+from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.request import Request
+from moto.core.serialize import get_serializer_class
+from moto.core.utils import get_service_model
+
+from local_aws.errors import AwsError
+
+_CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/")
+_INVOKE = re.compile(r"^/endpoints/(?P<EndpointName>[^/]+)/invocations$")
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Who calls: taken from the SigV4 header or the presigned URL. Both fields are empty if there is none."""
+
+    access_key: str = ""
+    service: str = ""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One AWS API call, decoded: `service` and `operation` as boto3 names them, `params` typed by the model."""
+
+    service: str
+    operation: str
+    params: dict[str, Any]
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    access_key: str = ""
+
+
+@dataclass(frozen=True)
+class RawResponse:
+    """An HTTP answer that is already encoded."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def signature_of(request: Request) -> Signature:
+    """The access key and the signing name of the request."""
+    header = request.headers.get("Authorization", "")
+    match = _CREDENTIAL.search(header)
+    if match is None and "X-Amz-Credential" in request.args:
+        match = _CREDENTIAL.search("Credential=" + request.args["X-Amz-Credential"])
+    if match is None:
+        return Signature()
+    return Signature(access_key=match["key"], service=match["service"])
+
+
+def operation_of(request: Request, signature: Signature) -> tuple[str, str]:
+    """(service, operation) as boto3 names them; the operation is empty for REST services such as S3."""
+    if signature.service == "sagemaker" and _INVOKE.match(request.path):
+        return "sagemaker-runtime", "InvokeEndpoint"
+    target = request.headers.get("X-Amz-Target", "")
+    if target:
+        return signature.service, target.rsplit(".", 1)[-1]
+    if signature.service != "s3" and request.mimetype == "application/x-www-form-urlencoded":
+        request.get_data(cache=True)  # keeps the body, which reading the form would use up
+        return signature.service, request.form.get("Action", "")
+    return signature.service, ""
+
+
+def decode(request: Request, service: str, operation: str, access_key: str) -> Call:
+    """The call with its parameters; raises AwsError for an unknown operation or invalid parameters."""
+    model = _operation_model(service, operation)
+    values = {
+        "method": request.method,
+        "values": request.values,
+        "headers": request.headers,
+        "body": request.get_data(),
+        "url_path": request.path,
+        "url_params": _path_parameters(request.path),
+    }
+    params = PROTOCOL_PARSERS[_protocol(model)](model).parse(values)
+    if service != "sagemaker-runtime":  # its body is the payload itself, nothing to validate
+        report = ParamValidator().validate(params, model.input_shape)
+        if report.has_errors():
+            raise AwsError("ValidationException", report.generate_report())
+    return Call(
+        service=service,
+        operation=operation,
+        params=params,
+        body=request.get_data(),
+        headers=dict(request.headers),
+        access_key=access_key,
+    )
+
+
+def encode(call: Call, result: Mapping[str, Any] | None) -> RawResponse:
+    """The answer in the call's protocol; members that the service model doesn't know are left out."""
+    model = _operation_model(call.service, call.operation)
+    serializer = get_serializer_class(call.service, _protocol(model))(model)
+    answer = serializer.serialize(dict(result or {}))
+    body = answer["body"]
+    return RawResponse(
+        status=answer["status_code"],
+        headers={**answer["headers"], "x-amzn-RequestId": str(uuid.uuid4())},
+        body=body.encode() if isinstance(body, str) else body,
+    )
+
+
+def encode_error(service: str, error: AwsError) -> RawResponse:
+    """The error as the service's protocol writes it, so that botocore raises ClientError with its code."""
+    request_id = str(uuid.uuid4())
+    if service in ("cloudformation", "iam", "sts"):
+        kind = "Sender" if error.status < 500 else "Receiver"
+        text = (
+            f"<ErrorResponse><Error><Type>{kind}</Type><Code>{escape(error.code)}</Code>"
+            f"<Message>{escape(error.message)}</Message></Error>"
+            f"<RequestId>{request_id}</RequestId></ErrorResponse>"
+        )
+        return RawResponse(error.status, {"Content-Type": "text/xml"}, text.encode())
+    if service == "s3":
+        text = (
+            f"<Error><Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message>"
+            f"<RequestId>{request_id}</RequestId></Error>"
+        )
+        return RawResponse(error.status, {"Content-Type": "application/xml"}, text.encode())
+    headers = {
+        "Content-Type": "application/x-amz-json-1.1",
+        "x-amzn-ErrorType": error.code,
+        "x-amzn-RequestId": request_id,
+    }
+    document = {"__type": error.code, "message": error.message}
+    return RawResponse(error.status, headers, json.dumps(document).encode())
+
+
+@functools.cache
+def _service_model(service: str) -> ServiceModel:
+    return get_service_model(service)
+
+
+def _operation_model(service: str, operation: str) -> OperationModel:
+    model = _service_model(service)
+    if operation not in model.operation_names:
+        raise AwsError("UnknownOperationException", f"{service} has no operation {operation!r}")
+    return model.operation_model(operation)
+
+
+def _protocol(model: OperationModel) -> str:
+    return str(model.service_model.protocol)
+
+
+def _path_parameters(path: str) -> dict[str, str]:
+    match = _INVOKE.match(path)
+    return match.groupdict() if match else {}

@@ -1,0 +1,155 @@
+"""One HTTP endpoint for all of AWS on this machine.
+
+    boto3, aws, sagemaker ──HTTP──▶ Gateway ──▶ a Service of ours, where something must really happen
+                                        └─────▶ moto, for state that only has to be kept
+
+What neither of the two is known to do right is refused with an AWS error that names the operation.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from moto.core.request import Request
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from local_aws.aws_protocol import (
+    Call,
+    RawResponse,
+    decode,
+    encode,
+    encode_error,
+    operation_of,
+    signature_of,
+)
+from local_aws.errors import AwsError
+from local_aws.own_aws import OwnAws
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Call], Mapping[str, Any] | RawResponse | None]
+
+# Services whose state moto keeps, by signing name.
+_KEPT_BY_MOTO = frozenset({"s3", "iam", "sts", "ecr", "logs", "secretsmanager", "kms", "ssm"})
+# Of SageMaker, moto keeps what only has to be remembered.
+_SAGEMAKER_KEPT_BY_MOTO = frozenset(
+    {
+        *(f"{verb}Model" for verb in ("Create", "Describe", "Delete")),
+        *(f"{verb}EndpointConfig" for verb in ("Create", "Describe", "Delete")),
+        *(f"{verb}Pipeline" for verb in ("Create", "Describe", "Update", "Delete")),
+        *("ListModels", "ListEndpointConfigs", "ListPipelines"),
+        *("AddTags", "ListTags", "DeleteTags"),
+    }
+)
+
+
+class Service(Protocol):
+    """A part of AWS that local_aws executes itself."""
+
+    def operations(self) -> Mapping[tuple[str, str], Handler]:
+        """(service, operation) as boto3 names them, to the handler that answers it."""
+
+    def close(self) -> None:
+        """End the threads and processes that belong to the service."""
+
+
+class Gateway:
+    """The HTTP server on 127.0.0.1; `url` and `own` serve from `start()` to `close()`."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        services: Callable[[OwnAws], Sequence[Service]],
+        port: int = 0,
+    ) -> None:
+        self.own = OwnAws(state_dir)
+        self._services = services(self.own)
+        self._handlers = {
+            key: handler for service in self._services for key, handler in service.operations().items()
+        }
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._server: BaseWSGIServer = make_server(
+            "127.0.0.1", port, self._answer, threaded=True, request_handler=_QuietHandler
+        )
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.own.url = self.url
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="gateway", daemon=True
+        )
+
+    def start(self) -> Gateway:
+        """Listen; returns at once."""
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """End what the services run (they may still call AWS while they do), then the server."""
+        for service in reversed(self._services):
+            service.close()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request = Request(environ)
+        signature = signature_of(request)
+        service, operation = "", ""
+        try:
+            service, operation = operation_of(request, signature)
+            handler = self._handlers.get((service, operation))
+            if handler is None:
+                _require_kept_by_moto(service, operation)
+                _rewind(environ, request)
+                return self._moto(environ, start_response)  # type: ignore[no-any-return]
+            call = decode(request, service, operation, signature.access_key)
+            result = handler(call)
+            response = result if isinstance(result, RawResponse) else encode(call, result)
+        except AwsError as err:
+            response = encode_error(service, err)
+        except Exception as err:  # the server must answer; the log has the traceback
+            logger.exception("%s.%s failed inside local_aws", service, operation)
+            text = f"local_aws: {type(err).__name__}: {err}"
+            response = encode_error(service, AwsError("InternalFailure", text, 500))
+        headers = {**response.headers, "Content-Length": str(len(response.body))}
+        start_response(f"{response.status} {'OK' if response.status < 400 else 'Error'}", list(headers.items()))
+        return [response.body]
+
+
+class _QuietHandler(MotoRequestHandler):
+    """No line on stderr for each request."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        logger.debug('"%s" %s', self.requestline, code)
+
+
+def _require_kept_by_moto(service: str, operation: str) -> None:
+    if service in _KEPT_BY_MOTO:
+        return
+    if service == "sagemaker" and operation in _SAGEMAKER_KEPT_BY_MOTO:
+        return
+    if not service:
+        raise AwsError(
+            "MissingAuthenticationToken", "local_aws answers signed AWS requests only", 403
+        )
+    name = f"{service}:{operation}" if operation else service
+    raise AwsError(
+        "UnsupportedOperation",
+        f"local_aws does not support {name}; local_aws/README.md lists what it does",
+    )
+
+
+def _rewind(environ: WSGIEnvironment, request: Request) -> None:
+    """Give moto the body again if looking for the operation consumed it."""
+    if request.mimetype == "application/x-www-form-urlencoded" and "HTTP_X_AMZ_TARGET" not in environ:
+        environ["wsgi.input"] = io.BytesIO(request.get_data())

@@ -1,0 +1,30 @@
+# What people type here. Each target does its own set-up; `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lock clean
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+LOCKS := $(wildcard requirements/*.txt)
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## train, register, deploy to staging and prod on this machine; writes .local/demo.json
+	@$(BIN)/local-aws demo --yes --exit
+
+test: $(STAMP) ## lint, types, import contracts, tests, end to end
+	@$(BIN)/python -m tox run --current-env -e lint,type,tests,e2e
+
+check: $(STAMP) ## the quick half of `make test`: lint, types, tests without the end-to-end ones
+	@$(BIN)/python -m tox run --current-env -e lint,type,tests
+
+install: $(STAMP) ## fill .venv (done by the others when needed)
+
+$(STAMP): $(LOCKS) setup.py requirements/install.sh
+	@requirements/install.sh
+
+lock: $(STAMP) ## resolve requirements/*.in again and write the locked files
+	@requirements/lock.sh
+
+clean: ## remove what the targets made
+	@requirements/clean.sh

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Removes what make made. A running local_aws is ended first, so that nothing is left behind.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if [ -x .venv/bin/local-aws ] && [ -d .local ]; then
+  .venv/bin/local-aws down --quiet || true
+fi
+rm -rf .venv .venv-images .local .tox .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist ./*.egg-info
+find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Fills .venv from requirements/dev.txt, and the local stand-in of AWS's scikit-learn image. The stamp is written last,
+# so an interrupted run is done again. PYTHON=/path/to/python3.12 chooses another interpreter.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Prints "3.12" for an interpreter that really runs and can make environments (a version manager's shim may not).
+version_of() {
+  "$1" -c 'import ensurepip, ssl, sys, venv; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true
+}
+
+find_python() {
+  local candidate found
+  for candidate in ${PYTHON:-python3.12 python3.11 python3 python}; do
+    found=$(version_of "$candidate")
+    case "$found" in
+      3.11 | 3.12) command -v "$candidate"; return ;;
+    esac
+    echo "  $candidate: ${found:-does not run, or lacks venv/ensurepip}" >>"$seen"
+  done
+}
+
+seen=$(mktemp)
+trap 'rm -f "$seen"' EXIT
+python=$(find_python)
+if [ -z "$python" ]; then
+  {
+    echo "error: no Python 3.12 or 3.11 found; the project supports these two. Tried:"
+    cat "$seen"
+    echo "Install one (on Debian and Ubuntu with its -venv package), or name it: make PYTHON=/path/to/python3.12 demo"
+  } >&2
+  exit 2
+fi
+
+if [ "$(version_of .venv/bin/python)" != "$(version_of "$python")" ]; then
+  echo "Making .venv with $("$python" --version)"
+  rm -rf .venv
+  "$python" -m venv .venv
+fi
+echo "Installing the locked packages into .venv (about 1 GB; minutes the first time, seconds from a warm cache)"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+.venv/bin/python -m uv pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode requirements/dev.txt
+.venv/bin/python -m uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+.venv/bin/python -m local_aws.images
+touch .venv/.installed

@@ -1,0 +1,66 @@
+"""Everything that `local-aws up` serves, started and ended together.
+
+    state folder renewed ──▶ MLflow server started ──▶ gateway started, account furnished ──▶ MLflow ready ──▶ announced
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+from local_aws.account import furnish
+from local_aws.gateway import Gateway
+from local_aws.own_aws import OwnAws
+from local_aws.services import all_services
+from local_aws.state import StateFolder
+from local_aws.tracking_server import TrackingServer
+
+class LocalAws:
+    """A context manager: inside it AWS and MLflow answer on 127.0.0.1; after it nothing of them runs."""
+
+    def __init__(self, state_dir: Path, port: int = 0) -> None:
+        self.state = StateFolder(state_dir)
+        self._port = port
+        self._tracking: TrackingServer | None = None
+        self._gateway: Gateway | None = None
+        self.environment: dict[str, str] = {}
+
+    def __enter__(self) -> LocalAws:
+        self.state.renew()
+        try:
+            self._tracking = TrackingServer(self.state.path / "mlflow").start()
+            self._gateway = Gateway(self.state.path, all_services, port=self._port).start()
+            self.environment = {
+                **self.own.credentials_environment(None),
+                "MLFLOW_TRACKING_URI": self._tracking.url,
+                **furnish(self.own),
+            }
+            self._tracking.wait_until_ready()
+            self.state.announce(self.own.url, self._tracking.url, self.environment)
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    @property
+    def own(self) -> OwnAws:
+        """The gateway's own AWS client."""
+        assert self._gateway is not None, "inside the context only"
+        return self._gateway.own
+
+    def _close(self) -> None:
+        self.state.withdraw()
+        try:
+            if self._gateway is not None:
+                self._gateway.close()
+        finally:
+            if self._tracking is not None:
+                self._tracking.stop()

@@ -1,0 +1,93 @@
+"""An MLflow server as a process of its own: SQLite for the registry, artifacts on disk, on 127.0.0.1."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+
+import urllib3
+
+from local_aws.errors import StartFailed
+from local_aws.supervision import SupervisedProcess, start_supervised
+
+logger = logging.getLogger(__name__)
+
+
+class TrackingServer:
+    """The server of one folder; `url` serves once `wait_until_ready()` has returned."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = _free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.log_path = folder / "server.log"
+        self._process: SupervisedProcess | None = None
+
+    def start(self) -> TrackingServer:
+        """Start the process; returns before it is ready, because that takes seconds."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._process = start_supervised(
+            [
+                *(sys.executable, "-m", "mlflow", "server"),
+                *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
+                *("--artifacts-destination", str(self._folder / "artifacts")),
+                *("--host", "127.0.0.1"),
+                *("--port", str(self._port)),
+                *("--workers", "1"),
+            ],
+            environment={
+                **_without_aws(os.environ),
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+            },
+            cwd=self._folder,
+            log_path=self.log_path,
+        )
+        return self
+
+    def wait_until_ready(self, timeout_seconds: float = 120.0) -> None:
+        """Return when the server answers; raises StartFailed with its last log lines when it ends or takes too long."""
+        assert self._process is not None, "start() comes first"
+        deadline = time.monotonic() + timeout_seconds
+        http = urllib3.PoolManager(retries=False, timeout=2.0)
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise StartFailed(f"MLflow's server ended at once:\n{self._last_lines()}")
+            try:
+                if http.request("GET", f"{self.url}/health").status == 200:
+                    return
+            except urllib3.exceptions.HTTPError:
+                pass
+            time.sleep(0.1)
+        raise StartFailed(
+            f"MLflow's server did not answer at {self.url} within {timeout_seconds:.0f} s:\n{self._last_lines()}"
+        )
+
+    def stop(self) -> None:
+        """End the server, if it runs."""
+        if self._process is not None:
+            self._process.stop()
+
+    def _last_lines(self) -> str:
+        if not self.log_path.exists():
+            return "  (it printed nothing)"
+        return "\n".join(f"  {line}" for line in self.log_path.read_text().splitlines()[-15:])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _without_aws(environment: os._Environ[str]) -> dict[str, str]:
+    """The server keeps its artifacts on disk: it needs no way to any AWS account, nor another server's settings."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(("AWS_", "MLFLOW_", "_MLFLOW_"))
+    }

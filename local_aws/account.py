@@ -37,7 +37,5 @@ def _create_role(own: OwnAws, name: str, principal: str) -> str:
             {"Effect": "Allow", "Principal": {"Service": principal}, "Action": "sts:AssumeRole"}
         ],
     }
-    role = own.client("iam").create_role(
-        RoleName=name, AssumeRolePolicyDocument=json.dumps(trust)
-    )
+    role = own.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
     return str(role["Role"]["Arn"])

@@ -4,7 +4,8 @@ decode(request) -> Call              which operation, with which parameters, val
 encode(call, result) -> RawResponse  the answer in the call's protocol (json, query, rest-json)
 encode_error(...)   -> RawResponse   an AwsError in the same protocol
 
-The parsers and serializers are moto's (moto.core.parse, moto.core.serialize): it brings one for each AWS protocol.
+The parsers and serializers are moto's (moto.core.parse, moto.core.serialize): it brings one for
+each AWS protocol.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ _INVOKE = re.compile(r"^/endpoints/(?P<EndpointName>[^/]+)/invocations$")
 
 @dataclass(frozen=True)
 class Signature:
-    """Who calls: taken from the SigV4 header or the presigned URL. Both fields are empty if there is none."""
+    """Who calls: taken from the SigV4 header or the presigned URL.
+
+    Both fields are empty if there is none.
+    """
 
     access_key: str = ""
     service: str = ""
@@ -41,7 +45,10 @@ class Signature:
 
 @dataclass(frozen=True)
 class Call:
-    """One AWS API call, decoded: `service` and `operation` as boto3 names them, `params` typed by the model."""
+    """One AWS API call.
+
+    Decoded: `service` and `operation` as boto3 names them, `params` typed by the model.
+    """
 
     service: str
     operation: str
@@ -72,7 +79,10 @@ def signature_of(request: Request) -> Signature:
 
 
 def operation_of(request: Request, signature: Signature) -> tuple[str, str]:
-    """(service, operation) as boto3 names them; the operation is empty for REST services such as S3."""
+    """(service, operation) as boto3 names them.
+
+    The operation is empty for REST services such as S3.
+    """
     if signature.service == "sagemaker" and _INVOKE.match(request.path):
         return "sagemaker-runtime", "InvokeEndpoint"
     target = request.headers.get("X-Amz-Target", "")
@@ -85,7 +95,10 @@ def operation_of(request: Request, signature: Signature) -> tuple[str, str]:
 
 
 def decode(request: Request, service: str, operation: str, access_key: str) -> Call:
-    """The call with its parameters; raises AwsError for an unknown operation or invalid parameters."""
+    """The call with its parameters.
+
+    Raises AwsError for an unknown operation or invalid parameters.
+    """
     model = _operation_model(service, operation)
     values = {
         "method": request.method,
@@ -111,7 +124,10 @@ def decode(request: Request, service: str, operation: str, access_key: str) -> C
 
 
 def encode(call: Call, result: Mapping[str, Any] | None) -> RawResponse:
-    """The answer in the call's protocol; members that the service model doesn't know are left out."""
+    """The answer in the call's protocol.
+
+    Members that the service model doesn't know are left out.
+    """
     model = _operation_model(call.service, call.operation)
     serializer = get_serializer_class(call.service, _protocol(model))(model)
     answer = serializer.serialize(dict(result or {}))
@@ -124,7 +140,10 @@ def encode(call: Call, result: Mapping[str, Any] | None) -> RawResponse:
 
 
 def encode_error(service: str, error: AwsError) -> RawResponse:
-    """The error as the service's protocol writes it, so that botocore raises ClientError with its code."""
+    """The error as the service's protocol writes it.
+
+    So that botocore raises ClientError with its code.
+    """
     request_id = str(uuid.uuid4())
     if service in ("cloudformation", "iam", "sts"):
         kind = "Sender" if error.status < 500 else "Receiver"

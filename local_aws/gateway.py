@@ -1,7 +1,7 @@
 """One HTTP endpoint for all of AWS on this machine.
 
-    boto3, aws, sagemaker ──HTTP──▶ Gateway ──▶ a Service of ours, where something must really happen
-                                        └─────▶ moto, for state that only has to be kept
+    boto3, aws, sagemaker ─▶ Gateway ──▶ a Service of ours, where something must really happen
+                                 └─────▶ moto, for state that only has to be kept
 
 What neither of the two is known to do right is refused with an AWS error that names the operation.
 """
@@ -76,7 +76,9 @@ class Gateway:
         self.own = OwnAws(state_dir)
         self._services = services(self.own)
         self._handlers = {
-            key: handler for service in self._services for key, handler in service.operations().items()
+            key: handler
+            for service in self._services
+            for key, handler in service.operations().items()
         }
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server: BaseWSGIServer = make_server(
@@ -122,14 +124,16 @@ class Gateway:
             text = f"local_aws: {type(err).__name__}: {err}"
             response = encode_error(service, AwsError("InternalFailure", text, 500))
         headers = {**response.headers, "Content-Length": str(len(response.body))}
-        start_response(f"{response.status} {'OK' if response.status < 400 else 'Error'}", list(headers.items()))
+        start_response(
+            f"{response.status} {'OK' if response.status < 400 else 'Error'}", list(headers.items())
+        )
         return [response.body]
 
 
-class _QuietHandler(MotoRequestHandler):
+class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # moto has no types
     """No line on stderr for each request."""
 
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002
         logger.debug('"%s" %s', self.requestline, code)
 
 
@@ -151,5 +155,8 @@ def _require_kept_by_moto(service: str, operation: str) -> None:
 
 def _rewind(environ: WSGIEnvironment, request: Request) -> None:
     """Give moto the body again if looking for the operation consumed it."""
-    if request.mimetype == "application/x-www-form-urlencoded" and "HTTP_X_AMZ_TARGET" not in environ:
+    if (
+        request.mimetype == "application/x-www-form-urlencoded"
+        and "HTTP_X_AMZ_TARGET" not in environ
+    ):
         environ["wsgi.input"] = io.BytesIO(request.get_data())

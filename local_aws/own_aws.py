@@ -1,4 +1,7 @@
-"""local_aws as its own AWS client: what it does inside is an API call under the role that AWS would use."""
+"""local_aws as its own AWS client.
+
+What it does inside is an API call under the role that AWS would use.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from local_aws.errors import AwsError
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
-# The person at the terminal, who may do everything. Not a secret: it opens nothing but this gateway.
+# The person at the terminal, who may do everything. Not a secret: it opens nothing but this
+# gateway.
 DEVELOPER_KEY = "LOCALAWSDEVELOPER000"
 DEVELOPER_SECRET = "local-aws"  # noqa: S105
 
@@ -43,7 +47,10 @@ class OwnAws:
         *,
         principal: str = "sagemaker.amazonaws.com",
     ) -> Any:
-        """A boto3 client under `role_arn` (None: the developer), which must trust the service `principal`."""
+        """A boto3 client under `role_arn` (None.
+
+        The developer), which must trust the service `principal`.
+        """
         credentials = self._credentials_of(role_arn, principal)
         with self._lock:
             if (service, role_arn) not in self._clients:
@@ -63,7 +70,10 @@ class OwnAws:
     def credentials_environment(
         self, role_arn: str | None, *, principal: str = "sagemaker.amazonaws.com"
     ) -> dict[str, str]:
-        """What a container that runs under `role_arn` finds in its environment: endpoint, region, credentials."""
+        """What a container that runs under `role_arn` finds in its environment.
+
+        Endpoint, region, credentials.
+        """
         credentials = self._credentials_of(role_arn, principal)
         return {
             "AWS_ENDPOINT_URL": self.url,
@@ -110,5 +120,6 @@ class OwnAws:
             raise AwsError(
                 "ValidationException",
                 f"Could not assume role {role_arn}. "
-                f"Please ensure that the role exists and allows principal '{principal}' to assume the role.",
+                "Please ensure that the role exists and allows principal "
+                f"'{principal}' to assume the role.",
             )

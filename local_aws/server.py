@@ -1,10 +1,15 @@
 """Everything that `local-aws up` serves, started and ended together.
 
-    state folder renewed ──▶ MLflow server started ──▶ gateway started, account furnished ──▶ MLflow ready ──▶ announced
+state folder renewed ─▶ MLflow server started ─▶ gateway started, account furnished
+─▶ MLflow ready ─▶ announced
 """
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -15,8 +20,12 @@ from local_aws.services import all_services
 from local_aws.state import StateFolder
 from local_aws.tracking_server import TrackingServer
 
+
 class LocalAws:
-    """A context manager: inside it AWS and MLflow answer on 127.0.0.1; after it nothing of them runs."""
+    """A context manager.
+
+    Inside it AWS and MLflow answer on 127.0.0.1; after it nothing of them runs.
+    """
 
     def __init__(self, state_dir: Path, port: int = 0) -> None:
         self.state = StateFolder(state_dir)
@@ -57,10 +66,30 @@ class LocalAws:
         return self._gateway.own
 
     def _close(self) -> None:
-        self.state.withdraw()
-        try:
-            if self._gateway is not None:
-                self._gateway.close()
-        finally:
-            if self._tracking is not None:
-                self._tracking.stop()
+        with _deaf_to_ctrl_c():
+            self.state.withdraw()
+            try:
+                if self._gateway is not None:
+                    self._gateway.close()
+            finally:
+                if self._tracking is not None:
+                    self._tracking.stop()
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """An impatient second Ctrl-C must not leave processes behind.
+
+    Ending takes seconds, and is bounded.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,11 +1,12 @@
 """The state folder (`.local/`): what runs, and where each part keeps its files.
 
-    running.json   who serves, where, and the environment to export; there only while it runs
-    mlflow/        the registry: SQLite database, artifacts, server log
-    jobs/          one folder a job: its /opt/ml and its log
-    endpoints/     one folder an endpoint's deployment: its model and its log
-    demo/          what each command of the demo printed
-    previous/      the same of the run before: `up` starts from nothing, because moto forgets S3 when it ends
+running.json   who serves, where, and the environment to export; there only while it runs
+mlflow/        the registry: SQLite database, artifacts, server log
+jobs/          one folder a job: its /opt/ml and its log
+endpoints/     one folder an endpoint's deployment: its model and its log
+demo/          what each command of the demo printed
+previous/      the same of the run before: `up` starts from nothing, because moto forgets S3 when it
+ends
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ DEFAULT_STATE_DIR = Path(".local")
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """The process that serves, identified beyond doubt by id and start time (seconds since 1970)."""
+    """The process that serves.
+
+    Identified beyond doubt by id and start time (seconds since 1970).
+    """
 
     pid: int
     started: float
@@ -60,10 +64,10 @@ class StateFolder:
             self.path.mkdir(parents=True)
             return
         aside = Path(tempfile.mkdtemp(prefix=f"{self.path.name}-", dir=self.path.parent))
-        os.replace(self.path, aside)
+        self.path.replace(aside)
         shutil.rmtree(aside / "previous", ignore_errors=True)
         self.path.mkdir()
-        os.replace(aside, self.path / "previous")
+        aside.replace(self.path / "previous")
 
     def announce(self, gateway_url: str, mlflow_url: str, environment: Mapping[str, str]) -> None:
         """Tell other processes that this one serves."""
@@ -82,7 +86,10 @@ class StateFolder:
         self._running.unlink(missing_ok=True)
 
     def running(self) -> Running | None:
-        """Who serves from this folder, or None; an announcement left by a killed process doesn't count."""
+        """Who serves from this folder.
+
+        Or None; an announcement left by a killed process doesn't count.
+        """
         try:
             running = Running(**json.loads(self._running.read_text()))
         except FileNotFoundError:
@@ -114,4 +121,4 @@ def write_json(path: Path, document: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
-    os.replace(temporary, path)
+    temporary.replace(path)

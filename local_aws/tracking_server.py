@@ -1,4 +1,7 @@
-"""An MLflow server as a process of its own: SQLite for the registry, artifacts on disk, on 127.0.0.1."""
+"""An MLflow server as a process of its own.
+
+SQLite for the registry, artifacts on disk, on 127.0.0.1.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,10 @@ class TrackingServer:
         return self
 
     def wait_until_ready(self, timeout_seconds: float = 120.0) -> None:
-        """Return when the server answers; raises StartFailed with its last log lines when it ends or takes too long."""
+        """Return when the server answers.
+
+        Raises StartFailed with its last log lines when it ends or takes too long.
+        """
         assert self._process is not None, "start() comes first"
         deadline = time.monotonic() + timeout_seconds
         http = urllib3.PoolManager(retries=False, timeout=2.0)
@@ -64,7 +70,8 @@ class TrackingServer:
                 pass
             time.sleep(0.1)
         raise StartFailed(
-            f"MLflow's server did not answer at {self.url} within {timeout_seconds:.0f} s:\n{self._last_lines()}"
+            f"MLflow's server did not answer at {self.url} within {timeout_seconds:.0f} s:\n"
+            f"{self._last_lines()}"
         )
 
     def stop(self) -> None:
@@ -85,7 +92,10 @@ def _free_port() -> int:
 
 
 def _without_aws(environment: os._Environ[str]) -> dict[str, str]:
-    """The server keeps its artifacts on disk: it needs no way to any AWS account, nor another server's settings."""
+    """The server keeps its artifacts on disk.
+
+    It needs no way to any AWS account, nor another server's settings.
+    """
     return {
         name: value
         for name, value in environment.items()

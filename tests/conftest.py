@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -37,7 +36,10 @@ for _name in _NEVER_INHERITED:
 
 @pytest.fixture(scope="session")
 def mlflow_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Tracking URI of a registry on SQLite, artifacts on disk beside it. Shared: use unique names."""
+    """Tracking URI of a registry on SQLite, artifacts on disk beside it.
+
+    Shared: use unique names.
+    """
     folder = tmp_path_factory.mktemp("mlflow")
     os.environ["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = str(folder / "artifacts")
     return f"sqlite:///{folder / 'mlflow.db'}"

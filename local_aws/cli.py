@@ -1,0 +1,260 @@
+"""`local-aws`: AWS and MLflow on this machine.
+
+up       serve until Ctrl-C            env      what to export: eval "$(local-aws env)"
+status   what runs                     logs     what jobs and endpoints printed
+invoke   ask an endpoint               down     end what `up` started
+demo     the whole road, from data to a prod prediction
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from local_aws.errors import LocalAwsError, UsageError
+from local_aws.state import DEFAULT_STATE_DIR, Running, StateFolder, process_of
+
+_END_SECONDS = 40.0  # how long `down` waits before it ends the process the hard way
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code: 0 done.
+
+    1 the demo failed or the endpoint answered with an error, 2 wrong input, 3 start failed, 130
+    Ctrl-C.
+    """
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(
+        level=arguments.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except LocalAwsError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return err.exit_code
+    except KeyboardInterrupt:
+        print("ended by Ctrl-C; nothing of local_aws runs any more", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line; each subcommand's function is in `command`."""
+    parser = argparse.ArgumentParser(
+        prog="local-aws", description="AWS and MLflow on this machine.", allow_abbrev=False
+    )
+    shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    shared.add_argument(
+        "--state-dir",
+        type=Path,
+        default=DEFAULT_STATE_DIR,
+        help="where everything is kept (default: %(default)s)",
+    )
+    shared.add_argument(
+        "--log-level",
+        default="WARNING",
+        choices=["DEBUG", "INFO", "WARNING", "ERROR"],
+        help="how much the servers tell on stderr (default: %(default)s)",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        name: str, function: Callable[[argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name, help=text, description=text, parents=[shared], allow_abbrev=False
+        )
+        command.set_defaults(command=function)
+        return command
+
+    up = add("up", _up, "serve until Ctrl-C; prints the environment to export")
+    up.add_argument("--port", type=int, default=0, help="of the gateway (default: a free one)")
+    add("env", _env, 'print what to export: eval "$(local-aws env)"')
+    add("status", _status, "what runs: servers, pipeline executions, endpoints, stacks")
+    logs = add("logs", _logs, "what a job or endpoint printed; without a name, which there are")
+    logs.add_argument("name", nargs="?", help="name of a job or endpoint, or the start of it")
+    logs.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
+    invoke = add("invoke", _invoke, "send a request to an endpoint, print its answer")
+    invoke.add_argument("endpoint", metavar="ENDPOINT")
+    body = invoke.add_mutually_exclusive_group(required=True)
+    body.add_argument("--file", type=Path, help="the request's body, from a file")
+    body.add_argument("--data", help="the request's body, as text")
+    invoke.add_argument(
+        "--content-type",
+        help="of the body (default: by the file's ending .csv or .json, else application/json)",
+    )
+    down = add("down", _down, "end what `up` or `demo` started in this folder")
+    down.add_argument("--quiet", action="store_true", help="say nothing if nothing runs")
+    demo = add(
+        "demo", _demo, "train, register, deploy to staging and prod, predict; writes demo.json"
+    )
+    demo.add_argument("--yes", action="store_true", help="approve each deployment to prod unasked")
+    demo.add_argument(
+        "--exit", action="store_true", help="end everything afterwards, on a terminal too"
+    )
+    return parser
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from local_aws.server import LocalAws
+
+    with _sigterm_as_ctrl_c(), LocalAws(arguments.state_dir, arguments.port) as local_aws:
+        for line in _exports(local_aws.environment):
+            print(line)
+        print(
+            f"# AWS at {local_aws.own.url}, "
+            f"MLflow at {local_aws.environment['MLFLOW_TRACKING_URI']}.\n"
+            '# In another terminal: eval "$(local-aws env)"    Ctrl-C ends it.',
+            flush=True,
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+        print("ending ...", file=sys.stderr)
+    return 0
+
+
+def _env(arguments: argparse.Namespace) -> int:
+    for line in _exports(StateFolder(arguments.state_dir).require_running().environment):
+        print(line)
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from local_aws.status import print_status
+
+    print_status(StateFolder(arguments.state_dir).require_running())
+    return 0
+
+
+def _logs(arguments: argparse.Namespace) -> int:
+    from local_aws.log_reader import follow_logs, list_logs, print_logs
+
+    logs = _client(StateFolder(arguments.state_dir).require_running(), "logs")
+    if arguments.name is None:
+        list_logs(logs)
+    elif arguments.follow:
+        follow_logs(logs, arguments.name)
+    else:
+        print_logs(logs, arguments.name)
+    return 0
+
+
+def _invoke(arguments: argparse.Namespace) -> int:
+    from botocore.exceptions import ClientError
+
+    runtime = _client(StateFolder(arguments.state_dir).require_running(), "sagemaker-runtime")
+    if arguments.file is not None:
+        try:
+            body = arguments.file.read_bytes()
+        except OSError as err:
+            raise UsageError(f"cannot read {arguments.file}: {err.strerror}") from err
+    else:
+        body = arguments.data.encode()
+    csv = arguments.file is not None and arguments.file.suffix == ".csv"
+    kind = arguments.content_type or ("text/csv" if csv else "application/json")
+    try:
+        answer = runtime.invoke_endpoint(
+            EndpointName=arguments.endpoint, Body=body, ContentType=kind
+        )
+    except ClientError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 1
+    print(answer["Body"].read().decode())
+    return 0
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    state = StateFolder(arguments.state_dir)
+    running = state.running()
+    if running is None:
+        if not arguments.quiet:
+            print(f"nothing runs in {state.path}")
+        return 0
+    process = process_of(running)
+    if process is not None:
+        process.terminate()
+        deadline = time.monotonic() + _END_SECONDS
+        while process_of(running) is not None:
+            if time.monotonic() > deadline:
+                process.kill()  # what it started ends with it: each child watches its parent
+                break
+            time.sleep(0.1)
+    state.withdraw()
+    print(f"ended process {running.pid}")
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from local_aws.demo import run_demo
+    from local_aws.narration import Narrator
+    from local_aws.server import LocalAws
+
+    if not arguments.yes and not sys.stdin.isatty():
+        raise UsageError(
+            "there is no terminal to ask for approval on. Pass --yes to approve unasked."
+        )
+
+    def approve(question: str) -> bool:
+        if arguments.yes:
+            return True
+        return input(f"    {question} [y/N] ").strip().lower() in ("y", "yes")
+
+    def stay(_: LocalAws) -> None:
+        if arguments.exit or not sys.stdin.isatty():
+            return
+        print("Everything stays up until Ctrl-C.", file=sys.stderr)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+
+    with _sigterm_as_ctrl_c():
+        run_demo(arguments.state_dir, Path.cwd(), Narrator(), approve, stay)
+    return 0
+
+
+def _exports(environment: dict[str, str]) -> Iterator[str]:
+    for name, value in sorted(environment.items()):
+        yield f"export {name}={shlex.quote(value)}"
+
+
+def _client(running: Running, service: str) -> Any:
+    """A boto3 client of the local_aws that runs in another process."""
+    import boto3
+
+    environment = running.environment
+    return boto3.client(
+        service,
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name=environment["AWS_REGION"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """`kill` ends it as Ctrl-C does: with everything that it started."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""What the demo ends with: the state of the registry and of the endpoints, read back from MLflow
+and AWS.
+
+`.local/demo.json` and the table on the screen come from here; nothing in them is remembered by the
+demo itself.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+
+def read_versions(tracking_uri: str, model_name: str) -> list[dict[str, Any]]:
+    """Each registered version.
+
+    Oldest first, with its stage, aliases and what its run says of it.
+    """
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+    aliases: dict[str, list[str]] = {}
+    for alias, version in client.get_registered_model(model_name).aliases.items():
+        aliases.setdefault(str(version), []).append(alias)
+    rows = []
+    for version in client.search_model_versions(f"name='{model_name}'"):
+        run = client.get_run(version.run_id)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # stages are deprecated, and shown here
+            stage = version.current_stage
+        rows.append(
+            {
+                "version": str(version.version),
+                "stage": stage,
+                "aliases": sorted(aliases.get(str(version.version), [])),
+                "median_absolute_error": run.data.metrics.get("median_absolute_error"),
+                "run_id": version.run_id,
+                "pipeline_execution_arn": run.data.tags.get("sagemaker.pipeline_execution_arn"),
+            }
+        )
+    return sorted(rows, key=lambda row: int(row["version"]))
+
+
+def read_endpoints(sagemaker: Any) -> list[dict[str, Any]]:
+    """Each endpoint with the model version that it really serves.
+
+    By its tags and its model's archive.
+    """
+    rows = []
+    for name in sorted(e["EndpointName"] for e in sagemaker.list_endpoints()["Endpoints"]):
+        endpoint = sagemaker.describe_endpoint(EndpointName=name)
+        configuration = sagemaker.describe_endpoint_config(
+            EndpointConfigName=endpoint["EndpointConfigName"]
+        )
+        model = sagemaker.describe_model(
+            ModelName=configuration["ProductionVariants"][0]["ModelName"]
+        )
+        tags = sagemaker.list_tags(ResourceArn=model["ModelArn"])["Tags"]
+        tag = {entry["Key"]: entry["Value"] for entry in tags}
+        rows.append(
+            {
+                "name": name,
+                "status": endpoint["EndpointStatus"],
+                "model_name": tag.get("mlflow:model-name"),
+                "model_version": tag.get("mlflow:model-version"),
+                "model_data_url": model["PrimaryContainer"]["ModelDataUrl"],
+            }
+        )
+    return rows
+
+
+def read_prediction(
+    runtime: Any, endpoint_name: str, tracking_uri: str, model_uri: str
+) -> dict[str, Any]:
+    """The model's own example rows.
+
+    What the endpoint answers, and what the registered model says offline.
+    """
+    import mlflow
+    import pandas as pd
+
+    mlflow.set_tracking_uri(tracking_uri)
+    mlflow.set_registry_uri(tracking_uri)
+    folder = mlflow.artifacts.download_artifacts(model_uri)
+    model = mlflow.pyfunc.load_model(folder)
+    example: pd.DataFrame = model.input_example
+    body = json.dumps({"dataframe_split": json.loads(example.to_json(orient="split"))})
+    answer = runtime.invoke_endpoint(
+        EndpointName=endpoint_name, Body=body, ContentType="application/json"
+    )
+    return {
+        "inputs": json.loads(example.to_json(orient="records")),
+        "endpoint": json.loads(answer["Body"].read())["predictions"],
+        "offline": [float(value) for value in model.predict(example)],
+    }
+
+
+def table_of(report: Mapping[str, Any]) -> Table:
+    """The report as a table: a row for each version, with the endpoint that serves it."""
+    table = Table(title=None)
+    for heading in ("endpoint", "version", "stage", "alias", "median absolute error"):
+        table.add_column(heading)
+    for version in report["versions"]:
+        serving = [
+            f"{endpoint['name']} ({endpoint['status']})"
+            for endpoint in report["endpoints"]
+            if endpoint["model_version"] == version["version"]
+        ]
+        error = version["median_absolute_error"]
+        table.add_row(
+            "\n".join(serving) or "-",
+            version["version"],
+            version["stage"],
+            ", ".join(version["aliases"]) or "-",
+            "-" if error is None else f"{error:.2f}",
+        )
+    return table

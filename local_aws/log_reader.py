@@ -1,0 +1,84 @@
+"""Reads CloudWatch Logs for a person: what jobs and endpoints printed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from local_aws.errors import UsageError
+
+_POLL_SECONDS = 0.5
+
+
+def list_logs(logs: Any) -> None:
+    """Print each stream with its group, oldest first."""
+    streams = sorted(_streams(logs), key=lambda stream: stream[2])
+    if not streams:
+        print("no job or endpoint has printed anything yet")
+    for group, stream, created in streams:
+        print(f"{created:%H:%M:%S}  {stream.partition('/')[0]}  ({group})")
+
+
+def print_logs(logs: Any, name: str) -> None:
+    """Print all streams whose job or endpoint starts with `name`.
+
+    Raises UsageError if there is none.
+    """
+    for group, stream, _ in _matching(logs, name):
+        print(f"==> {group} {stream} <==")
+        for message in _messages(logs, group, stream):
+            print(message)
+
+
+def follow_logs(logs: Any, name: str) -> None:
+    """Print them, and go on with what comes, until Ctrl-C."""
+    printed: dict[tuple[str, str], int] = {}
+    _matching(logs, name)
+    while True:
+        for group, stream, _ in _matching(logs, name):
+            done = printed.get((group, stream), 0)
+            messages = list(_messages(logs, group, stream))
+            for message in messages[done:]:
+                print(message, flush=True)
+            printed[group, stream] = len(messages)
+        time.sleep(_POLL_SECONDS)
+
+
+def _matching(logs: Any, name: str) -> list[tuple[str, str, datetime]]:
+    streams = sorted(_streams(logs), key=lambda stream: stream[2])
+    found = [
+        (group, stream, created)
+        for group, stream, created in streams
+        if stream.startswith(name) or group.rpartition("/")[2].startswith(name)
+    ]
+    if not found:
+        known = ", ".join(sorted({stream.partition("/")[0] for _, stream, _ in streams})) or "none"
+        raise UsageError(f"no job or endpoint {name!r} has logs; there are: {known}")
+    return found
+
+
+def _streams(logs: Any) -> Iterator[tuple[str, str, datetime]]:
+    for groups in logs.get_paginator("describe_log_groups").paginate():
+        for group in groups["logGroups"]:
+            name = group["logGroupName"]
+            for page in logs.get_paginator("describe_log_streams").paginate(logGroupName=name):
+                for stream in page["logStreams"]:
+                    created = datetime.fromtimestamp(
+                        stream["creationTime"] / 1000, UTC
+                    ).astimezone()
+                    yield name, stream["logStreamName"], created
+
+
+def _messages(logs: Any, group: str, stream: str) -> Iterator[str]:
+    token: dict[str, str] = {}
+    while True:
+        page = logs.get_log_events(
+            logGroupName=group, logStreamName=stream, startFromHead=True, **token
+        )
+        for event in page["events"]:
+            yield event["message"]
+        if not page["events"] or page["nextForwardToken"] == token.get("nextToken"):
+            return
+        token = {"nextToken": page["nextForwardToken"]}

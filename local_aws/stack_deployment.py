@@ -1,0 +1,92 @@
+"""Deploys a stack from a template and a TemplateConfiguration file, as CodePipeline's
+CloudFormation action does.
+
+The action's mode is CREATE_UPDATE: create the stack if there is none, else update it; no changes is
+a success.
+Source of the file's form: "Template configuration file" in AWS CodePipeline's CloudFormation
+reference.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from local_aws.errors import DemoFailed
+
+_POLL_SECONDS = 0.3
+
+
+def deploy_stack(
+    cloudformation: Any,
+    stack_name: str,
+    template_path: Path,
+    configuration_path: Path,
+    on_event: Callable[[str], None] = lambda _: None,
+) -> dict[str, str]:
+    """Deploy and wait; returns the stack's outputs.
+
+    `on_event` gets a line for each stack event as it comes. Raises DemoFailed with the reasons when
+    it rolled back.
+    """
+    configuration = json.loads(configuration_path.read_text())
+    request = {
+        "StackName": stack_name,
+        "TemplateBody": template_path.read_text(),
+        "Parameters": [
+            {"ParameterKey": key, "ParameterValue": value}
+            for key, value in configuration["Parameters"].items()
+        ],
+        "Tags": [{"Key": key, "Value": value} for key, value in configuration["Tags"].items()],
+    }
+    seen = _events(cloudformation, stack_name)
+    known = {event["EventId"] for event in seen}
+    try:
+        if seen:
+            cloudformation.update_stack(**request)
+        else:
+            cloudformation.create_stack(**request)
+    except ClientError as err:
+        if "No updates are to be performed" not in str(err):
+            raise
+        return _outputs(cloudformation, stack_name)
+    reasons = []
+    while True:
+        # The status first: what happened before it ended is then among the events.
+        status = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]["StackStatus"]
+        for event in reversed(_events(cloudformation, stack_name)):
+            if event["EventId"] in known:
+                continue
+            known.add(event["EventId"])
+            on_event(f"{event['LogicalResourceId']} {event['ResourceStatus']}")
+            if event["ResourceStatus"].endswith("_FAILED"):
+                reasons.append(
+                    f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
+                )
+        if not status.endswith("_IN_PROGRESS"):
+            break
+        time.sleep(_POLL_SECONDS)
+    if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        raise DemoFailed(f"stack {stack_name} ended {status}: {'; '.join(reasons)}")
+    return _outputs(cloudformation, stack_name)
+
+
+def _events(cloudformation: Any, stack_name: str) -> list[dict[str, Any]]:
+    """The stack's events, newest first; none if there is no such stack."""
+    try:
+        events = cloudformation.describe_stack_events(StackName=stack_name)["StackEvents"]
+    except ClientError as err:
+        if "does not exist" in str(err):
+            return []
+        raise
+    return list(events)
+
+
+def _outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:
+    stack = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}

@@ -20,8 +20,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from local_aws.errors import LocalAwsError, UsageError
-from local_aws.state import DEFAULT_STATE_DIR, Running, StateFolder, process_of
+from local_aws.state import DEFAULT_STATE_DIR, StateFolder, process_of
 
 _END_SECONDS = 40.0  # how long `down` waits before it ends the process the hard way
 
@@ -42,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LocalAwsError as err:
         print(f"error: {err}", file=sys.stderr)
         return err.exit_code
+    except (ClientError, BotoCoreError) as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 3
     except KeyboardInterrupt:
         print("ended by Ctrl-C; nothing of local_aws runs any more", file=sys.stderr)
         return 130
@@ -97,6 +102,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     down = add("down", _down, "end what `up` or `demo` started in this folder")
     down.add_argument("--quiet", action="store_true", help="say nothing if nothing runs")
+    released = add(
+        "release", _release, "take a registered version to staging, and to prod once approved"
+    )
+    released.add_argument("--model-name", required=True, help="as it is registered in MLflow")
+    released.add_argument(
+        "--model-version", default="latest", help="number, alias or latest (default: %(default)s)"
+    )
+    released.add_argument("--yes", action="store_true", help="approve the deployment to prod")
     demo = add(
         "demo", _demo, "train, register, deploy to staging and prod, predict; writes demo.json"
     )
@@ -141,7 +154,7 @@ def _status(arguments: argparse.Namespace) -> int:
 def _logs(arguments: argparse.Namespace) -> int:
     from local_aws.log_reader import follow_logs, list_logs, print_logs
 
-    logs = _client(StateFolder(arguments.state_dir).require_running(), "logs")
+    logs = _client(arguments, "logs")
     if arguments.name is None:
         list_logs(logs)
     elif arguments.follow:
@@ -152,9 +165,7 @@ def _logs(arguments: argparse.Namespace) -> int:
 
 
 def _invoke(arguments: argparse.Namespace) -> int:
-    from botocore.exceptions import ClientError
-
-    runtime = _client(StateFolder(arguments.state_dir).require_running(), "sagemaker-runtime")
+    runtime = _client(arguments, "sagemaker-runtime")
     if arguments.file is not None:
         try:
             body = arguments.file.read_bytes()
@@ -196,50 +207,56 @@ def _down(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _release(arguments: argparse.Namespace) -> int:
+    from local_aws.commands import Commands
+    from local_aws.narration import Narrator
+    from local_aws.release import release
+
+    approve = _approval(arguments)
+    state = StateFolder(arguments.state_dir)
+    running = state.require_running()
+    commands = Commands(running.environment, Path.cwd(), state.path / "release")
+    with _sigterm_as_ctrl_c():
+        release(commands, Narrator(), approve, arguments.model_name, arguments.model_version)
+    return 0
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from local_aws.demo import run_demo
     from local_aws.narration import Narrator
-    from local_aws.server import LocalAws
 
-    if not arguments.yes and not sys.stdin.isatty():
-        raise UsageError(
-            "there is no terminal to ask for approval on. Pass --yes to approve unasked."
-        )
-
-    def approve(question: str) -> bool:
-        if arguments.yes:
-            return True
-        return input(f"    {question} [y/N] ").strip().lower() in ("y", "yes")
-
-    def stay(_: LocalAws) -> None:
+    def stay() -> None:
         if arguments.exit or not sys.stdin.isatty():
             return
         print("Everything stays up until Ctrl-C.", file=sys.stderr)
         with contextlib.suppress(KeyboardInterrupt):
             signal.pause()
 
+    approve = _approval(arguments)
     with _sigterm_as_ctrl_c():
         run_demo(arguments.state_dir, Path.cwd(), Narrator(), approve, stay)
     return 0
 
 
+def _approval(arguments: argparse.Namespace) -> Callable[[str], bool]:
+    """What answers "deploy to prod?": --yes, or the person at the terminal."""
+    if arguments.yes:
+        return lambda _: True
+    if not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask for approval on. Pass --yes to approve.")
+    return lambda question: input(f"    {question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _client(arguments: argparse.Namespace, service: str) -> Any:
+    from local_aws.remote import client_of
+
+    running = StateFolder(arguments.state_dir).require_running()
+    return client_of(running.environment, service)
+
+
 def _exports(environment: dict[str, str]) -> Iterator[str]:
     for name, value in sorted(environment.items()):
         yield f"export {name}={shlex.quote(value)}"
-
-
-def _client(running: Running, service: str) -> Any:
-    """A boto3 client of the local_aws that runs in another process."""
-    import boto3
-
-    environment = running.environment
-    return boto3.client(
-        service,
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        region_name=environment["AWS_REGION"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-    )
 
 
 @contextlib.contextmanager

@@ -1,10 +1,12 @@
 """What goes wrong, by who is told.
 
-AwsError                 an AWS API call is refused: becomes the error answer of the call's protocol
-LocalAwsError            the person at the terminal is told; the CLI exits with `exit_code`
-├── UsageError      2    wrong input, or the state doesn't allow it (already running, not running)
-├── DemoFailed      1    a step of the demo failed; what it printed is the cause
-└── StartFailed     3    a server that local_aws needs did not come up
+AwsError                    an AWS API call is refused: the error answer of the call's protocol
+LocalAwsError               the person at the terminal is told; the CLI exits with `exit_code`
+├── CommandFailed     1     a command of the project failed; its last lines are the cause
+├── DeploymentFailed  1     a stack rolled back; its events' reasons are the cause
+├── NotApproved       1     the person said no
+├── UsageError        2     wrong input, or the state doesn't allow it (runs already, doesn't run)
+└── StartFailed       3     a server that local_aws needs did not come up
 """
 
 
@@ -24,16 +26,22 @@ class LocalAwsError(Exception):
     exit_code = 1
 
 
+class CommandFailed(LocalAwsError):
+    """A command of the project ended with an exit code other than 0."""
+
+
+class DeploymentFailed(LocalAwsError):
+    """A stack did not come to its new state."""
+
+
+class NotApproved(LocalAwsError):
+    """The person who was asked for approval said no."""
+
+
 class UsageError(LocalAwsError):
     """The arguments, or the state they meet, are wrong."""
 
     exit_code = 2
-
-
-class DemoFailed(LocalAwsError):
-    """One step of the demo ended in failure."""
-
-    exit_code = 1
 
 
 class StartFailed(LocalAwsError):

@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local_aws.errors import DemoFailed
+from local_aws.errors import DeploymentFailed
 
 _POLL_SECONDS = 0.3
 
@@ -31,8 +31,8 @@ def deploy_stack(
 ) -> dict[str, str]:
     """Deploy and wait; returns the stack's outputs.
 
-    `on_event` gets a line for each stack event as it comes. Raises DemoFailed with the reasons when
-    it rolled back.
+    `on_event` gets a line for each stack event as it comes. Raises DeploymentFailed with the
+    reasons when it rolled back.
     """
     configuration = json.loads(configuration_path.read_text())
     request = {
@@ -72,7 +72,7 @@ def deploy_stack(
             break
         time.sleep(_POLL_SECONDS)
     if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-        raise DemoFailed(f"stack {stack_name} ended {status}: {'; '.join(reasons)}")
+        raise DeploymentFailed(f"stack {stack_name} ended {status}: {'; '.join(reasons)}")
     return _outputs(cloudformation, stack_name)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import boto3
 from rich.console import Console
 from rich.table import Table
 
+from local_aws.remote import client_of
 from local_aws.state import Running
 
 
@@ -16,14 +16,8 @@ def print_status(running: Running) -> None:
     console = Console(highlight=False)
     console.print(f"AWS     {running.gateway_url}  (process {running.pid})", soft_wrap=True)
     console.print(f"MLflow  {running.mlflow_url}", soft_wrap=True)
-    environment = running.environment
-    session = boto3.Session(
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=environment["AWS_REGION"],
-    )
-    sagemaker = session.client("sagemaker", endpoint_url=running.gateway_url)
-    cloudformation = session.client("cloudformation", endpoint_url=running.gateway_url)
+    sagemaker = client_of(running.environment, "sagemaker")
+    cloudformation = client_of(running.environment, "cloudformation")
     _print_table(console, ("pipeline execution", "status", "started"), _executions(sagemaker))
     _print_table(console, ("endpoint", "status", "changed"), _endpoints(sagemaker))
     _print_table(console, ("stack", "status", "changed"), _stacks(cloudformation))

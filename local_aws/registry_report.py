@@ -1,7 +1,7 @@
 """What the demo ends with: the state of the registry and of the endpoints, read back from MLflow
 and AWS.
 
-`.local/demo.json` and the table on the screen come from here; nothing in them is remembered by the
+`demo.json` and the table on the screen come from here; nothing in them is remembered by the
 demo itself.
 """
 

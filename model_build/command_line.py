@@ -1,0 +1,221 @@
+"""The flags that both commands share, and how a pipeline is made from them.
+
+    --kwargs, environment ──▶ keywords ──▶ <module>.get_pipeline(**keywords) ──▶ Pipeline
+"""
+
+import argparse
+import importlib
+import inspect
+import json
+import logging
+import os
+import subprocess
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from model_build.config import read_tags
+from model_build.errors import ConfigError, ServiceError
+
+DEFAULT_MODULE = "model_build.pipeline"
+
+# Keyword of get_pipeline -> flag besides --kwargs, and environment variable, that give it a value.
+_FALLBACKS: Mapping[str, tuple[str | None, str]] = {
+    "role": ("--role-arn", "SAGEMAKER_PIPELINE_ROLE_ARN"),
+    "bucket": (None, "ARTIFACT_BUCKET"),
+    "pipeline_name": (None, "SAGEMAKER_PROJECT_NAME"),
+    "base_job_prefix": (None, "SAGEMAKER_PROJECT_NAME"),
+}
+_PREFIX_LENGTH = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What flags and environment say about the pipeline to make."""
+
+    module_name: str
+    keywords: Mapping[str, Any]
+    region: str
+    environment: Mapping[str, str]
+    role_arn: str | None
+    tags: tuple[tuple[str, str], ...]
+
+
+def add_build_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that say which pipeline to make."""
+    parser.add_argument(
+        "--module-name",
+        default=DEFAULT_MODULE,
+        help=f"module with get_pipeline() (default: {DEFAULT_MODULE})",
+    )
+    parser.add_argument(
+        "--kwargs",
+        default="{}",
+        metavar="JSON",
+        help="keywords for get_pipeline(), as a JSON object: role, bucket, pipeline_name, "
+        "base_job_prefix, region, mlflow_tracking_uri, subnets, security_group_ids, kms_key, ... "
+        "(default: {}; what is missing comes from SAGEMAKER_PIPELINE_ROLE_ARN, ARTIFACT_BUCKET, "
+        "SAGEMAKER_PROJECT_NAME, AWS_REGION, MLFLOW_TRACKING_URI)",
+    )
+
+
+def read_request(args: argparse.Namespace, environment: Mapping[str, str]) -> BuildRequest:
+    """Flags and environment, checked as far as that needs no pipeline. Raises ConfigError."""
+    keywords = _read_json(args.kwargs, "--kwargs")
+    if not isinstance(keywords, dict):
+        raise ConfigError("--kwargs", [f"{args.kwargs!r} is no JSON object"])
+    tags_text = getattr(args, "tags", None)
+    tags = read_tags(_read_json(tags_text, "--tags"), "--tags") if tags_text else ()
+    region = keywords.get("region") or _find_region(environment)
+    if not region:
+        raise ConfigError(
+            "AWS region", ["none is set; set AWS_REGION, or put region into --kwargs"]
+        )
+    return BuildRequest(
+        module_name=args.module_name,
+        keywords=keywords,
+        region=str(region),
+        environment=environment,
+        role_arn=getattr(args, "role_arn", None),
+        tags=tags,
+    )
+
+
+def make_pipeline(request: BuildRequest, *, offline: bool) -> Any:
+    """The Pipeline that the module's get_pipeline() returns; nothing is uploaded yet.
+
+    `offline`: its definition can be compiled without an AWS account. Raises ConfigError for an
+    unknown module, unknown keywords, and values missing or wrong.
+    """
+    # The SDK makes AWS clients while it is imported, and finds the region only here.
+    os.environ["AWS_DEFAULT_REGION"] = request.region
+    if offline:
+        os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    with warnings.catch_warnings():
+        # Said at each step; this is how steps are defined, and nobody expects a job here.
+        warnings.filterwarnings("ignore", message="Running within a PipelineSession")
+        module = _import_module(request.module_name)
+        keywords = complete_keywords(request, module.get_pipeline)
+        # Imported late for the same reason as the module: it needs seconds, and the region.
+        from model_build.sdk_session import open_session
+
+        if "sagemaker_session" in inspect.signature(module.get_pipeline).parameters:
+            keywords["sagemaker_session"] = open_session(
+                keywords["bucket"], request.region, offline=offline
+            )
+        _hush_sdk()
+        return module.get_pipeline(**keywords)
+
+
+def compile_definition(pipeline: Any) -> str:
+    """The definition as indented JSON; uploads what the steps need, unless offline."""
+    definition = json.loads(pipeline.definition())
+    return json.dumps(definition, indent=2) + "\n"
+
+
+def complete_keywords(request: BuildRequest, get_pipeline: Any) -> dict[str, Any]:
+    """The keywords given, and those that flags and environment can add. Raises ConfigError."""
+    accepted = inspect.signature(get_pipeline).parameters
+    keywords = dict(request.keywords)
+    problems = [
+        f"get_pipeline() has no keyword {name!r}; it has "
+        f"{', '.join(key for key in accepted if key != 'sagemaker_session')}"
+        for name in keywords
+        if name not in accepted or name == "sagemaker_session"
+    ]
+    for name, value in _list_fallback_values(request).items():
+        if value and name in accepted and not keywords.get(name):
+            keywords[name] = value
+    for name, parameter in accepted.items():
+        required = parameter.default is inspect.Parameter.empty
+        if required and parameter.kind not in _VARIADIC and not keywords.get(name):
+            problems.append(_describe_missing(name))
+    if problems:
+        raise ConfigError("--kwargs", problems)
+    return keywords
+
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def find_source_commit(environment: Mapping[str, str]) -> str | None:
+    """The commit that CodeBuild or Git names; "-dirty" is added when files differ from it."""
+    resolved = environment.get("CODEBUILD_RESOLVED_SOURCE_VERSION")
+    if resolved:
+        return resolved
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None  # no Git here: the commit is unknown, which the tags then say by its absence
+    return described.stdout.strip() or None
+
+
+def _list_fallback_values(request: BuildRequest) -> dict[str, Any]:
+    environment = request.environment
+    project = environment.get("SAGEMAKER_PROJECT_NAME", "")
+    return {
+        "role": request.role_arn or environment.get("SAGEMAKER_PIPELINE_ROLE_ARN"),
+        "bucket": environment.get("ARTIFACT_BUCKET"),
+        "pipeline_name": f"{project}-build" if project else None,
+        "base_job_prefix": project[:_PREFIX_LENGTH].rstrip("-"),
+        "region": request.region,
+        "mlflow_tracking_uri": environment.get("MLFLOW_TRACKING_URI"),
+        "tags": [{"Key": key, "Value": value} for key, value in request.tags],
+        "source_commit": find_source_commit(environment),
+    }
+
+
+def _describe_missing(name: str) -> str:
+    if name not in _FALLBACKS:
+        return f'{name} is missing; put "{name}" into --kwargs'
+    flag, variable = _FALLBACKS[name]
+    flags = f'pass {flag}, put "{name}" into --kwargs' if flag else f'put "{name}" into --kwargs'
+    return f"{name} is missing; {flags}, or set {variable}"
+
+
+def _read_json(text: str, flag: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as err:
+        raise ConfigError(flag, [f"not JSON: {err}; quotes must be double, in {text!r}"]) from err
+
+
+def _find_region(environment: Mapping[str, str]) -> str | None:
+    named = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    if named:
+        return named
+    import boto3  # 0.2 s, and only now is it needed: the profile may name a region
+
+    profile_region: str | None = boto3.Session().region_name
+    return profile_region
+
+
+def _import_module(name: str) -> ModuleType:
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as err:
+        if err.name is None or not (name == err.name or name.startswith(f"{err.name}.")):
+            raise ServiceError(
+                f"{name} needs {err.name!r}, which isn't installed; run pip install -e ."
+            ) from err
+        raise ConfigError("--module-name", [f"there is no module {name!r}"]) from err
+    if not callable(getattr(module, "get_pipeline", None)):
+        raise ConfigError("--module-name", [f"{name} has no function get_pipeline()"])
+    return module
+
+
+def _hush_sdk() -> None:
+    """The SDK reports each lookup and each field it drops; none of it is for the user."""
+    for name in ("sagemaker", "sagemaker.core", "sagemaker.config"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("sagemaker.core.workflow.utilities").setLevel(logging.ERROR)

@@ -1,0 +1,277 @@
+"""A pipeline execution's steps, seen live until it has ended.
+
+    observe() ─▶ Observation ─▶ display ─▶ ended? ─▶ the last Observation
+        ▲                                   │no
+        └───────────── pause ◀──────────────┘
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol, TextIO
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from model_build.errors import ServiceError
+
+logger = logging.getLogger(__name__)
+
+ENDED = frozenset({"Succeeded", "Failed", "Stopped"})
+
+SHORTEST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 15.0
+# The pause is this share of the time since anything changed: what is seen late is late by 5 %.
+_PAUSE_SHARE = 0.05
+_FAILED_LOOKS_IN_A_ROW = 5
+
+_THROTTLED = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException"})
+
+_LOG_GROUPS: Mapping[str, str] = {
+    "ProcessingJob": "/aws/sagemaker/ProcessingJobs",
+    "TrainingJob": "/aws/sagemaker/TrainingJobs",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step as AWS describes it. `job_kind` is "ProcessingJob" or "TrainingJob" or ""."""
+
+    name: str
+    status: str
+    started: datetime | None
+    ended: datetime | None
+    job_kind: str
+    job_name: str
+    failure_reason: str
+    from_cache: bool
+    attempt: int
+
+    def measure_seconds(self, now: datetime) -> float:
+        """How long it has run, up to `now` if it still does."""
+        if self.started is None:
+            return 0.0
+        return max(0.0, ((self.ended or now) - self.started).total_seconds())
+
+    def find_logs(self) -> str | None:
+        """The command that prints its log, if it has one."""
+        group = _LOG_GROUPS.get(self.job_kind)
+        if group is None or not self.job_name:
+            return None
+        return f"aws logs tail {group} --log-stream-name-prefix {self.job_name}/ --since 7d"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """An execution at one moment; its steps in the order they started."""
+
+    arn: str
+    status: str
+    failure_reason: str
+    steps: tuple[Step, ...]
+
+
+class Display(Protocol):
+    """Where a person sees what happens."""
+
+    def show(self, observation: Observation) -> None: ...
+
+
+def follow(
+    client: Any,
+    execution_arn: str,
+    display: Display,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Observation:
+    """The execution once it has Succeeded, Failed or Stopped; until then each look is displayed.
+
+    Raises ServiceError when AWS refuses or can't be reached several times in a row.
+    """
+    last: Observation | None = None
+    changed = clock()
+    failed_looks = 0
+    while True:
+        try:
+            observation = observe(client, execution_arn)
+        except (BotoCoreError, ClientError) as err:
+            failed_looks += 1
+            if failed_looks >= _FAILED_LOOKS_IN_A_ROW or not _is_passing(err):
+                raise ServiceError(
+                    f"can't see the execution any more: {err}. It goes on without being watched; "
+                    f"aws sagemaker describe-pipeline-execution --pipeline-execution-arn "
+                    f"{execution_arn} shows its state"
+                ) from err
+            logger.warning("AWS didn't answer (%s); looking again", err)
+            sleep(choose_pause(2**failed_looks / _PAUSE_SHARE))
+            continue
+        failed_looks = 0
+        if observation != last:
+            changed = clock()
+        last = observation
+        display.show(observation)
+        if observation.status in ENDED:
+            return observation
+        sleep(choose_pause(clock() - changed))
+
+
+def choose_pause(seconds_without_change: float) -> float:
+    """Half a second while things happen, up to 15 s when nothing has for five minutes."""
+    pause = seconds_without_change * _PAUSE_SHARE
+    return min(max(pause, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+
+
+def observe(client: Any, execution_arn: str) -> Observation:
+    """Status and steps now. Raises what botocore raises."""
+    described = client.describe_pipeline_execution(PipelineExecutionArn=execution_arn)
+    request = {"PipelineExecutionArn": execution_arn, "SortOrder": "Ascending"}
+    steps: list[Step] = []
+    while True:
+        page = client.list_pipeline_execution_steps(**request)
+        steps += [_read_step(step) for step in page.get("PipelineExecutionSteps", [])]
+        if not page.get("NextToken"):
+            break
+        request["NextToken"] = page["NextToken"]
+    return Observation(
+        arn=execution_arn,
+        status=described["PipelineExecutionStatus"],
+        failure_reason=described.get("FailureReason", ""),
+        steps=tuple(steps),
+    )
+
+
+def explain_failure(client: Any, observation: Observation) -> list[str]:
+    """Lines that say, for each failed step, why, and where its log is."""
+    lines = [f"{observation.status}: {observation.arn}"]
+    failed = [step for step in observation.steps if step.status == "Failed"]
+    for step in failed:
+        reasons = dict.fromkeys([*_ask_job(client, step), step.failure_reason])
+        known = [reason for reason in reasons if reason]
+        lines.append(f"{step.name} failed: {known[0] if known else 'AWS gives no reason'}")
+        lines += [f"  {reason}" for reason in known[1:] if reason not in known[0]]
+        logs = step.find_logs()
+        if logs:
+            lines.append(f"  its log: {logs}")
+    if not failed and observation.failure_reason:
+        lines.append(observation.failure_reason)
+    return lines
+
+
+def _ask_job(client: Any, step: Step) -> Iterator[str]:
+    """What the job itself says, which is more than the step repeats."""
+    try:
+        if step.job_kind == "ProcessingJob":
+            job = client.describe_processing_job(ProcessingJobName=step.job_name)
+        elif step.job_kind == "TrainingJob":
+            job = client.describe_training_job(TrainingJobName=step.job_name)
+        else:
+            return
+    except (BotoCoreError, ClientError) as err:
+        logger.warning("can't ask for the reason of %s: %s", step.job_name, err)
+        return
+    yield job.get("ExitMessage", "")
+    yield job.get("FailureReason", "")
+
+
+def _read_step(step: Mapping[str, Any]) -> Step:
+    metadata = step.get("Metadata", {})
+    job_kind = next((kind for kind in _LOG_GROUPS if kind in metadata), "")
+    arn = metadata.get(job_kind, {}).get("Arn", "")
+    return Step(
+        name=step["StepName"],
+        status=step["StepStatus"],
+        started=step.get("StartTime"),
+        ended=step.get("EndTime"),
+        job_kind=job_kind,
+        job_name=arn.rpartition("/")[2],
+        failure_reason=step.get("FailureReason", ""),
+        from_cache=bool(step.get("CacheHitResult")),
+        attempt=step.get("AttemptCount", 0),
+    )
+
+
+def _is_passing(err: Exception) -> bool:
+    """Whether looking again can help: throttled, AWS at fault, or the network gone for a while."""
+    if isinstance(err, ClientError):
+        code = err.response.get("Error", {}).get("Code", "")
+        status = err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return code in _THROTTLED or status >= 500
+    return True
+
+
+class LineDisplay:
+    """A line for each change, for logs and pipes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._shown: dict[str, tuple[str, str, int]] = {}
+
+    def show(self, observation: Observation) -> None:
+        """Write a line for each step whose status, job or attempt changed."""
+        for step in observation.steps:
+            state = (step.status, step.job_name, step.attempt)
+            if self._shown.get(step.name) != state:
+                self._shown[step.name] = state
+                self._stream.write(describe_step(step, datetime.now(UTC)) + "\n")
+                self._stream.flush()
+
+
+def describe_step(step: Step, now: datetime) -> str:
+    """`PrepareData            Succeeded    12 s  pipelines-abc-PrepareData-xyz`."""
+    time_taken = f"{step.measure_seconds(now):5.0f} s"
+    notes = [step.job_name] if step.job_name else []
+    if step.from_cache:
+        notes.append("(cached result)")
+    if step.attempt > 1:
+        notes.append(f"(attempt {step.attempt})")
+    return f"{step.name:<22} {step.status:<10} {time_taken}  {' '.join(notes)}".rstrip()
+
+
+@contextlib.contextmanager
+def open_display(stream: TextIO) -> Iterator[Display]:
+    """A table that is kept up to date on a terminal; else a line for each change."""
+    if not stream.isatty():
+        yield LineDisplay(stream)
+        return
+    # Imported here because only a terminal needs it.
+    from rich.console import Console
+    from rich.live import Live
+
+    table = _LiveTable()
+    with Live(
+        console=Console(file=stream), get_renderable=table.render, refresh_per_second=2
+    ) as live:
+        table.refresh = live.refresh
+        yield table
+
+
+class _LiveTable:
+    """The steps as a table whose times go on between two looks."""
+
+    _STYLES: Mapping[str, str] = {
+        "Succeeded": "green",
+        "Failed": "red",
+        "Stopped": "yellow",
+        "Stopping": "yellow",
+        "Executing": "cyan",
+    }
+
+    def __init__(self) -> None:
+        self.refresh: Callable[[], None] = lambda: None
+        self._steps: Sequence[Step] = ()
+
+    def show(self, observation: Observation) -> None:
+        self._steps = observation.steps
+        self.refresh()
+
+    def render(self) -> Any:
+        from rich.text import Text
+
+        now = datetime.now(UTC)
+        text = Text()
+        for step in self._steps:
+            text.append(describe_step(step, now) + "\n", self._STYLES.get(step.status, ""))
+        return text

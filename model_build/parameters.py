@@ -1,0 +1,196 @@
+"""The pipeline's parameters: what each execution may choose."""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from model_build.errors import ConfigError
+
+Kind = Literal["String", "Integer", "Float"]
+Value = str | int | float
+
+_TRACKING_URI = re.compile(r"https?://[^\s/]+\S*|arn:aws[a-z-]*:sagemaker:\S+")
+_INPUT_DATA_URI = re.compile(r"sklearn:\w+|s3://[a-z0-9][a-z0-9.-]+/\S.*")
+_MLFLOW_NAME = re.compile(r"[^/:.%\"'\s][^/:.%\"']*")
+
+_LARGEST_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineParameter:
+    """One parameter: its name, kind, default (None: it must be given) and rule.
+
+    `find_problem` takes a value of the right kind; it returns what the value should be instead,
+    or None when the value is fine.
+    """
+
+    name: str
+    kind: Kind
+    default: Value | None
+    find_problem: Callable[[Value], str | None]
+
+
+def _text(pattern: re.Pattern[str], expected: str) -> Callable[[Value], str | None]:
+    return lambda value: None if pattern.fullmatch(str(value)) else expected
+
+
+def _number(
+    low: float, high: float, expected: str, *, open_interval: bool = False
+) -> Callable[[Value], str | None]:
+    def find_problem(value: Value) -> str | None:
+        number = float(value)
+        inside = low < number < high if open_interval else low <= number <= high
+        return None if inside and math.isfinite(number) else expected
+
+    return find_problem
+
+
+MLFLOW_TRACKING_URI = PipelineParameter(
+    name="MLflowTrackingURI",
+    kind="String",
+    default=None,
+    find_problem=_text(
+        _TRACKING_URI, "the http(s):// address of an MLflow server, or a SageMaker MLflow ARN"
+    ),
+)
+
+PARAMETERS = (
+    MLFLOW_TRACKING_URI,
+    PipelineParameter(
+        name="ExperimentName",
+        kind="String",
+        default="rf-sklearn",
+        find_problem=_text(re.compile(r"\S(.*\S)?"), "text that isn't blank"),
+    ),
+    PipelineParameter(
+        name="RegisteredModelName",
+        kind="String",
+        default="sklearn-random-forest",
+        find_problem=_text(_MLFLOW_NAME, "a name without / : . % or quotes"),
+    ),
+    PipelineParameter(
+        name="InputDataUri",
+        kind="String",
+        default="sklearn:diabetes",
+        find_problem=_text(
+            _INPUT_DATA_URI, "sklearn:<dataset>, or s3://bucket/key of a CSV or Parquet table"
+        ),
+    ),
+    PipelineParameter(
+        name="TargetColumn",
+        kind="String",
+        default="target",
+        find_problem=_text(re.compile(r"\S(.*\S)?"), "text that isn't blank"),
+    ),
+    PipelineParameter(
+        name="TestSize",
+        kind="Float",
+        default=0.25,
+        find_problem=_number(0, 1, "a fraction between 0 and 1", open_interval=True),
+    ),
+    PipelineParameter(
+        name="RandomSeed",
+        kind="Integer",
+        default=42,
+        find_problem=_number(0, _LARGEST_SEED, f"a whole number from 0 to {_LARGEST_SEED}"),
+    ),
+    PipelineParameter(
+        name="NEstimators",
+        kind="Integer",
+        default=100,
+        find_problem=_number(1, 10_000, "a whole number from 1 to 10000"),
+    ),
+    PipelineParameter(
+        name="MinSamplesLeaf",
+        kind="Integer",
+        default=3,
+        find_problem=_number(1, 1_000_000, "a whole number from 1 to 1000000"),
+    ),
+    PipelineParameter(
+        name="MaxMedianAbsoluteError",
+        kind="Float",
+        default=0.0,
+        find_problem=_number(
+            0, math.inf, "a number above 0, or 0 for the error of always predicting the median"
+        ),
+    ),
+)
+
+
+def read_assignments(assignments: Sequence[str]) -> dict[str, str]:
+    """`NAME=VALUE` words as a mapping. Raises ConfigError."""
+    problems = []
+    values: dict[str, str] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name:
+            problems.append(f"{assignment!r} is no NAME=VALUE")
+        elif name in values:
+            problems.append(f"{name} is given twice")
+        else:
+            values[name] = value
+    if problems:
+        raise ConfigError("--parameters", problems)
+    return values
+
+
+def check_values(
+    texts: Mapping[str, str], declared: Mapping[str, tuple[Kind, Value | None]]
+) -> dict[str, Value]:
+    """The values for one execution, each in its declared kind.
+
+    `declared` gives kind and default of each parameter that the pipeline has. Raises ConfigError
+    for an unknown name, a value of another kind or out of range, and a parameter that has neither
+    value nor default.
+    """
+    rules = {parameter.name: parameter for parameter in PARAMETERS}
+    problems = []
+    values: dict[str, Value] = {}
+    for name, text in texts.items():
+        if name not in declared:
+            problems.append(
+                f"the pipeline has no parameter {name!r}; it has {', '.join(sorted(declared))}"
+            )
+            continue
+        value = _convert(text, declared[name][0])
+        if value is None:
+            problems.append(f"{name}={text!r} is no {_KIND_NAMES[declared[name][0]]}")
+            continue
+        expected = rules[name].find_problem(value) if name in rules else None
+        if expected is not None:
+            problems.append(f"{name}={text!r} won't do; give {expected}")
+        values[name] = value
+    for name, (_, default) in declared.items():
+        if default is None and name not in texts:
+            problems.append(_describe_missing(name))
+    if problems:
+        raise ConfigError("--parameters", problems)
+    return values
+
+
+_KIND_NAMES: Mapping[Kind, str] = {
+    "String": "text (an empty value can't be passed to SageMaker)",
+    "Integer": "whole number",
+    "Float": "number",
+}
+
+
+def _convert(text: str, kind: Kind) -> Value | None:
+    try:
+        if kind == "Integer":
+            return int(text)
+        if kind == "Float":
+            return float(text)
+    except ValueError:
+        return None
+    return text or None
+
+
+def _describe_missing(name: str) -> str:
+    if name == MLFLOW_TRACKING_URI.name:
+        return (
+            f"{name} has no value; set MLFLOW_TRACKING_URI or pass --parameters {name}=http://..."
+        )
+    return f"{name} has no value; pass --parameters {name}=..."

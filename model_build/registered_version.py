@@ -1,0 +1,69 @@
+"""What an execution registered, read back from MLflow: never assumed."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from model_build.errors import ServiceError
+
+EXECUTION_TAG = "sagemaker.pipeline_execution_arn"
+
+# The execution is over; whether MLflow answers is known in seconds or it is reported as it is.
+_QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisteredVersion:
+    """A version, the run it came from, that run's metrics, and where a person finds it."""
+
+    model_name: str
+    version: int
+    run_id: str
+    metrics: Mapping[str, float]
+    url: str
+
+
+def find_registered_version(
+    tracking_uri: str, model_name: str, execution_arn: str
+) -> RegisteredVersion:
+    """The version of `model_name` tagged with this execution.
+
+    Raises ServiceError when MLflow can't be asked, or has no such version.
+    """
+    for name, value in _QUICK.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient  # seconds to import
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+        found = client.search_model_versions(
+            f"name = '{model_name}' and tags.`{EXECUTION_TAG}` = '{execution_arn}'"
+        )
+        if not found:
+            raise ServiceError(
+                f"the execution succeeded, but MLflow at {tracking_uri} has no version of "
+                f"{model_name!r} tagged {EXECUTION_TAG} = {execution_arn}. "
+                "Did the jobs use another MLflow server?"
+            )
+        # A job that AWS ran twice registers twice; the later one is what the execution ended with.
+        latest = max(found, key=lambda version: int(version.version))
+        metrics = client.get_run(latest.run_id).data.metrics
+    except MlflowException as err:
+        raise ServiceError(
+            f"the execution succeeded, but what it registered can't be read from MLflow at "
+            f"{tracking_uri}: {err}. Check that this machine reaches it"
+        ) from err
+    return RegisteredVersion(
+        model_name=model_name,
+        version=int(latest.version),
+        run_id=latest.run_id,
+        metrics=metrics,
+        url=_locate_version(tracking_uri, model_name, int(latest.version)),
+    )
+
+
+def _locate_version(tracking_uri: str, model_name: str, version: int) -> str:
+    if tracking_uri.startswith(("http://", "https://")):
+        return f"{tracking_uri.rstrip('/')}/#/models/{model_name}/versions/{version}"
+    return f"models:/{model_name}/{version} in {tracking_uri}"

@@ -1,0 +1,212 @@
+"""run-pipeline: upsert the pipeline, start it, follow it, report what was registered.
+
+    get_pipeline() ─▶ upsert ─▶ start ─▶ follow the steps ─▶ Succeeded ─▶ version, from MLflow   0
+                                                         ├─▶ Failed ────▶ each reason, each log  1
+                                                         └─▶ Stopped ───▶ says so                1
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from model_build import command_line
+from model_build.errors import ConfigError, ExecutionError, ModelBuildError, ServiceError
+from model_build.parameters import Kind, Value, check_values, read_assignments
+
+logger = logging.getLogger(__name__)
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the pipeline to its end; the exit code of errors.py, or 130 after Ctrl-C."""
+    args = build_parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return _run(args, os.environ)
+    except ModelBuildError as err:
+        logger.error("%s", err)
+        return err.exit_code
+    except KeyboardInterrupt:
+        logger.error("interrupted")
+        return INTERRUPTED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run-pipeline",
+        description="Create or update a pipeline, start it, and follow it to its end. "
+        "Exit code: 0 succeeded, 1 failed or stopped, 2 wrong input, 3 AWS or MLflow refused.",
+        allow_abbrev=False,
+    )
+    command_line.add_build_flags(parser)
+    parser.add_argument(
+        "--role-arn",
+        help="role that runs the pipeline (default: SAGEMAKER_PIPELINE_ROLE_ARN, then the role "
+        "in --kwargs)",
+    )
+    parser.add_argument(
+        "--tags",
+        metavar="JSON",
+        help='tags of pipeline and jobs: [{"Key": "...", "Value": "..."}] (default: none)',
+    )
+    parser.add_argument("--description", help="the pipeline's description (default: none)")
+    parser.add_argument(
+        "--parameters",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="values for this execution (default: those in the pipeline)",
+    )
+    parser.add_argument(
+        "--no-wait", action="store_true", help="end once it has started (default: follow it)"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="write the result as JSON (default: no file)"
+    )
+    return parser
+
+
+def _run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    assignments = read_assignments(args.parameters)
+    request = command_line.read_request(args, environment)
+    logger.info("compiling %s", request.module_name)
+    pipeline = command_line.make_pipeline(request, offline=False)
+    values = check_values(assignments, declare(pipeline))
+    settings = {**defaults_of(pipeline), **values}
+
+    from botocore.exceptions import BotoCoreError, ClientError  # after the arguments: 0.2 s
+
+    try:
+        client = open_client(request.region)
+        role = request.role_arn or environment.get("SAGEMAKER_PIPELINE_ROLE_ARN")
+        execution_arn = start(
+            pipeline,
+            client,
+            role_arn=role or request.keywords.get("role"),
+            description=args.description,
+            tags=[{"Key": key, "Value": value} for key, value in request.tags],
+            values=values,
+        )
+    except (BotoCoreError, ClientError) as err:
+        raise ServiceError(f"AWS refused to start the pipeline {pipeline.name}: {err}") from err
+    logger.info("started %s", execution_arn)
+    result: dict[str, Any] = {"pipeline_execution_arn": execution_arn, "status": "Executing"}
+    try:
+        if not args.no_wait:
+            result |= _follow(client, execution_arn, settings)
+    except KeyboardInterrupt:
+        logger.error(
+            "no longer watching; the execution goes on. To stop it:\n"
+            "  aws sagemaker stop-pipeline-execution --pipeline-execution-arn %s",
+            execution_arn,
+        )
+        return INTERRUPTED
+    if args.output:
+        _write_json(args.output, result)
+    _print_result(result)
+    return 0
+
+
+def declare(pipeline: Any) -> dict[str, tuple[Kind, Value | None]]:
+    """Kind and default of each of the pipeline's parameters."""
+    return {
+        parameter.name: (parameter.parameter_type.value, parameter.default_value)
+        for parameter in pipeline.parameters
+    }
+
+
+def defaults_of(pipeline: Any) -> dict[str, Value]:
+    return {
+        name: default for name, (_, default) in declare(pipeline).items() if default is not None
+    }
+
+
+def open_client(region: str) -> Any:
+    """A SageMaker client that outlasts throttling."""
+    import boto3  # after the arguments: 0.2 s
+    from botocore.config import Config
+
+    return boto3.Session(region_name=region).client(
+        "sagemaker", config=Config(retries={"mode": "standard", "total_max_attempts": 6})
+    )
+
+
+def start(
+    pipeline: Any,
+    client: Any,
+    *,
+    role_arn: str | None,
+    description: str | None,
+    tags: Sequence[Mapping[str, str]],
+    values: Mapping[str, Value],
+) -> str:
+    """Create or update the pipeline and start it; the execution's ARN."""
+    pipeline.upsert(role_arn=role_arn, description=description, tags=list(tags) or None)
+    started = client.start_pipeline_execution(
+        PipelineName=pipeline.name,
+        PipelineParameters=[
+            {"Name": name, "Value": str(value)} for name, value in sorted(values.items())
+        ],
+    )
+    arn: str = started["PipelineExecutionArn"]
+    return arn
+
+
+def _follow(client: Any, execution_arn: str, settings: Mapping[str, Value]) -> dict[str, Any]:
+    from model_build import execution_progress, registered_version
+
+    # MLflow takes seconds to import; the execution takes longer.
+    threading.Thread(target=_import_mlflow, daemon=True).start()
+    with execution_progress.open_display(sys.stderr) as display:
+        ended = execution_progress.follow(client, execution_arn, display)
+    if ended.status != "Succeeded":
+        raise ExecutionError("\n".join(execution_progress.explain_failure(client, ended)))
+    result: dict[str, Any] = {"status": ended.status}
+    tracking_uri = settings.get("MLflowTrackingURI")
+    model_name = settings.get("RegisteredModelName")
+    if tracking_uri and model_name:
+        version = registered_version.find_registered_version(
+            str(tracking_uri), str(model_name), execution_arn
+        )
+        result |= {
+            "model_name": version.model_name,
+            "version": version.version,
+            "run_id": version.run_id,
+            "metrics": dict(version.metrics),
+            "url": version.url,
+        }
+    return result
+
+
+def _import_mlflow() -> None:
+    import mlflow  # noqa: F401 - so that it is there when it's needed
+
+
+def _print_result(result: Mapping[str, Any]) -> None:
+    lines = [f"{result['status']} {result['pipeline_execution_arn']}"]
+    if "version" in result:
+        lines.append(f"registered {result['model_name']} version {result['version']}")
+        lines += [f"  {name:<30} {value:.6g}" for name, value in sorted(result["metrics"].items())]
+        lines.append(str(result["url"]))
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _write_json(path: Path, result: Mapping[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as err:
+        raise ConfigError("--output", [f"can't write {path}: {err}"]) from err
+
+
+if __name__ == "__main__":
+    sys.exit(main())

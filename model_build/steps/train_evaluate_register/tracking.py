@@ -1,0 +1,59 @@
+"""The connection to MLflow: quick to find out that there is none, patient once there is one."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+# MLflow's own defaults (7 retries with growing pauses, 120 s each) take minutes to give up.
+# With these a closed port takes 2 s, an address that never answers 15 s.
+_QUICK = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+}
+
+
+class TrackingError(Exception):
+    """MLflow can't be reached or refuses."""
+
+
+def connect(tracking_uri: str, experiment_name: str) -> str:
+    """Point MLflow at the server and choose the experiment; its id. Raises TrackingError."""
+    import mlflow  # seconds to import
+    from mlflow.exceptions import MlflowException
+
+    mlflow.set_tracking_uri(tracking_uri)
+    mlflow.set_registry_uri(tracking_uri)
+    try:
+        with _set_environment(_QUICK):
+            experiment = mlflow.set_experiment(experiment_name)
+    except MlflowException as err:
+        raise TrackingError(
+            f"MLflow at {tracking_uri} can't be reached or refuses: {err}. "
+            "Check MLflowTrackingURI, and that the job's network reaches it"
+        ) from err
+    experiment_id: str = experiment.experiment_id
+    return experiment_id
+
+
+def locate_run(tracking_uri: str, experiment_id: str, run_id: str) -> str:
+    """Where a person finds the run."""
+    if tracking_uri.startswith(("http://", "https://")):
+        return f"{tracking_uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"run {run_id} in {tracking_uri}"
+
+
+@contextmanager
+def _set_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """MLflow reads its settings from the environment at each request."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,8 +1,8 @@
 """Deploys a stack from a template and a TemplateConfiguration file, as CodePipeline's
 CloudFormation action does.
 
-The action's mode is CREATE_UPDATE: create the stack if there is none, else update it; no changes is
-a success.
+The action's mode is REPLACE_ON_FAILURE: create the stack if there is none, else update it; a stack
+whose creation failed is deleted first. No changes is a success.
 Source of the file's form: "Template configuration file" in AWS CodePipeline's CloudFormation
 reference.
 """
@@ -44,6 +44,7 @@ def deploy_stack(
         ],
         "Tags": [{"Key": key, "Value": value} for key, value in configuration["Tags"].items()],
     }
+    _delete_if_creation_failed(cloudformation, stack_name, on_event)
     seen = _events(cloudformation, stack_name)
     known = {event["EventId"] for event in seen}
     try:
@@ -74,6 +75,22 @@ def deploy_stack(
     if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         raise DeploymentFailed(f"stack {stack_name} ended {status}: {'; '.join(reasons)}")
     return _outputs(cloudformation, stack_name)
+
+
+def _delete_if_creation_failed(
+    cloudformation: Any, stack_name: str, on_event: Callable[[str], None]
+) -> None:
+    try:
+        stack = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
+    except ClientError as err:
+        if "does not exist" in str(err):
+            return
+        raise
+    if stack["StackStatus"] in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"):
+        on_event(f"deleting the stack, whose creation had failed ({stack['StackStatus']})")
+        cloudformation.delete_stack(StackName=stack_name)
+        waiter = cloudformation.get_waiter("stack_delete_complete")
+        waiter.wait(StackName=stack_name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
 
 
 def _events(cloudformation: Any, stack_name: str) -> list[dict[str, Any]]:

@@ -26,7 +26,9 @@ class Terminal:
     environment: Mapping[str, str]
     state_dir: Path
 
-    def run(self, program: str, *arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, program: str, *arguments: str, seconds: float = 120
+    ) -> subprocess.CompletedProcess[str]:
         """Run a console script; both outputs are captured."""
         return subprocess.run(
             [BIN_DIR / program, *arguments],

@@ -1,0 +1,268 @@
+"""Faults: one clear error, its exit code, no stage changed, no process left."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import boto3
+import psutil
+import pytest
+from mlflow import MlflowClient
+
+pytestmark = pytest.mark.e2e
+
+NOT_LISTENING = "http://127.0.0.1:9"
+
+
+def _client(terminal, service):
+    environment = terminal.environment
+    return boto3.client(
+        service,
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def _run_pipeline(terminal, name, *parameters):
+    kwargs = f'{{"pipeline_name": "{name}", "base_job_prefix": "{name}"}}'
+    return terminal.run("run-pipeline", "--kwargs", kwargs, "--parameters", *parameters)
+
+
+def _registered(terminal, name):
+    client = MlflowClient(terminal.environment["MLFLOW_TRACKING_URI"])
+    return client.search_model_versions(f"name='{name}'")
+
+
+@pytest.fixture(scope="module")
+def tables(terminal):
+    """URIs of tables on S3 that cannot be trained on."""
+    bucket = terminal.environment["ARTIFACT_BUCKET"]
+    s3 = _client(terminal, "s3")
+    words = "a,target\n" + "\n".join(f"{row},word{row}" for row in range(100))
+    for key, body in (("bad/empty.csv", b""), ("bad/words.csv", words.encode())):
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+    return {"empty": f"s3://{bucket}/bad/empty.csv", "words": f"s3://{bucket}/bad/words.csv"}
+
+
+@pytest.fixture(scope="module")
+def bad_data(terminal, tables):
+    """What run-pipeline says of each table; run two at a time, because each takes seconds."""
+    cases = {
+        "unknown-dataset": ["InputDataUri=sklearn:nonsense"],
+        "missing-target": ["TargetColumn=nonsense"],
+        "text-target": [f"InputDataUri={tables['words']}"],
+        "empty-file": [f"InputDataUri={tables['empty']}"],
+    }
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        running = {
+            name: pool.submit(
+                _run_pipeline, terminal, name, *parameters, f"RegisteredModelName={name}"
+            )
+            for name, parameters in cases.items()
+        }
+        return {name: future.result() for name, future in running.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("unknown-dataset", "nonsense"),
+        ("missing-target", "nonsense"),
+        ("text-target", "word"),
+        ("empty-file", "empty"),
+    ],
+)
+def test_bad_data_fails_the_execution_and_says_why(terminal, bad_data, name, told):
+    process = bad_data[name]
+
+    assert process.returncode == 1, process.stderr
+    assert told in process.stderr
+    assert "Traceback" not in process.stderr
+    assert not _registered(terminal, name)
+
+
+def test_gate_not_met_registers_nothing_and_says_so(terminal):
+    process = _run_pipeline(
+        terminal, "gate", "MaxMedianAbsoluteError=0.5", "RegisteredModelName=gate"
+    )
+
+    assert process.returncode == 1
+    assert "QualityGateNotMet" in process.stderr
+    assert "0.5" in process.stderr
+    assert not _registered(terminal, "gate")
+
+
+def test_mlflow_down_fails_the_training_within_seconds(terminal):
+    begun = time.monotonic()
+    process = _run_pipeline(terminal, "mlflow-down", f"MLflowTrackingURI={NOT_LISTENING}")
+
+    assert process.returncode == 1
+    assert NOT_LISTENING in process.stderr
+    assert time.monotonic() - begun < 60
+
+
+# In a process of its own: logging a model changes MLflow's global state.
+REGISTER_BAD_MODELS = """
+import sys
+import mlflow
+
+class NoSignature(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return [0.0]
+
+class CannotLoad(mlflow.pyfunc.PythonModel):
+    def __setstate__(self, state):
+        raise RuntimeError("the weights are gone")
+    def __getstate__(self):
+        return {"weights": "gone"}
+    def predict(self, context, model_input, params=None):
+        return [0.0]
+
+import pandas as pd
+example = pd.DataFrame({"x": [1.5]})
+mlflow.set_tracking_uri(sys.argv[1])
+with mlflow.start_run():
+    mlflow.pyfunc.log_model(name="model", python_model=NoSignature(),
+        registered_model_name="no-signature", pip_requirements=["mlflow==3.17.2"])
+    mlflow.pyfunc.log_model(name="other", python_model=CannotLoad(),
+        registered_model_name="cannot-load", pip_requirements=["mlflow==3.17.2"],
+        input_example=example, signature=mlflow.models.infer_signature(example, [0.0]))
+"""
+
+
+@pytest.fixture(scope="module")
+def bad_models(terminal):
+    """Registered by hand: one version without a signature, one whose loading raises."""
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", REGISTER_BAD_MODELS, _uri(terminal)],
+        env=dict(terminal.environment),
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+
+
+def _uri(terminal):
+    return terminal.environment["MLFLOW_TRACKING_URI"]
+
+
+def _build(terminal, folder, *arguments):
+    return terminal.run(
+        "build-deployment",
+        *("--initial-instance-count", "1", "--instance-type", "ml.m5.large"),
+        *("--import-staging-config", "model_deploy/staging-config.json"),
+        *("--import-prod-config", "model_deploy/prod-config.json"),
+        *("--export-staging-config", str(folder / "staging-config-export.json")),
+        *("--export-prod-config", str(folder / "prod-config-export.json")),
+        *arguments,
+    )
+
+
+def test_wrong_version_lists_the_ones_there_are(terminal, bad_models, tmp_path):
+    process = _build(terminal, tmp_path, "--model-name", "no-signature", "--model-version", "7")
+
+    assert process.returncode == 2
+    assert "no version 7 of 'no-signature'" in process.stderr
+    assert "1" in process.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_version_without_signature_is_refused_before_any_upload(terminal, bad_models, tmp_path):
+    process = _build(terminal, tmp_path, "--model-name", "no-signature", "--model-version", "1")
+
+    assert process.returncode == 2
+    assert "signature" in process.stderr
+    assert "input example" in process.stderr
+    assert not list(tmp_path.iterdir())
+    bucket = terminal.environment["ARTIFACT_BUCKET"]
+    keys = [
+        entry["Key"]
+        for entry in _client(terminal, "s3").list_objects_v2(Bucket=bucket).get("Contents", [])
+    ]
+    assert not [key for key in keys if "no-signature" in key]
+
+
+def test_refused_archive_upload_writes_no_config(terminal, bad_models, tmp_path):
+    process = _build(
+        terminal,
+        tmp_path,
+        *("--model-name", "cannot-load", "--model-version", "1"),
+        *("--artifact-bucket", "not-our-bucket"),
+    )
+
+    assert process.returncode == 3, process.stderr
+    assert "not-our-bucket" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_endpoint_whose_model_cannot_load_rolls_back_and_moves_no_stage(terminal, bad_models):
+    process = terminal.run(
+        "local-aws",
+        *("release", "--model-name", "cannot-load", "--yes"),
+        *("--state-dir", str(terminal.state_dir)),
+    )
+
+    assert process.returncode == 1
+    assert "the weights are gone" in process.stderr
+    assert "Traceback (most recent call last)" not in process.stderr.partition("error:")[0]
+    (version,) = _registered(terminal, "cannot-load")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        assert version.current_stage == "None"
+    assert MlflowClient(_uri(terminal)).get_registered_model("cannot-load").aliases == {}
+
+
+def test_ctrl_c_during_a_job_says_what_still_runs_and_how_to_stop_it(terminal):
+    process = terminal.start(
+        "run-pipeline",
+        *("--kwargs", '{"pipeline_name": "interrupted", "base_job_prefix": "interrupted"}'),
+        *("--parameters", "NEstimators=20000", "RegisteredModelName=interrupted"),
+    )
+    sagemaker = _client(terminal, "sagemaker")
+    (job,) = _wait_for(lambda: _running_training_jobs(sagemaker), 60)
+
+    os.killpg(process.pid, signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert "stop-pipeline-execution" in told
+    assert "Traceback" not in told
+    (execution,) = sagemaker.list_pipeline_executions(PipelineName="interrupted")[
+        "PipelineExecutionSummaries"
+    ]
+    assert execution["PipelineExecutionArn"] in told
+    assert execution["PipelineExecutionStatus"] == "Executing"
+    sagemaker.stop_pipeline_execution(
+        PipelineExecutionArn=execution["PipelineExecutionArn"], ClientRequestToken="x" * 32
+    )
+    _wait_for(lambda: _status(sagemaker, execution) == "Stopped", 60)
+    assert not _running_training_jobs(sagemaker)
+    assert not [p for p in psutil.process_iter(["cmdline"]) if job in str(p.info["cmdline"])]
+    assert not _registered(terminal, "interrupted")
+
+
+def _running_training_jobs(sagemaker):
+    jobs = sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
+    return [job["TrainingJobName"] for job in jobs]
+
+
+def _status(sagemaker, execution):
+    return sagemaker.describe_pipeline_execution(
+        PipelineExecutionArn=execution["PipelineExecutionArn"]
+    )["PipelineExecutionStatus"]
+
+
+def _wait_for(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.2)
+    return found

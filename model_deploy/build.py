@@ -1,0 +1,300 @@
+"""CLI: a registered model version -> model.tar.gz in S3 and both stage configurations.
+
+    registry ─resolve, fetch─▶ validate ─▶ model.tar.gz ─▶ s3://<bucket>/.../<sha256>/
+                                                  └─▶ staging- and prod-config-export.json
+
+No stage moves here: a stage says what an endpoint serves, and none serves this version yet.
+Exit codes: 0 written, 2 wrong input, 3 AWS or MLflow refused, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model_deploy.errors import ConfigError, DeployError
+
+if TYPE_CHECKING:
+    from model_deploy.mlflow_handler import MLflowHandler
+    from model_deploy.model_archive import ArchiveStore
+    from model_deploy.stage_config import ExportedConfig, StageConfig, TemplateParameter
+
+logger = logging.getLogger(__name__)
+
+_HERE = Path(__file__).parent
+_TEMPLATE = _HERE / "endpoint-config-template.yml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """All that a build is told, from flags and, where a flag is not given, the environment."""
+
+    model_execution_role: str
+    project_id: str
+    project_name: str
+    import_staging_config: Path
+    import_prod_config: Path
+    export_staging_config: Path
+    export_prod_config: Path
+    tracking_uri: str
+    model_name: str
+    model_version: str
+    container_image_uri: str
+    instance_count: str
+    instance_type: str
+    artifact_bucket: str
+    kms_key_id: str
+    archive_prefix: str
+    trusted_skops_types: tuple[str, ...]
+    region: str | None
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace, environment: Mapping[str, str]) -> BuildRequest:
+        """Raises ConfigError with every missing value, its flag and its variable."""
+        missing: list[str] = []
+
+        def required(flag: str, given: str, variable: str) -> str:
+            value = given or environment.get(variable, "")
+            if not value:
+                missing.append(f"{flag} is missing: pass it, or set {variable}")
+            return value
+
+        request = cls(
+            model_execution_role=required(
+                "--model-execution-role", args.model_execution_role, "MODEL_EXECUTION_ROLE_ARN"
+            ),
+            project_id=required(
+                "--sagemaker-project-id", args.sagemaker_project_id, "SAGEMAKER_PROJECT_ID"
+            ),
+            project_name=required(
+                "--sagemaker-project-name", args.sagemaker_project_name, "SAGEMAKER_PROJECT_NAME"
+            ),
+            import_staging_config=args.import_staging_config,
+            import_prod_config=args.import_prod_config,
+            export_staging_config=args.export_staging_config,
+            export_prod_config=args.export_prod_config,
+            tracking_uri=required("--tracking-uri", args.tracking_uri, "MLFLOW_TRACKING_URI"),
+            model_name=args.model_name,
+            model_version=args.model_version,
+            container_image_uri=required(
+                "--container-image-uri", args.container_image_uri, "CONTAINER_IMAGE_URI"
+            ),
+            instance_count=args.initial_instance_count,
+            instance_type=args.instance_type,
+            artifact_bucket=required("--artifact-bucket", args.artifact_bucket, "ARTIFACT_BUCKET"),
+            kms_key_id=args.s3_kms_key_id,
+            archive_prefix=args.archive_prefix,
+            trusted_skops_types=tuple(args.trusted_skops_type),
+            region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"),
+        )
+        if not request.model_name:
+            missing.append("--model-name is missing: pass the registered model's name")
+        if missing:
+            raise ConfigError("the command line", missing)
+        return request
+
+    @property
+    def default_parameters(self) -> dict[str, str]:
+        """Parameters that a stage's file may override."""
+        return {
+            "ModelExecutionRoleArn": self.model_execution_role,
+            "ContainerImageURI": self.container_image_uri,
+            "EndpointInstanceType": self.instance_type,
+            "EndpointInstanceCount": self.instance_count,
+        }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the CLI; the exit code."""
+    args = build_parser().parse_args(argv)
+    logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(message)s")
+    # MLflow's own default retries an unreachable server for four minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    try:
+        result = build(BuildRequest.from_args(args, os.environ))
+    except DeployError as err:
+        logger.error("%s", err)
+        return err.exit_code
+    except KeyboardInterrupt:
+        logger.error("interrupted; no configuration was written")
+        return 130
+    sys.stdout.write(json.dumps(result, indent=2, sort_keys=True) + "\n")
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The flags, each with its default."""
+    parser = argparse.ArgumentParser(
+        prog="build-deployment",
+        description="Package a registered model version and write both stages' configurations.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "--log-level",
+        default="INFO",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+        help="least severe level that is logged",
+    )
+    registry = parser.add_argument_group("model")
+    add = registry.add_argument
+    add("--tracking-uri", default="", help="MLflow's URI; else MLFLOW_TRACKING_URI")
+    add("--model-name", default="", help="name of the registered model")
+    add("--model-version", default="latest", help="a number, 'latest', or an alias (@challenger)")
+    add(
+        "--trusted-skops-type",
+        action="append",
+        default=[],
+        metavar="TYPE",
+        help="a type in the model's skops file that you reviewed; may be repeated",
+    )
+    endpoint = parser.add_argument_group("endpoint")
+    add = endpoint.add_argument
+    add("--sagemaker-project-name", default="", help="else SAGEMAKER_PROJECT_NAME")
+    add("--sagemaker-project-id", default="", help="else SAGEMAKER_PROJECT_ID")
+    add(
+        "--model-execution-role",
+        default="",
+        help="ARN of the role that the endpoint runs under; else MODEL_EXECUTION_ROLE_ARN",
+    )
+    add(
+        "--container-image-uri",
+        default="",
+        help="image that serves MLflow models; else CONTAINER_IMAGE_URI",
+    )
+    add("--initial-instance-count", default="1", help="unless a stage's file says otherwise")
+    add("--instance-type", default="ml.m5.large", help="unless a stage's file says otherwise")
+    archive = parser.add_argument_group("archive")
+    add = archive.add_argument
+    add("--artifact-bucket", default="", help="bucket of the archives; else ARTIFACT_BUCKET")
+    add("--archive-prefix", default="model-archives", help="key prefix of the archives")
+    add("--s3-kms-key-id", default="", help="KMS key of the archives; else the bucket's default")
+    files = parser.add_argument_group("files")
+    for stage in ("staging", "prod"):
+        files.add_argument(
+            f"--import-{stage}-config",
+            type=Path,
+            default=_HERE / f"{stage}-config.json",
+            metavar="FILE",
+            help=f"settings of {stage}, which win over flags",
+        )
+        files.add_argument(
+            f"--export-{stage}-config",
+            type=Path,
+            default=Path(f"{stage}-config-export.json"),
+            metavar="FILE",
+            help=f"configuration of {stage}'s stack to write",
+        )
+    return parser
+
+
+def build(request: BuildRequest) -> dict[str, str]:
+    """Package, upload, and write both configurations; what was built, and where it is.
+
+    Nothing is uploaded before the model and both configurations were found good, and no
+    configuration is written before the archive is in its place.
+    """
+    # Heavy: they are imported once the flags are known to be right.
+    import tempfile
+
+    from model_deploy.mlflow_handler import MLflowHandler
+    from model_deploy.model_archive import ARCHIVE_NAME, ArchiveStore, upload_archive
+    from model_deploy.model_validation import validate_model
+    from model_deploy.stage_config import StageConfig, read_template_parameters, write_configs
+
+    stages = [
+        StageConfig.from_json(request.import_staging_config, "staging"),
+        StageConfig.from_json(request.import_prod_config, "prod"),
+    ]
+    declared = read_template_parameters(_TEMPLATE)
+    store = ArchiveStore(
+        bucket=request.artifact_bucket,
+        prefix=request.archive_prefix,
+        kms_key_id=request.kms_key_id,
+    )
+    handler = MLflowHandler(request.tracking_uri, request.model_name, request.model_version)
+    # With a digest of the right form, so that mistakes are found before anything is downloaded.
+    _configure(request, stages, declared, store, "0" * 64, None)
+    version = handler.resolve()
+    with tempfile.TemporaryDirectory(prefix="model-deploy-") as scratch:
+        model_folder = handler.fetch(Path(scratch) / "model")
+        validate_model(
+            model_folder,
+            f"version {version} of {request.model_name!r}",
+            request.trusted_skops_types,
+        )
+        archive = handler.package(model_folder, Path(scratch) / ARCHIVE_NAME)
+        configs = _configure(request, stages, declared, store, archive.sha256, handler)
+        uri = upload_archive(_s3(request.region), archive, store, request.model_name)
+    write_configs(
+        {
+            request.export_staging_config: configs[0],
+            request.export_prod_config: configs[1],
+        }
+    )
+    return {
+        "model_name": request.model_name,
+        "model_version": version,
+        "model_data_url": uri,
+        "model_archive_sha256": archive.sha256,
+        "staging_config": str(request.export_staging_config),
+        "prod_config": str(request.export_prod_config),
+    }
+
+
+def _configure(
+    request: BuildRequest,
+    stages: Sequence[StageConfig],
+    declared: Mapping[str, TemplateParameter],
+    store: ArchiveStore,
+    sha256: str,
+    handler: MLflowHandler | None,
+) -> list[ExportedConfig]:
+    """Each stage's configuration; before the version is known (no handler), as a rehearsal."""
+    from model_deploy.mlflow_handler import without_credentials
+    from model_deploy.stage_config import find_problems
+
+    state = handler.state() if handler else None
+    tags = {
+        "sagemaker:project-name": request.project_name,
+        "sagemaker:project-id": request.project_id,
+        "mlflow:model-name": request.model_name,
+        "mlflow:model-version": state.version if state else "0",
+        "mlflow:run-id": (state.run_id if state else "") or "none",
+        "mlflow:tracking-uri": without_credentials(request.tracking_uri),
+        "model-archive-sha256": sha256,
+    }
+    built = {
+        "SageMakerProjectName": request.project_name,
+        "ModelDataLocation": store.uri(request.model_name, sha256),
+    }
+    configs = [stage.extended(request.default_parameters, built, tags) for stage in stages]
+    problems = {
+        config.source: find_problems(config, declared, _TEMPLATE.name) for config in configs
+    }
+    listed = [f"{source}: {problem}" for source, found in problems.items() for problem in found]
+    if listed:
+        raise ConfigError("the stage configuration", listed)
+    return configs
+
+
+def _s3(region: str | None) -> object:
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=5, read_timeout=60, retries={"max_attempts": 3, "mode": "standard"}
+    )
+    return boto3.client("s3", region_name=region, config=config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What can go wrong, and the exit code of each.
+
+DeployError
+├── InputError                 2  something given is wrong; nothing was changed
+│   ├── ConfigError               flags, a stage configuration or the template
+│   ├── ModelNotFound             no such model, version or alias
+│   ├── ModelNotDeployable        the model lacks what serving or review needs
+│   └── ArchiveRefused            a file that must not be in model.tar.gz
+└── ServiceError               3  a service refused or cannot be reached
+    ├── MLflowError
+    ├── AwsError
+    └── ArchiveConflict           other content lies under the archive's digest
+
+A failed endpoint check is not an exception: `model_deploy.test` writes its results and exits 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class DeployError(Exception):
+    """Base of all errors of this package; `exit_code` is what a CLI returns for it."""
+
+    exit_code = 1
+
+
+class InputError(DeployError):
+    """Something the caller gave is wrong."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """All problems of one source (a file, or "the command line"), one a line."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        super().__init__(_listed(f"{source} can not be used:", problems))
+        self.source = source
+        self.problems = tuple(problems)
+
+
+class ModelNotFound(InputError):
+    """The registry has no such model, version or alias; the message lists what it has."""
+
+
+class ModelNotDeployable(InputError):
+    """All that a model version lacks, one problem a line."""
+
+    def __init__(self, model: str, problems: Sequence[str]) -> None:
+        super().__init__(_listed(f"{model} can not be deployed:", problems))
+        self.problems = tuple(problems)
+
+
+class ArchiveRefused(InputError):
+    """All files of a model folder that must not go into an archive."""
+
+    def __init__(self, folder: str, problems: Sequence[str]) -> None:
+        super().__init__(_listed(f"{folder} can not be packaged:", problems))
+        self.problems = tuple(problems)
+
+
+class ServiceError(DeployError):
+    """A service said no, or could not be reached."""
+
+    exit_code = 3
+
+
+class MLflowError(ServiceError):
+    """MLflow refused a request, or is not there."""
+
+
+class AwsError(ServiceError):
+    """AWS refused a request, or is not there."""
+
+
+class ArchiveConflict(ServiceError):
+    """The bucket holds something else where this archive belongs."""
+
+
+def _listed(title: str, problems: Sequence[str]) -> str:
+    return "\n".join([title, *(f"  - {problem}" for problem in problems)])

@@ -1,0 +1,410 @@
+"""The registry: one version of a registered model, found, fetched, packaged, moved.
+
+resolve()          "latest" -> "7"
+fetch(folder)      the model's files
+package(folder)    model.tar.gz of them
+move_stage(stage)  the stage, its alias, and the version that it replaces
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from model_deploy.errors import InputError, MLflowError, ModelNotFound
+from model_deploy.model_archive import ModelArchive, write_archive
+
+logger = logging.getLogger(__name__)
+
+STAGING = "Staging"
+PRODUCTION = "Production"
+ARCHIVED = "Archived"
+ALIAS_OF_STAGE: Mapping[str, str] = {STAGING: "challenger", PRODUCTION: "champion"}
+
+_CONNECT_ATTEMPTS = 3
+_CONNECT_TIMEOUT_SECONDS = 5.0
+_LISTED_AT_MOST = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionState:
+    """What the registry says of a version: its number, stage and aliases (sorted)."""
+
+    name: str
+    version: str
+    stage: str
+    aliases: tuple[str, ...]
+    run_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Why a version may move: the endpoint that passed its check, in which execution, by whom.
+
+    Unknown parts are empty strings.
+    """
+
+    endpoint_name: str = ""
+    pipeline_execution_id: str = ""
+    deployed_by: str = ""
+
+
+class MLflowHandler:
+    """One version of one registered model.
+
+    `model_version` is a number, `latest` (the highest number), or an alias (`@challenger` or
+    `challenger`). Both the tracking and the registry URI are `tracking_uri`; nothing global is set.
+    Every method raises `ModelNotFound` or `MLflowError`, and swallows nothing.
+    """
+
+    def __init__(self, tracking_uri: str, model_name: str, model_version: str) -> None:
+        self.tracking_uri = tracking_uri
+        self.model_name = model_name
+        self.requested_version = model_version
+        self._version: str | None = None
+        self._known_client: Any = None
+
+    @property
+    def shown_uri(self) -> str:
+        """The tracking URI without credentials, for messages and tags."""
+        return without_credentials(self.tracking_uri)
+
+    def resolve(self) -> str:
+        """The exact version number, looked up once."""
+        if self._version is None:
+            self._version = self._find_version()
+            logger.info("%s %s is version %s", self.model_name, self._requested(), self._version)
+        return self._version
+
+    def state(self) -> VersionState:
+        """Stage and aliases as the registry has them now."""
+        version = self.resolve()
+        found = self._ask("get_model_version", self.model_name, version)
+        aliases = [alias for alias, holder in self._aliases().items() if holder == version]
+        return VersionState(
+            name=self.model_name,
+            version=version,
+            stage=found.current_stage,
+            aliases=tuple(sorted(aliases)),
+            run_id=found.run_id or "",
+        )
+
+    def fetch(self, to_folder: Path) -> Path:
+        """The folder (within `to_folder`) that holds the version's files, MLmodel among them."""
+        return self._download("", to_folder)
+
+    def fetch_file(self, path: str, to_folder: Path) -> Path:
+        """One file of the model, such as `MLmodel`; `MLflowError` when it is not there."""
+        return self._download(f"/{path}", to_folder)
+
+    def fetch_run_file(self, path: str, to_folder: Path) -> Path | None:
+        """One artifact of the version's run; None when the run (if any) has none of that name."""
+        run_id = self.state().run_id
+        if not run_id:
+            return None
+        folder = path.rpartition("/")[0] or None
+        listed = self._ask("list_artifacts", run_id, folder)
+        if path not in {artifact.path for artifact in listed}:
+            return None
+        to_folder.mkdir(parents=True, exist_ok=True)
+        return Path(self._ask("download_artifacts", run_id, path, str(to_folder)))
+
+    def package(self, model_folder: Path, archive_path: Path) -> ModelArchive:
+        """`model.tar.gz` of a fetched model, with its digest."""
+        return write_archive(model_folder, archive_path)
+
+    def move_stage(self, stage: str, evidence: Evidence | None = None) -> VersionState:
+        """Claim `stage` ("Staging" or "Production") for the version; the state that results.
+
+        Call it when the stage's endpoint was seen to serve this version: stage and alias then say
+        what is true. Whatever held the stage is Archived and loses its alias; nothing else moves.
+        A version in Production that is deployed to staging again stays Production and champion
+        (docs/decisions/0020); the version that was in Staging is archived, as the staging endpoint
+        serves it no longer.
+
+        Repeating a call changes nothing, and finishes one that was cut short: the evidence is
+        written first, then the stage (the old one's archiving and the claim are one transaction in
+        MLflow), then the alias.
+        """
+        if stage not in ALIAS_OF_STAGE:
+            raise InputError(f"no stage {stage!r} to move to; stages are {STAGING}, {PRODUCTION}.")
+        before = self.state()
+        replaced = [v for v in self._versions_in(stage) if v != before.version]
+        stays_production = stage == STAGING and before.stage == PRODUCTION
+        moves = before.stage != stage and not stays_production
+        self._record(stage, evidence or Evidence(), always=moves)
+        for version in replaced:
+            self._tag(version, {"deploy.replaced_by": before.version})
+        if stays_production:
+            for version in replaced:
+                self._transition(version, ARCHIVED)
+            logger.info("version %s of %s stays %s", before.version, self.model_name, PRODUCTION)
+        elif moves or replaced:
+            self._transition(before.version, stage, archive_existing=True)
+        self._settle_aliases(stage)
+        after = self.state()
+        logger.info(
+            "version %s of %s: %s -> %s, aliases: %s; archived: %s",
+            after.version,
+            after.name,
+            before.stage,
+            after.stage,
+            ", ".join(after.aliases) or "none",
+            ", ".join(replaced) or "none",
+        )
+        return after
+
+    def _settle_aliases(self, stage: str) -> None:
+        """The claimed stage's alias points here; no alias of a stage lies about another version."""
+        current = self.state()
+        alias = ALIAS_OF_STAGE[stage]
+        if current.stage == stage and alias not in current.aliases:
+            self._ask("set_registered_model_alias", self.model_name, alias, current.version)
+        holders = self._aliases()
+        archived = self._versions_in(ARCHIVED)
+        for stage_of_alias, stage_alias in ALIAS_OF_STAGE.items():
+            holder = holders.get(stage_alias)
+            left = holder == current.version and current.stage != stage_of_alias
+            if left or holder in archived:
+                self._delete_alias(stage_alias)
+
+    def _delete_alias(self, alias: str) -> None:
+        self._ask("delete_registered_model_alias", self.model_name, alias)
+
+    def _transition(self, version: str, stage: str, archive_existing: bool = False) -> None:
+        # MLflow deprecates stages (2.9) in favour of aliases; we write both, knowingly.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            self._ask(
+                "transition_model_version_stage",
+                self.model_name,
+                version,
+                stage,
+                archive_existing_versions=archive_existing,
+            )
+
+    def _record(self, stage: str, evidence: Evidence, *, always: bool) -> None:
+        """Version tags that say when, on what evidence and by whom; kept when nothing is new."""
+        prefix = f"deploy.{stage.lower()}"
+        said = {
+            f"{prefix}_endpoint": evidence.endpoint_name,
+            f"{prefix}_pipeline_execution_id": evidence.pipeline_execution_id,
+            f"{prefix}_by": evidence.deployed_by,
+        }
+        known = self._tags()
+        same = all(known.get(key, "") == value for key, value in said.items())
+        if same and f"{prefix}_at" in known and not always:
+            return
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._tag(self.resolve(), {**said, f"{prefix}_at": now})
+        if "deploy.replaced_by" in known:
+            self._ask(
+                "delete_model_version_tag", self.model_name, self.resolve(), "deploy.replaced_by"
+            )
+
+    def _tag(self, version: str, tags: Mapping[str, str]) -> None:
+        for key, value in tags.items():
+            self._ask("set_model_version_tag", self.model_name, version, key, value)
+
+    def _tags(self) -> dict[str, str]:
+        version = self.resolve()
+        found = self._ask("get_model_version", self.model_name, version)
+        return dict(found.tags)
+
+    def _aliases(self) -> dict[str, str]:
+        model = self._ask("get_registered_model", self.model_name)
+        return {alias: str(version) for alias, version in model.aliases.items()}
+
+    def _versions_in(self, stage: str) -> list[str]:
+        return [str(v.version) for v in self._versions() if v.current_stage == stage]
+
+    def _versions(self) -> list[Any]:
+        quote = '"' if "'" in self.model_name else "'"
+        query = f"name={quote}{self.model_name}{quote}"
+        found: list[Any] = []
+        token: str | None = None
+        while True:
+            page = self._ask("search_model_versions", query, page_token=token)
+            found.extend(page)
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda version: int(version.version))
+
+    def _find_version(self) -> str:
+        requested = self._requested()
+        self._require_model()
+        versions = self._versions()
+        numbers = [str(version.version) for version in versions]
+        if not versions:
+            raise ModelNotFound(
+                f"model {self.model_name!r} at {self.shown_uri} has no version. Register one first."
+            )
+        if requested == "latest":
+            wanted = numbers[-1]
+        elif requested.isdigit():
+            wanted = str(int(requested))
+        else:
+            wanted = self._version_of_alias(requested.removeprefix("@"), numbers)
+        if wanted not in numbers:
+            raise ModelNotFound(
+                f"no version {wanted} of {self.model_name!r} at {self.shown_uri}; "
+                f"versions there: {_some(numbers)}. Pass --model-version."
+            )
+        status = str(versions[numbers.index(wanted)].status)
+        if status != "READY":
+            raise ModelNotFound(
+                f"version {wanted} of {self.model_name!r} at {self.shown_uri} is {status}, "
+                "not READY. Wait until it is registered, or register it again."
+            )
+        return wanted
+
+    def _version_of_alias(self, alias: str, numbers: list[str]) -> str:
+        aliases = self._aliases()
+        # MLflow compares aliases without case in some stores and with it in others.
+        for known, version in aliases.items():
+            if known.lower() == alias.lower():
+                return version
+        listed = ", ".join(f"{known} (version {aliases[known]})" for known in sorted(aliases))
+        raise ModelNotFound(
+            f"no alias {alias!r} of {self.model_name!r} at {self.shown_uri}; "
+            f"aliases there: {listed or 'none'}; versions: {_some(numbers)}. "
+            "Pass --model-version with one of these, or 'latest'."
+        )
+
+    def _require_model(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.get_registered_model(self.model_name)
+        except MlflowException as err:
+            if err.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise self._refused(err) from err
+            models = self._ask("search_registered_models")
+            names = sorted(model.name for model in models)
+            raise ModelNotFound(
+                f"no registered model {self.model_name!r} at {self.shown_uri}; "
+                f"models there: {_some([repr(name) for name in names])}. Pass --model-name."
+            ) from err
+
+    def _requested(self) -> str:
+        return self.requested_version.strip() or "latest"
+
+    def _download(self, path: str, to_folder: Path) -> Path:
+        import mlflow.artifacts
+
+        version = self.resolve()
+        # `models:/` URIs would be looked up at MLflow's global URIs; the storage's own are not.
+        uri = self._ask("get_model_version_download_uri", self.model_name, version)
+        to_folder.mkdir(parents=True, exist_ok=True)
+        with self._refusals_named(f"download {uri}{path}"):
+            return Path(
+                mlflow.artifacts.download_artifacts(
+                    artifact_uri=f"{uri}{path}",
+                    dst_path=str(to_folder),
+                    tracking_uri=self.tracking_uri,
+                    registry_uri=self.tracking_uri,
+                )
+            )
+
+    @property
+    def _client(self) -> Any:
+        if self._known_client is None:
+            self._require_reachable()
+            with self._refusals_named("open"):
+                from mlflow import MlflowClient
+
+                self._known_client = MlflowClient(
+                    tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri
+                )
+        return self._known_client
+
+    def _require_reachable(self) -> None:
+        """An MLflow that is not there is an error within seconds.
+
+        MLflow's own client would retry a refused connection for about four minutes.
+        """
+        scheme = urlsplit(self.tracking_uri).scheme
+        if scheme in ("http", "https"):
+            self._require_server()
+        elif scheme == "sqlite":
+            database = Path(self.tracking_uri.removeprefix("sqlite:///"))
+            if not database.is_file():
+                raise MLflowError(
+                    f"no MLflow at {self.shown_uri}: there is no file {database}. "
+                    "Check MLFLOW_TRACKING_URI or --tracking-uri."
+                )
+
+    def _require_server(self) -> None:
+        import requests
+
+        url = f"{self.tracking_uri.rstrip('/')}/health"
+        reason = ""
+        for attempt in range(_CONNECT_ATTEMPTS):
+            if attempt:
+                time.sleep(1.0)
+            try:
+                status = requests.get(url, timeout=_CONNECT_TIMEOUT_SECONDS).status_code
+            except requests.exceptions.SSLError:
+                return  # MLflow has settings of its own for certificates; let it decide.
+            except requests.exceptions.RequestException as err:
+                reason = _root_cause(err)
+                continue
+            if status not in (502, 503, 504):
+                return
+            reason = f"it answers HTTP {status}"
+        raise MLflowError(
+            f"MLflow at {self.shown_uri} can not be reached: {reason}. "
+            "Check that it runs, and MLFLOW_TRACKING_URI or --tracking-uri."
+        )
+
+    def _ask(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """The client's answer to one of its methods, or an MLflowError that names the URI."""
+        client = self._client
+        with self._refusals_named("answer"):
+            return getattr(client, method)(*arguments, **options)
+
+    @contextmanager
+    def _refusals_named(self, what: str) -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except MlflowException as err:
+            raise self._refused(err, what) from err
+        except OSError as err:
+            raise MLflowError(f"MLflow at {self.shown_uri} could not {what}: {err}") from err
+
+    def _refused(self, err: Exception, what: str = "answer") -> MLflowError:
+        return MLflowError(f"MLflow at {self.shown_uri} could not {what}: {err}")
+
+
+def without_credentials(uri: str) -> str:
+    """The URI without user, password and query, fit for logs and tags."""
+    parts = urlsplit(uri)
+    if not parts.netloc:
+        return uri
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def _some(names: list[str]) -> str:
+    if len(names) <= _LISTED_AT_MOST:
+        return ", ".join(names) or "none"
+    return f"{', '.join(names[-_LISTED_AT_MOST:])} and {len(names) - _LISTED_AT_MOST} more"
+
+
+def _root_cause(err: BaseException) -> str:
+    cause: BaseException | None = err
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return type(err).__name__

@@ -1,0 +1,5 @@
+"""TestStaging and TestProd: is the endpoint what was built, and does it answer as the model does?
+
+test            CLI: all checks, results as JSON, then the stage
+endpoint_check  each check
+"""

@@ -1,0 +1,340 @@
+"""CLI of TestStaging and TestProd: check the endpoint, write the results, then claim the stage.
+
+    staging-config-export.json ─▶ checks ─▶ results.json
+                                     └─ all passed ─▶ staging: Staging, prod: Production
+
+Exit codes: 0 passed and moved, 1 a check failed (no stage moved), 2 wrong input, 3 AWS or MLflow
+refused, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model_deploy.errors import ConfigError, DeployError
+
+if TYPE_CHECKING:
+    from model_deploy.mlflow_handler import MLflowHandler, VersionState
+    from model_deploy.test.endpoint_check import Check, Endpoint, Latency
+
+logger = logging.getLogger(__name__)
+
+_STAGE_OF_NAME = {"staging": "Staging", "prod": "Production"}
+_SAMPLE = "held_out_sample.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckRequest:
+    """What to check: a stage's exported configuration, and how patiently."""
+
+    parameters: Mapping[str, str]
+    endpoint_name: str
+    stage_name: str
+    model_name: str
+    model_version: str
+    tracking_uri: str
+    timeout_seconds: float
+    poll_seconds: float
+    latency_requests: int
+    max_p95_latency_ms: float | None
+    pipeline_execution_id: str
+    deployed_by: str
+    region: str | None
+
+    @classmethod
+    def from_args(cls, args: argparse.Namespace, environment: Mapping[str, str]) -> CheckRequest:
+        """Raises ConfigError with everything the configuration lacks."""
+        from model_deploy.stage_config import ExportedConfig
+
+        config = ExportedConfig.from_json(args.import_build_config)
+        problems = [
+            f"{where}.{name} is missing; is it the file that model_deploy.build wrote?"
+            for where, values, names in (
+                (
+                    "Parameters",
+                    config.parameters,
+                    ("SageMakerProjectName", "StageName", "ModelDataLocation", "ContainerImageURI"),
+                ),
+                ("Tags", config.tags, ("mlflow:model-name", "mlflow:model-version")),
+            )
+            for name in names
+            if not values.get(name)
+        ]
+        stage_name = config.parameters.get("StageName", "")
+        if stage_name and stage_name not in _STAGE_OF_NAME:
+            problems.append(
+                f"Parameters.StageName is {stage_name!r}; stages are {', '.join(_STAGE_OF_NAME)}"
+            )
+        tracking_uri = (
+            args.tracking_uri
+            or environment.get("MLFLOW_TRACKING_URI", "")
+            or config.tags.get("mlflow:tracking-uri", "")
+        )
+        if not tracking_uri:
+            problems.append("--tracking-uri is missing: pass it, or set MLFLOW_TRACKING_URI")
+        if problems:
+            raise ConfigError(str(args.import_build_config), problems)
+        return cls(
+            parameters=config.parameters,
+            endpoint_name=f"{config.parameters['SageMakerProjectName']}-{stage_name}",
+            stage_name=stage_name,
+            model_name=config.tags["mlflow:model-name"],
+            model_version=config.tags["mlflow:model-version"],
+            tracking_uri=tracking_uri,
+            timeout_seconds=args.timeout_seconds,
+            poll_seconds=args.poll_seconds,
+            latency_requests=args.latency_requests,
+            max_p95_latency_ms=args.max_p95_latency_ms,
+            pipeline_execution_id=args.pipeline_execution_id,
+            deployed_by=environment.get("CODEBUILD_INITIATOR") or getpass.getuser(),
+            region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"),
+        )
+
+
+@dataclass
+class Results:
+    """What was seen, filled as it is seen, so that it can be written whatever happens."""
+
+    endpoint_name: str = ""
+    stage_name: str = ""
+    model_name: str = ""
+    model_version: str = ""
+    checks: list[Check] = field(default_factory=list)
+    latency: Latency | None = None
+    registry: VersionState | None = None
+    error: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Every check was made or skipped for a reason, and none failed."""
+        return bool(self.checks) and all(check.status != "failed" for check in self.checks)
+
+    def add(self, check: Check) -> None:
+        """Keep a check, and tell of it."""
+        self.checks.append(check)
+        level = logging.ERROR if check.status == "failed" else logging.INFO
+        logger.log(level, "%s: %s: %s", check.status, check.name, check.detail)
+
+    def to_json(self) -> str:
+        """Sorted JSON: checks, latency in ms, whether the stage moved, the registry's state."""
+        document: dict[str, Any] = {
+            **asdict(self),
+            "passed": self.passed and not self.error,
+            "stage_moved": self.registry is not None,
+        }
+        return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the CLI; the exit code. Results are written whenever the configuration could be read."""
+    args = build_parser().parse_args(argv)
+    logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(message)s")
+    # MLflow's own default retries an unreachable server for four minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    results = Results()
+    try:
+        request = CheckRequest.from_args(args, os.environ)
+        check_and_move(request, results)
+        code = 0 if results.passed else 1
+    except DeployError as err:
+        logger.error("%s", err)
+        results.error = str(err)
+        code = err.exit_code
+    except KeyboardInterrupt:
+        results.error = "interrupted"
+        logger.error("interrupted; no stage was moved")
+        code = 130
+    write_results(args.export_test_results, results)
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The flags, each with its default."""
+    parser = argparse.ArgumentParser(
+        prog="test-endpoint",
+        description="Check a stage's endpoint; when all is well, move the version to that stage.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "--import-build-config",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the stage's exported configuration (default: none, it must be given)",
+    )
+    add(
+        "--export-test-results",
+        type=Path,
+        default=Path("test-results.json"),
+        metavar="FILE",
+        help="results to write",
+    )
+    add(
+        "--log-level",
+        default="INFO",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+        help="least severe level that is logged",
+    )
+    add(
+        "--tracking-uri",
+        default="",
+        help="MLflow's URI; else MLFLOW_TRACKING_URI, else the configuration's tag",
+    )
+    add(
+        "--timeout-seconds", type=float, default=1800.0, help="how long it may take to be InService"
+    )
+    add("--poll-seconds", type=float, default=5.0, help="seconds between two looks at its status")
+    add("--latency-requests", type=int, default=20, help="requests that latency is measured with")
+    add(
+        "--max-p95-latency-ms",
+        type=float,
+        default=None,
+        help="a higher p95 fails the check; None measures only",
+    )
+    add(
+        "--pipeline-execution-id",
+        default="",
+        help="CodePipeline execution to name in the version's tags",
+    )
+    return parser
+
+
+def check_and_move(request: CheckRequest, results: Results) -> None:
+    """Fill `results`; the version's stage moves only when no check failed."""
+    # Heavy: they are imported once the flags are known to be right.
+    import tempfile
+
+    from model_deploy.mlflow_handler import Evidence, MLflowHandler
+
+    results.endpoint_name = request.endpoint_name
+    results.stage_name = request.stage_name
+    results.model_name = request.model_name
+    results.model_version = request.model_version
+    handler = MLflowHandler(request.tracking_uri, request.model_name, request.model_version)
+    handler.resolve()
+    with tempfile.TemporaryDirectory(prefix="endpoint-check-") as scratch:
+        _check(request, handler, Path(scratch), results)
+    if not results.passed:
+        failed = [check.name for check in results.checks if check.status == "failed"]
+        logger.error("no stage moved; failed: %s", ", ".join(failed))
+        return
+    results.registry = handler.move_stage(
+        _STAGE_OF_NAME[request.stage_name],
+        Evidence(
+            endpoint_name=request.endpoint_name,
+            pipeline_execution_id=request.pipeline_execution_id,
+            deployed_by=request.deployed_by,
+        ),
+    )
+
+
+def write_results(path: Path, results: Results) -> None:
+    """Write the results in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    unfinished.write_text(results.to_json(), encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _check(request: CheckRequest, handler: MLflowHandler, scratch: Path, results: Results) -> None:
+    from model_deploy.test import endpoint_check as checks
+
+    endpoint = _endpoint(request)
+    in_service = checks.check_in_service(endpoint, request.timeout_seconds, request.poll_seconds)
+    results.add(in_service)
+    if in_service.status == checks.FAILED:
+        return
+    results.add(checks.check_configuration(endpoint, request.parameters))
+    description = _read_description(handler, scratch)
+    example_name = (description.get("saved_input_example_info") or {}).get("serving_input_path")
+    if not example_name:
+        results.add(checks.skipped("answers the input example", "the model has none"))
+        return
+    payload = handler.fetch_file(example_name, scratch).read_text(encoding="utf-8")
+    answered, predictions = checks.check_input_example(endpoint, payload)
+    results.add(answered)
+    sample = handler.fetch_run_file(_SAMPLE, scratch)
+    if sample is not None:
+        held_out = json.loads(sample.read_text(encoding="utf-8"))
+        results.add(checks.check_held_out_sample(endpoint, held_out))
+    else:
+        results.add(_compare_example_offline(handler, scratch, payload, predictions))
+    inputs = json.loads((description.get("signature") or {}).get("inputs") or "[]")
+    for check in checks.check_refusals(endpoint, payload, inputs):
+        results.add(check)
+    measured, results.latency = checks.check_latency(
+        endpoint, payload, request.latency_requests, request.max_p95_latency_ms
+    )
+    results.add(measured)
+
+
+def _read_description(handler: MLflowHandler, scratch: Path) -> dict[str, Any]:
+    import yaml
+
+    text = handler.fetch_file("MLmodel", scratch).read_text(encoding="utf-8")
+    description: dict[str, Any] = yaml.safe_load(text)
+    return description
+
+
+def _compare_example_offline(
+    handler: MLflowHandler, scratch: Path, payload: str, served: object
+) -> Check:
+    """A model registered by hand has no held-out sample: compare its input example instead."""
+    from model_deploy.test import endpoint_check as checks
+
+    name = "predicts the input example as offline"
+    if served is None:
+        return checks.skipped(name, "not compared: the endpoint did not answer it")
+    model_folder = handler.fetch(scratch / "model")
+    try:
+        expected = checks.predict_offline(model_folder, payload)
+    except Exception as err:  # noqa: BLE001 - whatever the model's libraries raise means the same
+        return checks.skipped(
+            name,
+            f"not compared: its run has no {_SAMPLE}, and the model can not be loaded here "
+            f"({type(err).__name__}: {err})",
+        )
+    return checks.compare_predictions(name, served, expected)
+
+
+def _endpoint(request: CheckRequest) -> Endpoint:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    from model_deploy.errors import AwsError
+    from model_deploy.test.endpoint_check import Endpoint
+
+    retries = {"max_attempts": 3, "mode": "standard"}
+    try:
+        return Endpoint(
+            name=request.endpoint_name,
+            sagemaker=boto3.client(
+                "sagemaker",
+                region_name=request.region,
+                config=Config(connect_timeout=5, read_timeout=30, retries=retries),
+            ),
+            # SageMaker itself gives a container 60 seconds.
+            runtime=boto3.client(
+                "sagemaker-runtime",
+                region_name=request.region,
+                config=Config(connect_timeout=5, read_timeout=65, retries=retries),
+            ),
+        )
+    except BotoCoreError as err:
+        raise AwsError(f"no AWS client: {err}. Set AWS_REGION.") from err
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -44,7 +44,7 @@ def main() -> int:
         return 1
     _report(status, f"started {pid}")
     cause, grace_seconds = _watch(pid, control, wakeup, request)
-    code = _end(pid, wakeup, grace_seconds)
+    code = _end(pid, control, wakeup, grace_seconds)
     _report(status, f"ended {code} {cause}")
     return 0
 
@@ -116,7 +116,7 @@ def _become_command(request: dict[str, Any], log: int, error_writer: int) -> NoR
 
 def _mount(mounts: dict[str, Any]) -> None:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    import mount_namespace  # only here: not every command has mounts, and -I keeps this folder off the path
+    import mount_namespace  # type: ignore[import-not-found]  # -I keeps this folder off the path
 
     mount_namespace.enter(**mounts)
 
@@ -152,14 +152,21 @@ def _collect() -> dict[int, int]:
         ended[pid] = 128 - code if code < 0 else code
 
 
-def _end(pid: int, wakeup: int, grace_seconds: float) -> int:
+def _end(pid: int, control: int, wakeup: int, grace_seconds: float) -> int:
     """End the command (SIGTERM, the grace period, SIGKILL) and all below it; its exit code."""
     if pid not in _collect():
         _signal_group(pid, signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
+    listening = [control, wakeup]
     while pid not in _collect() and (left := deadline - time.monotonic()) > 0:
-        select.select([wakeup], [], [], left)
+        ready, _, _ = select.select(listening, [], [], left)
         _drain(wakeup)
+        if control in ready:  # asked again, or the parent is gone meanwhile: the shorter grace counts
+            words = os.read(control, 4096).split()
+            seconds = float(words[1]) if words else PARENT_GONE_GRACE_SECONDS
+            deadline = min(deadline, time.monotonic() + seconds)
+            if not words:
+                listening = [wakeup]
     _signal_group(pid, signal.SIGKILL)
     while victims := _below(os.getpid()):
         for victim in victims:

@@ -1,6 +1,6 @@
 """The flags that both commands share, and how a pipeline is made from them.
 
-    --kwargs, environment ──▶ keywords ──▶ <module>.get_pipeline(**keywords) ──▶ Pipeline
+--kwargs, environment ──▶ keywords ──▶ <module>.get_pipeline(**keywords) ──▶ Pipeline
 """
 
 import argparse

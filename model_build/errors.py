@@ -1,9 +1,9 @@
 """What can go wrong in model_build, and the exit code each kind gives.
 
-    ModelBuildError           2
-    ├── ConfigError           2   wrong input: flags, keywords, parameters, environment variables
-    ├── ExecutionError        1   the execution ended Failed or Stopped
-    └── ServiceError          3   AWS or MLflow refused, or can't be reached
+ModelBuildError           2
+├── ConfigError           2   wrong input: flags, keywords, parameters, environment variables
+├── ExecutionError        1   the execution ended Failed or Stopped
+└── ServiceError          3   AWS or MLflow refused, or can't be reached
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """A pipeline execution's steps, seen live until it has ended.
 
-    observe() ─▶ Observation ─▶ display ─▶ ended? ─▶ the last Observation
-        ▲                                   │no
-        └───────────── pause ◀──────────────┘
+observe() ─▶ Observation ─▶ display ─▶ ended? ─▶ the last Observation
+    ▲                                   │no
+    └───────────── pause ◀──────────────┘
 """
 
 import contextlib

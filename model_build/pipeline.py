@@ -1,9 +1,8 @@
 """The training pipeline.
 
-    InputDataUri ──▶ PrepareData ──▶ train.parquet  ──▶ TrainEvaluateRegister ──▶ MLflow: run, model,
-                     (processing)    test.parquet       (training)                and, when the error
-                                     dataset.json                                 is within its limit,
-                                                                                  a new version
+InputDataUri ─▶ PrepareData ─▶ train.parquet ─▶ TrainEvaluateRegister ─▶ MLflow: run, model and,
+                (processing)   test.parquet     (training)               if the error is within
+                               dataset.json                              its limit, a version
 """
 
 from collections.abc import Mapping, Sequence

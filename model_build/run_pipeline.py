@@ -1,8 +1,8 @@
 """run-pipeline: upsert the pipeline, start it, follow it, report what was registered.
 
-    get_pipeline() ─▶ upsert ─▶ start ─▶ follow the steps ─▶ Succeeded ─▶ version, from MLflow   0
-                                                         ├─▶ Failed ────▶ each reason, each log  1
-                                                         └─▶ Stopped ───▶ says so                1
+get_pipeline() ─▶ upsert ─▶ start ─▶ follow the steps ─▶ Succeeded ─▶ version, from MLflow   0
+                                                     ├─▶ Failed ────▶ each reason, each log  1
+                                                     └─▶ Stopped ───▶ says so                1
 """
 
 import argparse

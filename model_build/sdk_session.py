@@ -37,7 +37,7 @@ def open_session(bucket: str, region: str, *, offline: bool = False) -> Pipeline
     )
     # The constructor has validated the configuration. The SDK would validate it again at each of
     # some thirty lookups, 0.1 s each. If this attribute ever goes, compiling is slow, not wrong.
-    SageMakerConfig.validate_sagemaker_config = staticmethod(_accept)  # type: ignore[method-assign]
+    SageMakerConfig.validate_sagemaker_config = staticmethod(_accept)
     # Known already: the SDK would otherwise list buckets and create this one if it isn't there.
     session._default_bucket = bucket
     return session

@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         frame = read_table(source)
         table = shape_table(frame, target, source)
         write_parts(table, source, args.output, args.test_size, args.random_seed)
-    except Exception as err:  # noqa: BLE001 - the last stop: whatever it was, the job must say it
+    except Exception as err:  # the last stop: whatever it was, the job must say it
         cause = str(err) if isinstance(err, DataError) else f"{type(err).__name__}: {err}"
         logger.error("%s", cause, exc_info=not isinstance(err, DataError))
         args.message_file.parent.mkdir(parents=True, exist_ok=True)
@@ -203,12 +203,8 @@ def _find_format(path: Path, source: str) -> str:
 def _read_csv(path: Path, source: str) -> pd.DataFrame:
     name = _original_name(path)
     try:
-        opened = (
-            gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-            if path.name.lower().endswith(".gz")
-            else path.open(encoding="utf-8-sig", newline="")
-        )
-        with opened as file:
+        open_file = gzip.open if path.name.lower().endswith(".gz") else open
+        with open_file(path, "rt", encoding="utf-8-sig", newline="") as file:
             # pandas would rename the second of two equal columns in silence.
             header = next(csv.reader(file), [])
         if not header:

@@ -71,9 +71,7 @@ def log_held_out_sample(model: Pipeline, features: pd.DataFrame) -> None:
     mlflow.log_dict(sample, "held_out_sample.json")
 
 
-def register_version(
-    logged: LoggedModel, model_name: str, tags: Mapping[str, str]
-) -> int:
+def register_version(logged: LoggedModel, model_name: str, tags: Mapping[str, str]) -> int:
     """Register the logged model as a new version of `model_name`, tagged; the version."""
     version = mlflow.register_model(logged.uri, model_name, tags=dict(tags))
     return int(version.version)
@@ -88,5 +86,4 @@ def _choose_example(features: pd.DataFrame) -> pd.DataFrame:
 def _read_split(split: Mapping[str, Any], features: pd.DataFrame) -> pd.DataFrame:
     """The rows as a server reads them, so that the predictions are of the very same numbers."""
     frame = pd.DataFrame(split["data"], columns=split["columns"], dtype=object)
-    kinds = {name: kind for name, kind in features.dtypes.items() if kind != object}
-    return frame.astype(kinds)
+    return frame.astype(dict(features.dtypes))

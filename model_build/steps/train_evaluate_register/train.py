@@ -2,7 +2,7 @@
 
     train.parquet ─▶ train ─┐
     test.parquet ──────────▶ evaluate ─▶ MLflow run ─▶ within the limit? ─yes▶ registered version
-    dataset.json ───────────────────────▶ (data, tags)                   ─no─▶ the job fails, says why
+    dataset.json ───────────────────────▶ (data, tags)                   ─no─▶ the job fails, and why
 
 Its folder is uploaded alone and is its working directory. Text comes from the environment, numbers
 as arguments.
@@ -28,6 +28,8 @@ FAILURE_FILE = Path("/opt/ml/output/failure")
 FAILURE_LENGTH = 1024
 
 DATA_FOLDER = "/opt/ml/input/data/prepared"
+
+OWN_MODULES = frozenset({"__main__", "train", "training_data", "tracking", "registration"})
 
 
 class SettingsError(Exception):
@@ -97,10 +99,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     data_folder = args.data or Path(os.environ.get("SM_CHANNEL_PREPARED", DATA_FOLDER))
     try:
         run_job(Settings.read(args, os.environ), data_folder)
-    except (Exception, StoppedError) as err:  # noqa: BLE001 - the last stop: the job must say it
-        cause = _describe(err)
-        expected = isinstance(err, QualityGateError | SettingsError | StoppedError)
-        logger.error("%s", cause, exc_info=None if expected else err)
+    except (Exception, StoppedError) as err:  # the last stop: whatever it was, it must be said
+        # Our own messages are written for people; others need their type, and where they came from.
+        own = type(err).__module__ in OWN_MODULES
+        cause = str(err) if own else f"{type(err).__name__}: {err}"
+        logger.error("%s", cause, exc_info=None if own else err)
         args.failure_file.parent.mkdir(parents=True, exist_ok=True)
         args.failure_file.write_text(cause[:FAILURE_LENGTH], encoding="utf-8")
         return 1
@@ -139,10 +142,9 @@ def build_parser() -> argparse.ArgumentParser:
 def run_job(settings: Settings, data_folder: Path) -> None:
     """One MLflow run, FINISHED if the model was evaluated, FAILED if anything broke."""
     # These take seconds to import, so they wait until the arguments are known to be right.
-    import mlflow
-
     import evaluation
     import forest
+    import mlflow
     import plots
     import registration
     import tracking
@@ -172,7 +174,7 @@ def run_job(settings: Settings, data_folder: Path) -> None:
         baseline = evaluation.measure_baseline(data.train.target, data.test.target)
         gate = evaluation.choose_gate(settings.max_median_absolute_error, baseline)
         metrics = evaluation.measure(data.test.target, predicted)
-        print(evaluation.format_metric_line(metrics), flush=True)  # noqa: T201 - SageMaker reads it
+        print(evaluation.format_metric_line(metrics), flush=True)
         mlflow.log_metrics(
             {
                 **metrics,
@@ -242,20 +244,8 @@ def _log_inputs(data: Any) -> None:
 
 
 def _stop(signal_number: int, _frame: FrameType | None) -> None:
-    signal.signal(signal_number, signal.SIG_IGN)  # the first is enough; what follows is the clean-up
+    signal.signal(signal_number, signal.SIG_IGN)  # one is enough; the clean-up follows
     raise StoppedError("the job was asked to stop (SIGTERM)")
-
-
-def _describe(err: BaseException) -> str:
-    own = type(err).__module__ not in ("builtins",) and isinstance(err, Exception)
-    if isinstance(err, StoppedError | QualityGateError) or (own and _is_ours(err)):
-        return str(err)
-    return f"{type(err).__name__}: {err}"
-
-
-def _is_ours(err: BaseException) -> bool:
-    """Our own errors are written for people; others need their type beside them."""
-    return type(err).__module__ in ("__main__", "train", "training_data", "tracking", "registration")
 
 
 if __name__ == "__main__":

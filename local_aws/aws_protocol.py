@@ -73,6 +73,8 @@ def signature_of(request: Request) -> Signature:
     match = _CREDENTIAL.search(header)
     if match is None and "X-Amz-Credential" in request.args:
         match = _CREDENTIAL.search("Credential=" + request.args["X-Amz-Credential"])
+    if match is None and "AWSAccessKeyId" in request.args:  # boto3 presigns S3 URLs the old way
+        return Signature(access_key=request.args["AWSAccessKeyId"], service="s3")
     if match is None:
         return Signature()
     return Signature(access_key=match["key"], service=match["service"])

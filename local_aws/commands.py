@@ -22,11 +22,7 @@ class Commands:
     """
 
     def __init__(self, environment: Mapping[str, str], project_dir: Path, output_dir: Path) -> None:
-        if not (project_dir / "model_deploy" / "staging-config.json").is_file():
-            raise UsageError(
-                f"{project_dir} holds no model_deploy/staging-config.json. "
-                "Run this in the project's root folder."
-            )
+        require_project(project_dir)
         self.environment = environment
         self.project_dir = project_dir
         self.output_dir = output_dir
@@ -55,6 +51,15 @@ class Commands:
                 f"{program} ended with exit code {process.poll()}; its last lines ({log_path}):\n"
                 + "\n".join(f"    {line}" for line in lines)
             )
+
+
+def require_project(folder: Path) -> None:
+    """Raise UsageError if the folder isn't a checkout of the project."""
+    if not (folder / "model_deploy" / "staging-config.json").is_file():
+        raise UsageError(
+            f"{folder} holds no model_deploy/staging-config.json. "
+            "Run this in the project's root folder."
+        )
 
 
 def _last_line(path: Path) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from local_aws.commands import Commands
+from local_aws.commands import Commands, require_project
 from local_aws.errors import CommandFailed
 from local_aws.narration import Narrator
 from local_aws.registry_report import read_endpoints, read_prediction, read_versions, table_of
@@ -47,6 +47,7 @@ def run_demo(
 
     Raises LocalAwsError; whatever was started has ended then.
     """
+    require_project(project_dir)
     begun = time.monotonic()
     seconds = _Seconds()
     with contextlib.ExitStack() as stack:

@@ -1,0 +1,201 @@
+"""The gateway, as a stranger with boto3 meets it."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import boto3
+import pytest
+import urllib3
+from botocore.exceptions import ClientError
+
+from local_aws.aws_protocol import RawResponse
+from local_aws.errors import AwsError
+from local_aws.gateway import Gateway
+
+
+class Echo:
+    """A service that answers, refuses or breaks, by the name it is asked for."""
+
+    def __init__(self):
+        self.closed = False
+
+    def operations(self):
+        return {
+            ("sagemaker", "DescribeTrainingJob"): self._describe,
+            ("sagemaker-runtime", "InvokeEndpoint"): self._invoke,
+            ("cloudformation", "DescribeStacks"): self._stacks,
+        }
+
+    def _describe(self, call):
+        name = call.params["TrainingJobName"]
+        if name == "refused":
+            raise AwsError("ResourceNotFound", "Requested resource not found.")
+        if name == "broken":
+            raise ZeroDivisionError("a bug")
+        return {"TrainingJobName": name, "TrainingJobStatus": "InProgress", "_private": 1}
+
+    def _invoke(self, call):
+        assert call.params["EndpointName"] == "mine"
+        return RawResponse(200, {"Content-Type": "text/plain"}, call.body.upper())
+
+    def _stacks(self, call):
+        raise AwsError(
+            "ValidationError", f"Stack with id {call.params['StackName']} does <not> exist"
+        )
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def echo(tmp_path):
+    service = Echo()
+    gateway = Gateway(tmp_path, lambda _: [service]).start()
+    yield gateway
+    gateway.close()
+    assert service.closed
+
+
+def _client(gateway, service, **arguments):
+    return boto3.client(service, endpoint_url=gateway.url, **arguments)
+
+
+def test_an_own_operation_is_answered_without_what_the_model_does_not_know(echo):
+    answer = _client(echo, "sagemaker").describe_training_job(TrainingJobName="mine")
+
+    assert answer["TrainingJobName"] == "mine"
+    assert "_private" not in answer
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "status"),
+    [("refused", "ResourceNotFound", 400), ("broken", "InternalFailure", 500)],
+)
+def test_errors_arrive_as_aws_errors(echo, name, code, status):
+    with pytest.raises(ClientError) as caught:
+        _client(echo, "sagemaker").describe_training_job(TrainingJobName=name)
+
+    assert caught.value.response["Error"]["Code"] == code
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+
+
+def test_query_protocol_errors_are_xml_with_the_message_escaped(echo):
+    with pytest.raises(ClientError, match="Stack with id x does <not> exist") as caught:
+        _client(echo, "cloudformation").describe_stacks(StackName="x")
+
+    assert caught.value.response["Error"]["Code"] == "ValidationError"
+
+
+def test_invoke_endpoint_passes_the_body_through(echo):
+    answer = _client(echo, "sagemaker-runtime").invoke_endpoint(EndpointName="mine", Body=b"abc")
+
+    assert answer["Body"].read() == b"ABC"
+    assert answer["ContentType"] == "text/plain"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "named"),
+    [
+        ("sagemaker", "list_transform_jobs", "sagemaker:ListTransformJobs"),
+        ("sqs", "list_queues", "sqs:ListQueues"),
+        ("lambda", "list_functions", "lambda"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(echo, service, operation, named):
+    with pytest.raises(ClientError, match=f"local_aws does not support {named}") as caught:
+        getattr(_client(echo, service), operation)()
+
+    assert caught.value.response["Error"]["Code"] == "UnsupportedOperation"
+
+
+def test_parameters_that_boto3_would_refuse_are_refused_by_the_gateway_too(echo):
+    answer = urllib3.request(
+        "POST",
+        echo.url,
+        body=json.dumps({"TrainingJobName": 7}),
+        headers={
+            "X-Amz-Target": "SageMaker.DescribeTrainingJob",
+            "Authorization": "AWS4 Credential=k/20260101/us-east-1/sagemaker/aws4_request",
+        },
+    )
+
+    assert answer.status == 400
+    assert answer.json()["__type"] == "ValidationException"
+    assert "TrainingJobName" in answer.json()["message"]
+
+
+def test_an_unsigned_request_is_refused(echo):
+    answer = urllib3.request("GET", echo.url)
+
+    assert answer.status == 403
+    assert answer.json()["__type"] == "MissingAuthenticationToken"
+
+
+def test_s3_keeps_objects_and_serves_presigned_urls(gateway):
+    s3 = _client(gateway, "s3")
+    s3.create_bucket(Bucket="kept-by-moto")
+    s3.put_object(Bucket="kept-by-moto", Key="a b/c", Body=b"x" * 70_000)
+
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": "kept-by-moto", "Key": "a b/c"})
+
+    assert urllib3.request("GET", url).data == b"x" * 70_000
+
+
+def test_the_gateway_acts_under_the_role_that_is_asked_for(gateway):
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "sagemaker.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+    role = _client(gateway, "iam").create_role(
+        RoleName="acting", AssumeRolePolicyDocument=json.dumps(trust)
+    )["Role"]["Arn"]
+
+    identity = gateway.own.client("sts", role).get_caller_identity()
+    environment = gateway.own.credentials_environment(role)
+
+    assert ":assumed-role/acting/" in identity["Arn"]
+    assert environment["AWS_ENDPOINT_URL"] == gateway.url
+    assert environment["AWS_SESSION_TOKEN"]
+
+
+def test_a_role_that_is_missing_or_trusts_another_service_is_refused(gateway):
+    with pytest.raises(AwsError, match="role/nobody does not exist"):
+        gateway.own.client("s3", "arn:aws:iam::123456789012:role/nobody")
+
+    role = _client(gateway, "iam").create_role(
+        RoleName="for-lambda",
+        AssumeRolePolicyDocument=json.dumps({"Principal": {"Service": "lambda.amazonaws.com"}}),
+    )["Role"]["Arn"]
+    with pytest.raises(AwsError, match=r"allows principal 'sagemaker.amazonaws.com'"):
+        gateway.own.client("s3", role)
+
+
+def test_requests_are_answered_in_parallel(tmp_path):
+    both_in = threading.Barrier(2, timeout=10)
+
+    class Meeting(Echo):
+        def _describe(self, call):
+            both_in.wait()
+            return {}
+
+    gateway = Gateway(tmp_path, lambda _: [Meeting()]).start()
+    sagemaker = _client(gateway, "sagemaker")
+    threads = [
+        threading.Thread(target=sagemaker.describe_training_job, kwargs={"TrainingJobName": "x"})
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    gateway.close()
+
+    assert not both_in.broken

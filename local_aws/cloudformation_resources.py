@@ -110,6 +110,8 @@ class ApiResource:
     # Properties that Update<thing> changes in place; any other change needs a replacement.
     updatable: frozenset[str] = frozenset()
     settled: Settle | None = None
+    # Whether the thing already is what an update would make it.
+    holds: Callable[[Provisioner, Physical, Mapping[str, Any]], bool] | None = None
     # Delete<thing> returns before the thing is gone.
     deletes_slowly: bool = False
     takes_tags: bool = True
@@ -143,7 +145,7 @@ class ApiResource:
         changed = _changed(old, new)
         if "Tags" in changed:
             _retag(by.client(self.service), physical.id, _tags(old), _tags(new))
-        if changed - {"Tags"}:
+        if changed - {"Tags"} and not (self.holds and self.holds(by, physical, new)):
             self._call(by, "Update", {**new, **physical.attributes})
 
     def settle(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:
@@ -203,6 +205,17 @@ def _settle_endpoint(by: Provisioner, physical: Physical, properties: Mapping[st
     )
 
 
+def _endpoint_holds(by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> bool:
+    """After an update that failed, the endpoint serves its old configuration by itself."""
+    name = physical.attributes["EndpointName"]
+    endpoint = by.client("sagemaker").describe_endpoint(EndpointName=name)
+    return (
+        endpoint["EndpointStatus"] == "InService"
+        and endpoint["EndpointConfigName"] == properties["EndpointConfigName"]
+        and "FailureReason" in endpoint
+    )
+
+
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
     return {key for key in {*old, *new} if old.get(key) != new.get(key)}
 
@@ -235,6 +248,7 @@ RESOURCE_TYPES: Mapping[str, ResourceType] = {
                 }
             ),
             settled=_settle_endpoint,
+            holds=_endpoint_holds,
             deletes_slowly=True,
         ),
     )

@@ -3,8 +3,13 @@
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import TargetEncoder
+
+# While training, each row's text is encoded by rows of other folds, so that it can't tell its own
+# target.
+_FOLDS = 5
 
 
 def build_model(
@@ -18,10 +23,11 @@ def build_model(
     """
     text = [name for name in features.columns if features[name].dtype == object]
     numbers = [name for name in features.columns if name not in text]
+    folds = KFold(_FOLDS, shuffle=True, random_state=random_seed)
     encode = ColumnTransformer(
         [
             ("numbers", "passthrough", numbers),
-            ("text", TargetEncoder(target_type="continuous", random_state=random_seed), text),
+            ("text", TargetEncoder(target_type="continuous", cv=folds), text),
         ],
         verbose_feature_names_out=False,
     )
@@ -35,8 +41,16 @@ def build_model(
 
 
 def reset_for_serving(model: Pipeline) -> None:
-    """One thread for each prediction: setting up workers takes longer than one row does."""
-    model.set_params(forest__n_jobs=None)
+    """Leave what only training needed behind.
+
+    One thread for each prediction: setting up workers takes longer than one row does. And the
+    folds become a number, so that a server need not trust their type to load the model.
+    """
+    model.set_params(forest__n_jobs=None, columns__text__cv=_FOLDS)
+    # ColumnTransformer trains a copy of each part; without text columns there is none.
+    trained = model.named_steps["columns"].named_transformers_.get("text")
+    if isinstance(trained, TargetEncoder):
+        trained.set_params(cv=_FOLDS)
 
 
 def rank_columns(model: Pipeline) -> "pd.Series[float]":

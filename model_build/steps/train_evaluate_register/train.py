@@ -1,8 +1,8 @@
 """TrainEvaluateRegister: a forest, its errors on rows it never saw, and perhaps a new version.
 
     train.parquet ─▶ train ─┐
-    test.parquet ──────────▶ evaluate ─▶ MLflow run ─▶ within the limit? ─yes▶ registered version
-    dataset.json ───────────────────────▶ (data, tags)                   ─no─▶ the job fails, and why
+    test.parquet ──────────▶ evaluate ─▶ MLflow run ─▶ within the limit? ─yes▶ a new version
+    dataset.json ──────────────────────▶ (data, tags)                    ─no─▶ a failed job
 
 Its folder is uploaded alone and is its working directory. Text comes from the environment, numbers
 as arguments.

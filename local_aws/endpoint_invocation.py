@@ -54,7 +54,7 @@ def invoke(own: OwnAws, call: Call, serving: Serving) -> RawResponse:
         raise _restarting(serving)
     try:
         answer = serving.invoke(call.body, headers)
-    except urllib3.exceptions.TimeoutError:
+    except urllib3.exceptions.ReadTimeoutError:
         waiting = (
             "Your invocation timed out while waiting for a response from container primary. "
             "Review the latency metrics for each container in Amazon CloudWatch, resolve the "

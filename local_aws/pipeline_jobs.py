@@ -178,11 +178,19 @@ class JobStepRunner:
             if status in ("Stopped", "Failed"):
                 if stopping:
                     raise StepStoppedError
-                raise StepFailedError(f"ClientError: {kind.noun} {name} was stopped")
+                raise StepFailedError(_stopped_by_another(kind, name, job))
             if self.stop.is_set() and not stopping:
                 stopping = True
-                self._call(kind, "Stop", name)
+                self._stop_job(kind, name)
             self._pause((self.clock.now() - started).total_seconds(), stopping)
+
+    def _stop_job(self, kind: JobKind, name: str) -> None:
+        try:
+            self._call(kind, "Stop", name)
+        except StepFailedError:
+            # Stop refuses a job that has ended in the meantime; its description then says how.
+            if self._call(kind, "Describe", name)[f"{kind.noun}Status"] == "InProgress":
+                raise
 
     def _pause(self, seconds_so_far: float, stopping: bool) -> None:
         # A tenth of the time gone by: short jobs are noticed at once, long ones cost little.
@@ -228,6 +236,12 @@ def job_name(execution_id: str, step_name: str, prefix: str | None = None) -> st
     text = prefix or f"pipelines-{execution_id}-{step_name}"
     words = re.sub(r"[^A-Za-z0-9]+", "-", text)[: _JOB_NAME_LENGTH - _SUFFIX_LENGTH - 1]
     return f"{words.strip('-')}-{suffix}"
+
+
+def _stopped_by_another(kind: JobKind, name: str, job: Mapping[str, Any]) -> str:
+    limit = job.get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
+    overrun = f" or for running longer than its MaxRuntimeInSeconds, {limit}" if limit else ""
+    return f"ClientError: {kind.noun} {name} was stopped, by a Stop{kind.noun} call{overrun}"
 
 
 def json_values(description: Mapping[str, Any]) -> Mapping[str, Any]:

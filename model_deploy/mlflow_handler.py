@@ -62,15 +62,18 @@ class MLflowHandler:
 
     `model_version` is a number, `latest` (the highest number), or an alias (`@challenger` or
     `challenger`). Both the tracking and the registry URI are `tracking_uri`; nothing global is set.
+    `client` is an MlflowClient of that URI, for those who have one.
     Every method raises `ModelNotFound` or `MLflowError`, and swallows nothing.
     """
 
-    def __init__(self, tracking_uri: str, model_name: str, model_version: str) -> None:
+    def __init__(
+        self, tracking_uri: str, model_name: str, model_version: str, client: Any = None
+    ) -> None:
         self.tracking_uri = tracking_uri
         self.model_name = model_name
         self.requested_version = model_version
         self._version: str | None = None
-        self._known_client: Any = None
+        self._known_client: Any = client
 
     @property
     def shown_uri(self) -> str:
@@ -88,12 +91,11 @@ class MLflowHandler:
         """Stage and aliases as the registry has them now."""
         version = self.resolve()
         found = self._ask("get_model_version", self.model_name, version)
-        aliases = [alias for alias, holder in self._aliases().items() if holder == version]
         return VersionState(
             name=self.model_name,
             version=version,
             stage=found.current_stage,
-            aliases=tuple(sorted(aliases)),
+            aliases=tuple(sorted(found.aliases)),
             run_id=found.run_id or "",
         )
 
@@ -204,7 +206,8 @@ class MLflowHandler:
         if same and f"{prefix}_at" in known and not always:
             return
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._tag(self.resolve(), {**said, f"{prefix}_at": now})
+        told = {key: value for key, value in said.items() if value or key in known}
+        self._tag(self.resolve(), {**told, f"{prefix}_at": now})
         if "deploy.replaced_by" in known:
             self._ask(
                 "delete_model_version_tag", self.model_name, self.resolve(), "deploy.replaced_by"

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import base64
+import gzip
+import os
+import random
+import shutil
+import socket
+import tarfile
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from moto import mock_aws
+
+from model_deploy.errors import ArchiveConflict, ArchiveRefused, AwsError
+from model_deploy.model_archive import ArchiveStore, ModelArchive, upload_archive, write_archive
+
+_STORE = ArchiveStore(bucket="archives", prefix="shop/models")
+
+
+def _model(folder: Path) -> Path:
+    (folder / "data" / "empty").mkdir(parents=True)
+    (folder / "MLmodel").write_text("flavors: {}\n")
+    (folder / "data" / "model.skops").write_bytes(bytes(range(256)) * 10)
+    (folder / "requirements.txt").write_text("scikit-learn\n")
+    return folder
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> ModelArchive:
+    return write_archive(_model(tmp_path / "model"), tmp_path / "model.tar.gz")
+
+
+@pytest.fixture
+def s3() -> Iterator[Any]:
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="archives")
+        yield client
+
+
+def test_same_files_give_the_same_bytes_wherever_and_whenever(tmp_path: Path) -> None:
+    one = _model(tmp_path / "here")
+    other = tmp_path / "deep" / "elsewhere"
+    shutil.copytree(one, other)
+    for age, path in enumerate(sorted(other.rglob("*"))):
+        path.chmod(0o700)
+        os.utime(path, (age, age))
+    first = write_archive(one, tmp_path / "first.tar.gz")
+    second = write_archive(other, tmp_path / "out" / "model.tar.gz")
+    assert first.path.read_bytes() == second.path.read_bytes()
+    assert first.sha256 == second.sha256
+
+
+def test_digest_and_size_are_those_of_the_file(archive: ModelArchive) -> None:
+    import hashlib
+
+    content = archive.path.read_bytes()
+    assert archive.sha256 == hashlib.sha256(content).hexdigest()
+    assert archive.size_bytes == len(content)
+
+
+def test_archive_unpacks_to_the_model_with_mlmodel_at_the_root(
+    archive: ModelArchive, tmp_path: Path
+) -> None:
+    with tarfile.open(archive.path) as unpacked:
+        unpacked.extractall(tmp_path / "opt", filter="data")
+    packed = tmp_path / "model"
+    for path in packed.rglob("*"):
+        twin = tmp_path / "opt" / path.relative_to(packed)
+        assert twin.is_dir() == path.is_dir()
+        assert path.is_dir() or twin.read_bytes() == path.read_bytes()
+    assert (tmp_path / "opt" / "MLmodel").is_file()
+
+
+def test_members_are_what_sagemaker_accepts(archive: ModelArchive) -> None:
+    """Relative names, files and folders only, nobody's, readable by everybody, in one order."""
+    with tarfile.open(archive.path) as packed:
+        members = packed.getmembers()
+    names = [member.name for member in members]
+    assert names == ["MLmodel", "data", "data/empty", "data/model.skops", "requirements.txt"]
+    for member in members:
+        assert member.isreg() or member.isdir()
+        assert not member.name.startswith("/")
+        assert ".." not in Path(member.name).parts
+        assert (member.mtime, member.uid, member.gid) == (0, 0, 0)
+        assert (member.uname, member.gname) == ("", "")
+        assert member.mode == (0o755 if member.isdir() else 0o644)
+
+
+def test_gzip_header_carries_no_name_and_no_time(archive: ModelArchive) -> None:
+    header = archive.path.read_bytes()[:10]
+    assert header[:4] == b"\x1f\x8b\x08\x00"  # no flags: no file name
+    assert header[4:8] == b"\x00\x00\x00\x00"
+    assert gzip.decompress(archive.path.read_bytes())
+
+
+def test_names_longer_than_a_tar_header_survive(tmp_path: Path) -> None:
+    model = _model(tmp_path / "model")
+    long_name = "/".join(["a" * 90] * 3)
+    (model / long_name).parent.mkdir(parents=True)
+    (model / long_name).write_text("é")
+    archive = write_archive(model, tmp_path / "m.tar.gz")
+    with tarfile.open(archive.path) as packed:
+        assert long_name in packed.getnames()
+
+
+def test_hard_links_are_packed_as_files(tmp_path: Path) -> None:
+    model = _model(tmp_path / "model")
+    (model / "twin").hardlink_to(model / "requirements.txt")
+    archive = write_archive(model, tmp_path / "m.tar.gz")
+    with tarfile.open(archive.path) as packed:
+        assert packed.getmember("twin").isreg()
+
+
+def test_everything_that_must_not_be_packed_is_named_at_once(tmp_path: Path) -> None:
+    model = _model(tmp_path / "model")
+    (model / "a-link").symlink_to("/etc/passwd")
+    (model / "b-folder-link").symlink_to(tmp_path)
+    os.mkfifo(model / "c-pipe")
+    listening = socket.socket(socket.AF_UNIX)
+    here = Path.cwd()
+    os.chdir(model)  # a socket's path may have about 100 characters
+    listening.bind("d-socket")
+    os.chdir(here)
+    listening.close()
+    (model / "e\nnewline").write_text("")
+    (model / "..\\windows").write_text("")
+    (model / "MLmodel").unlink()
+    with pytest.raises(ArchiveRefused) as caught:
+        write_archive(model, tmp_path / "m.tar.gz")
+    assert str(caught.value) == (
+        f"{model} can not be packaged:\n"
+        "  - '..\\\\windows' has a backslash in its name; rename it\n"
+        "  - 'a-link' is a link; put the file itself there\n"
+        "  - 'b-folder-link' is a link; put the file itself there\n"
+        "  - 'c-pipe' is neither a file nor a folder; remove it\n"
+        "  - 'd-socket' is neither a file nor a folder; remove it\n"
+        "  - 'e\\nnewline' has a name with control characters or bytes that are not UTF-8; "
+        "rename it\n"
+        "  - there is no MLmodel file at its root: it is not an MLflow model"
+    )
+    assert caught.value.exit_code == 2
+    assert not (tmp_path / "m.tar.gz").exists()
+
+
+def test_failure_leaves_the_earlier_archive_and_no_other_file(tmp_path: Path) -> None:
+    model = _model(tmp_path / "model")
+    out = tmp_path / "out"
+    archive = write_archive(model, out / "model.tar.gz")
+    (model / "link").symlink_to("MLmodel")
+    with pytest.raises(ArchiveRefused):
+        write_archive(model, out / "model.tar.gz")
+    assert [path.name for path in out.iterdir()] == ["model.tar.gz"]
+    assert archive.path.stat().st_size == archive.size_bytes
+
+
+def test_memory_stays_small_whatever_the_model_weighs(tmp_path: Path) -> None:
+    model = _model(tmp_path / "model")
+    (model / "big").write_bytes(random.Random(0).randbytes(1_000_000) * 12)
+    tracemalloc.start()
+    write_archive(model, tmp_path / "m.tar.gz")
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 4_000_000
+
+
+def test_upload_goes_under_the_digest_with_its_checksum(s3: Any, archive: ModelArchive) -> None:
+    sent: dict[str, str] = {}
+    s3.meta.events.register(
+        "before-call.s3.PutObject", lambda params, **_: sent.update(params["headers"])
+    )
+    uri = upload_archive(s3, archive, _STORE, "housing")
+    key = f"shop/models/housing/{archive.sha256}/model.tar.gz"
+    assert uri == f"s3://archives/{key}"
+    stored = s3.get_object(Bucket="archives", Key=key)
+    assert stored["Body"].read() == archive.path.read_bytes()
+    assert base64.b64decode(sent["x-amz-checksum-sha256"]).hex() == archive.sha256
+    assert sent["If-None-Match"] == "*"
+
+
+def test_prefix_may_be_empty_or_have_slashes() -> None:
+    plain = ArchiveStore(bucket="b", prefix="")
+    assert plain.uri("housing", "abc") == "s3://b/housing/abc/model.tar.gz"
+    slashed = ArchiveStore(bucket="b", prefix="/a/b/")
+    assert slashed.uri("housing", "abc") == "s3://b/a/b/housing/abc/model.tar.gz"
+
+
+def test_kms_key_encrypts_the_archive(s3: Any, archive: ModelArchive) -> None:
+    store = ArchiveStore(bucket="archives", prefix="m", kms_key_id="alias/models")
+    upload_archive(s3, archive, store, "housing")
+    head = s3.head_object(Bucket="archives", Key=store.key("housing", archive.sha256))
+    assert head["ServerSideEncryption"] == "aws:kms"
+    assert head["SSEKMSKeyId"].endswith("alias/models")
+
+
+def test_second_upload_writes_nothing(s3: Any, archive: ModelArchive) -> None:
+    first = upload_archive(s3, archive, _STORE, "housing")
+    s3.meta.events.register(
+        "before-call.s3.PutObject", lambda **_: pytest.fail("the archive was uploaded again")
+    )
+    assert upload_archive(s3, archive, _STORE, "housing") == first
+
+
+def test_other_content_under_the_digest_is_never_overwritten(
+    s3: Any, archive: ModelArchive
+) -> None:
+    key = _STORE.key("housing", archive.sha256)
+    s3.put_object(Bucket="archives", Key=key, Body=b"something else")
+    with pytest.raises(ArchiveConflict) as caught:
+        upload_archive(s3, archive, _STORE, "housing")
+    assert str(caught.value) == (
+        f"s3://archives/{key} holds something else: 14 bytes, where the archive has "
+        f"{archive.size_bytes}. Archives are never overwritten; find out who wrote it, delete it, "
+        "and build again."
+    )
+    assert caught.value.exit_code == 3
+    assert s3.get_object(Bucket="archives", Key=key)["Body"].read() == b"something else"
+
+
+def test_upload_that_someone_else_won_counts_as_there(s3: Any, archive: ModelArchive) -> None:
+    """HeadObject may say 403 to who may not list; the conditional upload then decides."""
+    upload_archive(s3, archive, _STORE, "housing")
+    s3.meta.events.register("before-call.s3.HeadObject", _forbidden)
+    uri = upload_archive(s3, archive, _STORE, "housing")
+    assert uri == _STORE.uri("housing", archive.sha256)
+
+
+def _forbidden(**_: Any) -> Any:
+    from botocore.awsrequest import AWSResponse
+
+    response = AWSResponse("https://archives", 403, {}, None)
+    return response, {
+        "Error": {"Code": "403", "Message": "Forbidden"},
+        "ResponseMetadata": {"HTTPStatusCode": 403},
+    }
+
+
+def test_refused_upload_says_what_is_needed(archive: ModelArchive) -> None:
+    store = ArchiveStore(bucket="no-such-bucket", prefix="m", kms_key_id="alias/models")
+    with mock_aws():
+        client = boto3.client("s3", region_name="us-east-1")
+        with pytest.raises(AwsError) as caught:
+            upload_archive(client, archive, store, "housing")
+    assert str(caught.value) == (
+        f"could not upload the archive to {store.uri('housing', archive.sha256)}: "
+        "An error occurred (NoSuchBucket) when calling the PutObject operation: "
+        "The specified bucket does not exist. Check that bucket 'no-such-bucket' exists and that "
+        "the build's role has s3:PutObject and s3:GetObject on it and kms:GenerateDataKey on "
+        "alias/models. Nothing was written."
+    )
+    assert caught.value.exit_code == 3
+
+
+def test_unreachable_s3_is_one_clear_error(archive: ModelArchive) -> None:
+    client = boto3.client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url="http://127.0.0.1:9",
+        config=Config(retries={"max_attempts": 1}),
+    )
+    with pytest.raises(AwsError, match="Could not connect to the endpoint URL"):
+        upload_archive(client, archive, _STORE, "housing")

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import model_deploy
+from model_deploy.errors import ConfigError
+from model_deploy.stage_config import (
+    ExportedConfig,
+    StageConfig,
+    TemplateParameter,
+    find_problems,
+    read_template_parameters,
+    write_configs,
+)
+
+_TEMPLATE = Path(model_deploy.__file__).with_name("endpoint-config-template.yml")
+_DEFAULTS = {
+    "ModelExecutionRoleArn": "arn:aws:iam::123456789012:role/model",
+    "ContainerImageURI": "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2",
+    "EndpointInstanceType": "ml.m5.large",
+    "EndpointInstanceCount": "1",
+}
+_BUILT = {
+    "SageMakerProjectName": "shop",
+    "ModelDataLocation": "s3://b/model-archives/housing/abc/model.tar.gz",
+}
+_TAGS = {"mlflow:model-name": "housing", "mlflow:model-version": "3"}
+
+
+def _stage(**values: Any) -> StageConfig:
+    return StageConfig(
+        source="staging-config.json",
+        stage="staging",
+        parameters=values.get("parameters", {}),
+        tags=values.get("tags", {}),
+    )
+
+
+def _problems(**parameters: str) -> list[str]:
+    config = _stage(parameters=parameters).extended(_DEFAULTS, _BUILT, _TAGS)
+    return find_problems(config, read_template_parameters(_TEMPLATE), "the template")
+
+
+def test_a_stages_file_wins_over_defaults() -> None:
+    stage = _stage(parameters={"EndpointInstanceType": "ml.c6i.large"})
+    parameters = stage.extended(_DEFAULTS, _BUILT, _TAGS).parameters
+    assert parameters["EndpointInstanceType"] == "ml.c6i.large"
+    assert parameters["EndpointInstanceCount"] == "1"
+    assert parameters["StageName"] == "staging"
+
+
+def test_empty_values_leave_the_templates_default() -> None:
+    stage = _stage(parameters={"DataCaptureUri": "", "EndpointInstanceType": ""})
+    parameters = stage.extended(_DEFAULTS, _BUILT, _TAGS).parameters
+    assert "DataCaptureUri" not in parameters
+    assert "EndpointInstanceType" not in parameters
+
+
+def test_what_the_build_decides_can_not_be_overridden() -> None:
+    stage = _stage(
+        parameters={
+            "ModelDataLocation": "s3://mine/model.tar.gz",
+            "SageMakerProjectName": "mine",
+            "StageName": "prod",
+        },
+        tags={"mlflow:model-version": "1", "team": "houses"},
+    )
+    with pytest.raises(ConfigError) as caught:
+        stage.extended(_DEFAULTS, _BUILT, _TAGS)
+    assert str(caught.value) == (
+        "staging-config.json can not be used:\n"
+        "  - SageMakerProjectName is decided by the build; remove it\n"
+        "  - ModelDataLocation is decided by the build; remove it\n"
+        "  - StageName is 'prod', but this is the file of 'staging'\n"
+        "  - tag 'mlflow:model-version' is decided by the build; remove it"
+    )
+    assert caught.value.exit_code == 2
+
+
+def test_numbers_and_lists_become_strings(tmp_path: Path) -> None:
+    file = tmp_path / "staging-config.json"
+    file.write_text('{"Parameters": {"EndpointInstanceCount": 2, "SubnetIds": ["a", "b"]}}')
+    stage = StageConfig.from_json(file, "staging")
+    assert stage.parameters == {"EndpointInstanceCount": "2", "SubnetIds": "a,b"}
+    assert stage.tags == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "problems"),
+    [
+        ("[]", ['it holds no object with "Parameters" and "Tags"']),
+        (
+            '{"Parameters": {"A": null, "B": true}, "Tags": [], "Tag": {}}',
+            [
+                'unknown key \'Tag\'; it may hold "Parameters" and "Tags"',
+                "Parameters.A is null; a string, number or list of strings fits",
+                "Parameters.B is true; a string, number or list of strings fits",
+                "Tags is not an object",
+            ],
+        ),
+    ],
+)
+def test_malformed_files_are_refused_whole(
+    tmp_path: Path, content: str, problems: list[str]
+) -> None:
+    file = tmp_path / "staging-config.json"
+    file.write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        StageConfig.from_json(file, "staging")
+    assert list(caught.value.problems) == problems
+    assert caught.value.source == str(file)
+
+
+def test_unreadable_files_say_why(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"none\.json can not be used:\n  - it can not be read: N"
+    ):
+        StageConfig.from_json(tmp_path / "none.json", "staging")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"bad\.json can not be used:\n  - it is not JSON: "):
+        StageConfig.from_json(tmp_path / "bad.json", "staging")
+
+
+def test_template_declares_exactly_the_agreed_parameters() -> None:
+    declared = read_template_parameters(_TEMPLATE)
+    assert sorted(declared) == sorted(
+        [
+            "SageMakerProjectName",
+            "StageName",
+            "ModelExecutionRoleArn",
+            "ModelDataLocation",
+            "ContainerImageURI",
+            "EndpointInstanceType",
+            "EndpointInstanceCount",
+            "ServerlessMemoryInMB",
+            "ServerlessMaxConcurrency",
+            "DataCaptureUri",
+            "DataCapturePercentage",
+            "SubnetIds",
+            "SecurityGroupIds",
+            "KmsKeyArn",
+        ]
+    )
+    assert sorted(name for name, parameter in declared.items() if parameter.required) == [
+        "ContainerImageURI",
+        "ModelDataLocation",
+        "ModelExecutionRoleArn",
+        "SageMakerProjectName",
+        "StageName",
+    ]
+
+
+def test_defaults_fit_the_template() -> None:
+    assert _problems() == []
+    assert _problems(SubnetIds="subnet-1,subnet-2", SecurityGroupIds="sg-1") == []
+    assert _problems(ServerlessMemoryInMB="2048", KmsKeyArn="arn:aws:kms:eu-west-1:1:key/k") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("EndpointInstanceCount", "0", "EndpointInstanceCount is '0'; the least is 1"),
+        ("EndpointInstanceCount", "two", "EndpointInstanceCount is 'two', which is not a number"),
+        ("DataCapturePercentage", "101", "DataCapturePercentage is '101'; the most is 100"),
+        (
+            "ServerlessMemoryInMB",
+            "512",
+            "ServerlessMemoryInMB is '512'; allowed are 0, 1024, 2048, 3072, 4096, 5120, 6144",
+        ),
+        (
+            "DataCaptureUri",
+            "http://x",
+            "DataCaptureUri is 'http://x', which does not match (s3://.+)?",
+        ),
+        ("SubnetIds", "a", "SubnetIds and SecurityGroupIds go together; give both or neither"),
+    ],
+)
+def test_what_cloudformation_would_refuse_is_found(name: str, value: str, problem: str) -> None:
+    assert _problems(**{name: value}) == [problem]
+
+
+def test_unknown_and_missing_parameters_are_found_together() -> None:
+    declared = read_template_parameters(_TEMPLATE)
+    config = ExportedConfig(source="x", parameters={"StageName": "prod", "Typo": "1"}, tags={})
+    problems = find_problems(config, declared, "endpoint-config-template.yml")
+    assert problems[0].startswith("endpoint-config-template.yml has no parameter 'Typo'; it has C")
+    assert problems[1:] == [
+        "SageMakerProjectName is missing",
+        "ModelExecutionRoleArn is missing",
+        "ModelDataLocation is missing",
+        "ContainerImageURI is missing",
+    ]
+
+
+def test_lengths_are_checked() -> None:
+    parameter = TemplateParameter(name="P", min_length=2, max_length=3)
+    assert parameter.problem("a") == "P is 'a'; it needs at least 2 characters"
+    assert parameter.problem("abcd") == "P is 'abcd'; it may have at most 3 characters"
+    assert parameter.problem("abc") == ""
+
+
+def test_endpoint_names_and_tags_keep_to_the_limits_of_aws() -> None:
+    config = ExportedConfig(
+        source="x",
+        parameters={"SageMakerProjectName": "a_b", "StageName": "prod"},
+        tags={"aws:x": "1", "odd": "a,b", "long": "v" * 257, "none": "", "fine": "a b/c=d+e-f@g"},
+    )
+    problems = find_problems(
+        config, {name: TemplateParameter(name=name) for name in config.parameters}, "t"
+    )
+    assert problems == [
+        "the endpoint's name would be 'a_b-prod'; SageMaker allows letters, digits and hyphens, "
+        "at most 63",
+        "tag 'aws:x': AWS keeps names that begin with aws: to itself",
+        f"tag long = '{'v' * 257}' has 257 characters; 256 are allowed",
+        "tag 'none' is empty; CloudFormation needs a value",
+        "tag odd = 'a,b' has characters other than letters, digits, spaces and _ . : / = + - @",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "it can not be read: No such file or directory"),
+        ("Resources: {}\n", "it declares no Parameters"),
+        ("a: [", "it is not YAML: "),
+    ],
+)
+def test_unusable_templates_are_refused(tmp_path: Path, content: str | None, problem: str) -> None:
+    template = tmp_path / "t.yml"
+    if content is not None:
+        template.write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        read_template_parameters(template)
+    assert caught.value.problems[0].startswith(problem)
+
+
+def test_written_file_is_sorted_and_read_back_equal(tmp_path: Path) -> None:
+    config = _stage(tags={"team": "é"}).extended(_DEFAULTS, _BUILT, _TAGS)
+    path = tmp_path / "new" / "export.json"
+    write_configs({path: config})
+    document = json.loads(path.read_text())
+    assert list(document) == ["Parameters", "Tags"]
+    assert list(document["Parameters"]) == sorted(document["Parameters"])
+    again = ExportedConfig.from_json(path)
+    assert (again.parameters, again.tags) == (config.parameters, config.tags)
+
+
+def test_when_one_file_can_not_be_written_neither_is(tmp_path: Path) -> None:
+    config = _stage().extended(_DEFAULTS, _BUILT, _TAGS)
+    (tmp_path / "file").write_text("")
+    good, bad = tmp_path / "staging.json", tmp_path / "file" / "prod.json"
+    with pytest.raises(ConfigError, match="it can not be written: "):
+        write_configs({good: config, bad: config})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -157,15 +157,21 @@ class JobRun:
         for output in outputs:
             contract.local_folder(self.root, output["LocalPath"]).mkdir(parents=True, exist_ok=True)
         specification = request["AppSpecification"]
+        condition = request.get("StoppingCondition", {})
+        limit_seconds = condition.get("MaxRuntimeInSeconds", DEFAULT_LIMIT_SECONDS)
         outcome = self._run_container(
             specification["ImageUri"],
             [*specification["ContainerEntrypoint"], *specification.get("ContainerArguments", ())],
             {},
-            request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", DEFAULT_LIMIT_SECONDS),
+            limit_seconds,
         )
         message = contract.read_start(self.opt_ml / "output/message")
-        if self.job.stop_requested.is_set() or outcome.timed_out:
+        if self.job.stop_requested.is_set():
             self.job.end("Stopped", "", "", ExitMessage=message)
+            return
+        if outcome.timed_out:
+            reason = f"MaxRuntimeExceeded: the job ran longer than {limit_seconds} s"
+            self.job.end("Stopped", "", "", ExitMessage=message, FailureReason=reason)
             return
         self._check(outcome)
         for output in outputs:

@@ -54,6 +54,11 @@ _SAGEMAKER_KEPT_BY_MOTO = frozenset(
 )
 
 
+# Operations that moto doesn't have, of services that it keeps: refused as AWS refuses a caller who
+# lacks the permission, because the SageMaker SDK asks for them and goes on without.
+_DENIED = frozenset({("iam", "SimulatePrincipalPolicy")})
+
+
 class Service(Protocol):
     """A part of AWS that local_aws executes itself."""
 
@@ -138,6 +143,8 @@ class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # moto has no ty
 
 
 def _require_kept_by_moto(service: str, operation: str) -> None:
+    if (service, operation) in _DENIED:
+        raise AwsError("AccessDenied", f"local_aws does not support {service}:{operation}", 403)
     if service in _KEPT_BY_MOTO:
         return
     if service == "sagemaker" and operation in _SAGEMAKER_KEPT_BY_MOTO:

@@ -8,11 +8,17 @@ demo itself.
 from __future__ import annotations
 
 import json
+import logging
+import os
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
+
+# The sagemaker-mlflow plugin wants each tracking server to be an ARN, and logs a warning at every
+# request to one that isn't.
+logging.getLogger("mlflow.tracking.request_header.registry").setLevel(logging.ERROR)
 
 
 def read_versions(tracking_uri: str, model_name: str) -> list[dict[str, Any]]:
@@ -80,6 +86,7 @@ def read_prediction(
 
     What the endpoint answers, and what the registered model says offline.
     """
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     import mlflow
     import pandas as pd
 

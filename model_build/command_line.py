@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import subprocess
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,6 +61,13 @@ def add_build_flags(parser: argparse.ArgumentParser) -> None:
         "(default: {}; what is missing comes from SAGEMAKER_PIPELINE_ROLE_ARN, ARTIFACT_BUCKET, "
         "SAGEMAKER_PROJECT_NAME, AWS_REGION, MLFLOW_TRACKING_URI)",
     )
+
+
+def set_up_logging() -> None:
+    """Our own messages to standard error, as they are; of libraries, only warnings."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    for name in ("model_build", "__main__"):
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 def read_request(args: argparse.Namespace, environment: Mapping[str, str]) -> BuildRequest:

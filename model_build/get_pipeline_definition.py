@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the definition, or write it to --file-name; the exit code of errors.py."""
     args = build_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    command_line.set_up_logging()
     try:
         request = command_line.read_request(args, os.environ)
         definition = command_line.compile_definition(

@@ -1,5 +1,6 @@
 """What an execution registered, read back from MLflow: never assumed."""
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ def find_registered_version(
     """
     for name, value in _QUICK.items():
         os.environ.setdefault(name, value)
+    # sagemaker-mlflow, where it is installed, warns about each address that is no ARN.
+    logging.getLogger("mlflow.tracking.request_header.registry").setLevel(logging.ERROR)
     from mlflow import MlflowClient  # seconds to import
     from mlflow.exceptions import MlflowException
 

@@ -27,7 +27,7 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the pipeline to its end; the exit code of errors.py, or 130 after Ctrl-C."""
     args = build_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    command_line.set_up_logging()
     try:
         return _run(args, os.environ)
     except ModelBuildError as err:

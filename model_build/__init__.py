@@ -6,7 +6,7 @@ command_line             the flags both share, and how a pipeline is made from t
 pipeline                 get_pipeline(): PrepareData -> TrainEvaluateRegister
 config                   BuildConfig: what is fixed when the pipeline is compiled
 parameters               the pipeline's parameters: what each execution may choose
-sdk_session              a SageMaker SDK session that does only what it was asked to do
+sdk_session              the SageMaker SDK, doing only what it was asked to do
 execution_progress       an execution's steps, seen live until it has ended
 registered_version       what an execution registered, read back from MLflow
 errors                   everything that can go wrong, with its exit code

@@ -31,7 +31,6 @@ from sagemaker.mlops.workflow.retry import (
     StepRetryPolicy,
 )
 from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep, TrainingStep
-from sagemaker.train import ModelTrainer
 from sagemaker.train.configs import (
     Compute,
     InputData,
@@ -45,7 +44,7 @@ from sagemaker.train.configs import (
 from model_build.config import BuildConfig, read_tags
 from model_build.errors import ConfigError
 from model_build.parameters import MLFLOW_TRACKING_URI, PARAMETERS, PipelineParameter
-from model_build.sdk_session import open_session
+from model_build.sdk_session import QuietModelTrainer, open_session
 
 STEPS = Path(__file__).resolve().parent / "steps"
 SKLEARN_IMAGE_VERSION = "1.9-0"
@@ -224,7 +223,7 @@ def _train_step(
     }
     if config.source_commit:
         environment["SOURCE_COMMIT"] = config.source_commit
-    trainer = ModelTrainer(
+    trainer = QuietModelTrainer(
         training_image=_sklearn_image(config.region, config.training_instance_type),
         role=config.role,
         sagemaker_session=session,

@@ -1,0 +1,150 @@
+"""The compiled definition: reviewed as a whole, and accepted by AWS's own request models.
+
+The golden file is updated by `UPDATE_GOLDEN=1 python -m pytest tests/model_build/test_pipeline.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+
+from model_build.errors import ConfigError
+
+GOLDEN = Path(__file__).with_name("pipeline_definition.json")
+
+Build = Callable[..., dict[str, Any]]
+
+EVERYTHING: dict[str, Any] = {
+    "mlflow_tracking_uri": "https://mlflow.example.com",
+    "subnets": ["subnet-0a", "subnet-0b"],
+    "security_group_ids": ["sg-0a"],
+    "kms_key": "arn:aws:kms:us-east-1:123456789012:key/0a",
+    "tags": [{"Key": "team", "Value": "pricing"}],
+    "source_commit": "0123456789abcdef0123456789abcdef01234567",
+}
+
+
+def normalise(definition: dict[str, Any]) -> str:
+    """Without what changes with the hour or with each edit of a script."""
+    text = json.dumps(definition, indent=2) + "\n"
+    text = re.sub(r"-\d{14}/", "-<time>/", text)
+    return re.sub(r"\b[0-9a-f]{64}\b", "<digest>", text)
+
+
+def test_definition_is_the_reviewed_one(build_definition: Build) -> None:
+    compiled = normalise(build_definition(**EVERYTHING))
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.write_text(compiled, encoding="utf-8")
+    assert compiled == GOLDEN.read_text(encoding="utf-8"), "UPDATE_GOLDEN=1 updates the file"
+
+
+def step(definition: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(item for item in definition["Steps"] if item["Name"] == name)
+    return found
+
+
+@pytest.mark.parametrize("keywords", [{}, EVERYTHING])
+@pytest.mark.parametrize(
+    ("name", "operation", "job_name"),
+    [
+        ("PrepareData", "CreateProcessingJob", "ProcessingJobName"),
+        ("TrainEvaluateRegister", "CreateTrainingJob", "TrainingJobName"),
+    ],
+)
+def test_arguments_fit_the_request_that_aws_makes_of_them(
+    build_definition: Build, keywords: dict[str, Any], name: str, operation: str, job_name: str
+) -> None:
+    arguments = fill_in(step(build_definition(**keywords), name)["Arguments"])
+    shape = (
+        botocore.session.get_session()
+        .get_service_model("sagemaker")
+        .operation_model(operation)
+        .input_shape
+    )
+    report = ParamValidator().validate({**arguments, job_name: "pipelines-x"}, shape)
+    assert not report.has_errors(), report.generate_report()
+
+
+def fill_in(value: Any) -> Any:
+    """What Pipelines puts in the place of references when an execution runs: always text here."""
+    if isinstance(value, dict):
+        if set(value) & {"Get", "Std:Join"}:
+            return "s3://filled/in"
+        return {key: fill_in(item) for key, item in value.items()}
+    return [fill_in(item) for item in value] if isinstance(value, list) else value
+
+
+def test_no_text_of_a_user_is_part_of_a_command_line(build_definition: Build) -> None:
+    definition = build_definition()
+    texts = {item["Name"] for item in definition["Parameters"] if item["Type"] == "String"}
+    commands = json.dumps(
+        [
+            step(definition, "PrepareData")["Arguments"]["AppSpecification"],
+            step(definition, "TrainEvaluateRegister")["Arguments"]["HyperParameters"],
+            step(definition, "TrainEvaluateRegister")["Arguments"]["AlgorithmSpecification"],
+        ]
+    )
+    assert not {name for name in texts if f"Parameters.{name}" in commands}
+
+
+def test_only_prepare_data_is_cached_and_both_are_tried_again(build_definition: Build) -> None:
+    definition = build_definition()
+    assert step(definition, "PrepareData")["CacheConfig"] == {
+        "Enabled": True,
+        "ExpireAfter": "PT1H",
+    }
+    assert "CacheConfig" not in step(definition, "TrainEvaluateRegister")
+    for item in definition["Steps"]:
+        tried_again = {kind for policy in item["RetryPolicies"] for kind in policy["ExceptionType"]}
+        assert "Step.THROTTLING" in tried_again
+        assert "SageMaker.CAPACITY_ERROR" in tried_again
+
+
+def test_tracking_uri_has_no_default_unless_one_is_given(build_definition: Build) -> None:
+    def default_of(definition: dict[str, Any]) -> object:
+        (parameter,) = (p for p in definition["Parameters"] if p["Name"] == "MLflowTrackingURI")
+        return parameter.get("DefaultValue")
+
+    assert default_of(build_definition()) is None
+    assert default_of(build_definition(mlflow_tracking_uri="http://m:5000")) == "http://m:5000"
+
+
+def test_without_vpc_or_key_the_definition_has_neither(build_definition: Build) -> None:
+    text = json.dumps(build_definition())
+    assert "VpcConfig" not in text
+    assert "Kms" not in text
+    assert "SOURCE_COMMIT" not in text
+
+
+def test_wrong_tracking_uri_is_refused(build_definition: Build) -> None:
+    with pytest.raises(ConfigError, match=r"mlflow_tracking_uri is 'mlflow:5000'; give the http"):
+        build_definition(mlflow_tracking_uri="mlflow:5000")
+
+
+def test_metric_line_of_the_script_is_found_by_the_expression() -> None:
+    import evaluation
+
+    from model_build.pipeline import METRIC_NAME, METRIC_REGEX
+
+    for error in (12.3, 0.0, 1.5e-07, 123456789.25):
+        line = evaluation.format_metric_line({METRIC_NAME: error})
+        (found,) = re.findall(METRIC_REGEX, line)
+        assert float(found) == pytest.approx(error)
+
+
+def test_the_uploaded_folder_holds_what_the_job_installs() -> None:
+    from model_build.pipeline import STEPS
+
+    folder = STEPS / "train_evaluate_register"
+    requirements = (folder / "requirements.txt").read_text(encoding="utf-8")
+    assert (folder / "constraints.txt").is_file()
+    assert "-c constraints.txt" in requirements
+    assert "mlflow-skinny==3.17.2" in requirements

@@ -1,7 +1,7 @@
 """A "container": a process with a clean environment that sees `root/opt/ml` as /opt/ml.
 
-namespace   a mount namespace in which /opt/ml is that folder (mount_namespace.py); Linux, where the system allows it
-rewrite     /opt/ml is replaced by the folder's real path in arguments, environment and scripts (path_rewriting.py)
+namespace   in a mount namespace /opt/ml is that folder (mount_namespace.py): Linux, where allowed
+rewrite     arguments, environment and scripts name that folder instead (path_rewriting.py)
 """
 
 import dataclasses
@@ -46,8 +46,9 @@ def start_container(
 ) -> SupervisedProcess:
     """Start `argv` as the only process of a container whose /opt/ml is `root/opt/ml`.
 
-    It gets the image's variables, HOME, LANG, PATH, TMPDIR and `environment`; nothing of the caller's own. A relative program name
-    is looked up on the image's PATH. Raises StartError when it cannot be executed.
+    It gets the image's variables, HOME, LANG, PATH, TMPDIR and `environment`; nothing of the
+    caller's own. A relative program name is looked up on the image's PATH. Raises StartError when
+    it cannot be executed.
     """
     root = path_rewriting.shell_safe(root.absolute())
     opt_ml = root / "opt/ml"
@@ -67,7 +68,9 @@ def start_container(
         mounts = _mounts(root)
     else:
         argv = [path_rewriting.rewrite(word, opt_ml) for word in argv]
-        variables = {name: path_rewriting.rewrite(value, opt_ml) for name, value in variables.items()}
+        variables = {
+            name: path_rewriting.rewrite(value, opt_ml) for name, value in variables.items()
+        }
         path_rewriting.rewrite_files(opt_ml)
     return start_supervised(
         argv,

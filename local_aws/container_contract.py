@@ -1,7 +1,7 @@
 """What SageMaker puts below /opt/ml before a container starts, and what is there when it has ended.
 
-Sources: "How Amazon SageMaker AI Provides Training Information" and "How Amazon SageMaker Processing
-Configures Your Processing Container" in the SageMaker developer guide.
+Sources, in the SageMaker developer guide: "How Amazon SageMaker AI Provides Training Information",
+"How Amazon SageMaker AI Processing Configures Your Processing Container".
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ def read_start(path: Path) -> str:
         return file.read(REASON_LENGTH).strip()
 
 
-def final_metrics(
-    log: str, definitions: Sequence[Mapping[str, str]]
-) -> list[dict[str, Any]]:
+def final_metrics(log: str, definitions: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
     """FinalMetricDataList: for each metric definition that matched a log line, its last value."""
     metrics = []
     for definition in definitions:
@@ -97,9 +95,7 @@ def _number(text: str | None, otherwise: float | None) -> float | None:
         return otherwise
 
 
-def _channel_settings(
-    channel: Mapping[str, Any], request: Mapping[str, Any]
-) -> Mapping[str, str]:
+def _channel_settings(channel: Mapping[str, Any], request: Mapping[str, Any]) -> Mapping[str, str]:
     algorithm_mode = request["AlgorithmSpecification"].get("TrainingInputMode", "File")
     source = channel["DataSource"]["S3DataSource"]
     settings = {

@@ -1,9 +1,11 @@
 """Image URI -> what runs for it on this machine.
 
-    sagemaker-scikit-learn:1.9-0   an environment of its own, built once from requirements/sagemaker-sklearn.txt
-    mlflow-pyfunc                  the environment that runs local_aws, read-only, plus a layer with the model's requirements
+    sagemaker-scikit-learn:1.9-0   an environment built once from requirements/sagemaker-sklearn.txt
+    mlflow-pyfunc                  the environment that runs local_aws, read-only, and a layer with
+                                   what else the model requires
 
-`python -m local_aws.images` builds the first ahead of time. Images and layers live in a cache folder that outlives the state.
+`python -m local_aws.images` builds the first ahead of time. Images and layers live in a cache
+folder that outlives the state.
 """
 
 import argparse
@@ -29,8 +31,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from local_aws.container import ContainerEnvironment, Isolation, detect_isolation
 from local_aws.errors import AwsError, LocalAwsError
-from local_aws.job_pip.__main__ import FAILURE, SETTINGS
-from local_aws.job_pip.environment import Environment, Interpreter
+from local_aws.job_pip.environment import FAILURE, SETTINGS, Environment, Interpreter
 from local_aws.path_rewriting import shell_safe
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Image:
     serves: bool
 
     def serve_command(self, port: int) -> list[str]:
-        """The command that answers /ping and /invocations for the model in /opt/ml/model on 127.0.0.1:`port`."""
+        """What answers /ping and /invocations on 127.0.0.1 for the model in /opt/ml/model."""
         if not self.serves:
             raise AwsError("ValidationException", f"The image {self.name} has no model server")
         server = "mlflow.pyfunc.scoring_server.app:app"
@@ -85,8 +86,9 @@ SERVING_IMAGE = Image(
 class Images:
     """The known images. Safe to use from several threads.
 
-    `sklearn_python` runs the jobs instead of the image's own environment; `cache_dir` holds environments and layers; `isolation` is
-    how containers get their /opt/ml (default: the best that works here).
+    `sklearn_python` runs the jobs instead of the image's own environment; `cache_dir` holds
+    environments and layers; `isolation` is how containers get their /opt/ml (default: the best that
+    works here).
     """
 
     def __init__(
@@ -111,20 +113,19 @@ class Images:
                 return image
         raise AwsError(
             "ValidationException",
-            f"local_aws cannot run the image {image_uri}. It runs sagemaker-scikit-learn:1.9-0 (jobs) "
-            "and mlflow-pyfunc (endpoints).",
+            f"local_aws cannot run the image {image_uri}. "
+            "It runs sagemaker-scikit-learn:1.9-0 (jobs) and mlflow-pyfunc (endpoints).",
         )
 
     def prepare(
         self, image: Image, requirements: Path | None, scratch: Path
     ) -> ContainerEnvironment:
-        """A throwaway environment `scratch/env` on the image, holding also what `requirements` asks for.
+        """A throwaway environment `scratch/env` on the image, holding also what `requirements` asks
+        for.
 
         Builds the image when it is missing. Raises ImageError when something cannot be installed.
         """
-        environment = Environment(
-            shell_safe(scratch.absolute()) / "env", self._interpreter(image)
-        )
+        environment = Environment(shell_safe(scratch.absolute()) / "env", self._interpreter(image))
         if environment.folder.exists():
             shutil.rmtree(environment.folder)
         environment.make()
@@ -162,19 +163,17 @@ class Images:
                 if image is SERVING_IMAGE:
                     python = Path(sys.executable)
                 else:
-                    python = self._sklearn_python or build_job_image(
-                        JOB_IMAGE_LOCK, self.cache_dir
-                    )
+                    python = self._sklearn_python or build_job_image(JOB_IMAGE_LOCK, self.cache_dir)
                 self._interpreters[image.name] = Interpreter.of(python)
             return self._interpreters[image.name]
 
     def _satisfied(self, image: Image, requirements: Path) -> bool:
-        """Whether the environment of local_aws already is what the file asks for (it cannot look into another)."""
+        """Whether nothing has to be installed; known for the environment of local_aws only."""
         return image is SERVING_IMAGE and all_satisfied(requirements.read_text())
 
 
 def all_satisfied(requirements: str) -> bool:
-    """Whether this interpreter's environment has every distribution that the requirements name, in a wanted version."""
+    """Whether this interpreter has every distribution that is named, in a wanted version."""
     for line in requirements.splitlines():
         text = re.sub(r"(^|\s)#.*$", "", line).strip()
         if not text:
@@ -194,8 +193,9 @@ def all_satisfied(requirements: str) -> bool:
 def build_job_image(lock_path: Path, cache_dir: Path) -> Path:
     """The interpreter of the job image's environment, built from the lock the first time.
 
-    The folder's name holds a digest of the lock and of the Python version; it is complete or absent, whoever else builds it at the
-    same time. Raises ImageError with the installer's last lines.
+    The folder's name holds a digest of the lock and of the Python version; it is complete or
+    absent, whoever else builds it at the same time. Raises ImageError with the installer's last
+    lines.
     """
     if not lock_path.is_file():
         raise ImageError(f"the job image needs {lock_path}, which is missing; run from a checkout")
@@ -222,10 +222,8 @@ def _build_image(lock_path: Path, folder: Path) -> None:
         target = scratch / "env"
         uv = [sys.executable, "-m", "uv", "--quiet"]
         _run_uv([*uv, "venv", "--relocatable", "--python", sys.executable, str(target)])
-        _run_uv(
-            [*uv, "pip", "sync", "--require-hashes", "--compile-bytecode"]
-            + ["--python", str(target / "bin/python"), str(lock_path)]
-        )
+        sync = [*uv, "pip", "sync", "--require-hashes", "--compile-bytecode"]
+        _run_uv([*sync, "--python", str(target / "bin/python"), str(lock_path)])
         target.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -240,7 +238,7 @@ def _run_uv(command: Sequence[str]) -> None:
 
 
 def _install(environment: Environment, requirements: Path) -> None:
-    """Install requirements as a job would: by the environment's own pip, from a cached layer when there is one."""
+    """Install requirements as a job would: by the environment's pip, which knows the layers."""
     answer = subprocess.run(
         [str(environment.python), "-m", "pip", "install", "-r", str(requirements)],
         cwd=requirements.parent,

@@ -1,6 +1,7 @@
 """What a job may ask for on AWS that one process on one machine cannot give it.
 
-Only what would change the job's result is refused; encryption at rest, subnets or spot prices do not.
+Only what would change the job's result is refused; encryption at rest, subnets or spot prices do
+not.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _training_problems(request: Mapping[str, Any]) -> Iterator[str]:
     if "TrainingImage" not in algorithm:
         yield "AlgorithmSpecification without TrainingImage"
     if not algorithm.get("ContainerEntrypoint"):
-        yield "AlgorithmSpecification without ContainerEntrypoint (the image's own training program)"
+        yield "AlgorithmSpecification without ContainerEntrypoint (the image's own program)"
     mode = algorithm.get("TrainingInputMode", "File")
     channels = request.get("InputDataConfig", ())
     if mode != "File" and not all(channel.get("InputMode") == "File" for channel in channels):

@@ -31,7 +31,7 @@ class LogStream:
         self._refused = False
 
     def send(self, *, to_the_end: bool = False) -> None:
-        """Send the lines written since the last call; with `to_the_end` also an unfinished last one."""
+        """Send the lines written since the last call, `to_the_end` also an unfinished one."""
         if self._refused or not self._path.exists():
             return
         with self._path.open("rb") as file:

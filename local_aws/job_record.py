@@ -1,4 +1,4 @@
-"""What Describe tells about a job, and the way to stop it. Shared by the threads of one job and of its callers."""
+"""What Describe tells about a job, and the way to stop it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ PROCESSING = JobKind("ProcessingJob", "processing job", "/aws/sagemaker/Processi
 
 
 class JobRecord:
-    """One job. `request` is the Create call's, without its tags."""
+    """One job, shared by its own thread and those of its callers.
+
+    `request` is the Create call's, without its tags.
+    """
 
     def __init__(self, kind: JobKind, request: Mapping[str, Any], arn: str) -> None:
         self.kind = kind

@@ -1,6 +1,6 @@
 """Runs one job from its inputs in S3 to its outputs in S3.
 
-    download inputs ─▶ container (supervised process, logs to CloudWatch) ─▶ upload outputs ─▶ the outcome in the record
+download inputs ─▶ container, logs to CloudWatch ─▶ upload outputs ─▶ outcome in the record
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from local_aws.container import start_container
 from local_aws.errors import AwsError
 from local_aws.images import ImageError, Images
 from local_aws.job_logs import LogStream
-from local_aws.job_pip.__main__ import FAILURE
+from local_aws.job_pip.environment import FAILURE
 from local_aws.job_record import PROCESSING, TRAINING, JobRecord
 from local_aws.own_aws import OwnAws
 from local_aws.s3_transfer import TransferError, download_prefix, upload_archive, upload_folder
@@ -133,7 +133,10 @@ class JobRun:
         key = config.get("KmsKeyId", "")
         compressed = config.get("CompressionType", "GZIP") == "GZIP"
         members: dict[str, Any] = {}
-        for folder, name in ((self.opt_ml / "output/data", "output"), (self.opt_ml / "model", "model")):
+        for folder, name in (
+            (self.opt_ml / "output/data", "output"),
+            (self.opt_ml / "model", "model"),
+        ):
             if (name == "model" and not model) or (name == "output" and not any(folder.iterdir())):
                 continue
             uri = f"{place}/{name}.tar.gz" if compressed else f"{place}/{name}/"

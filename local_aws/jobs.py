@@ -18,7 +18,13 @@ from local_aws.pagination import page_of
 
 CLOSE_GRACE_SECONDS = 2.0
 CLOSE_SECONDS = 20.0
-SUMMARY_MEMBERS = ("CreationTime", "LastModifiedTime", "SecondaryStatus", "FailureReason", "ExitMessage")
+SUMMARY_MEMBERS = (
+    "CreationTime",
+    "LastModifiedTime",
+    "SecondaryStatus",
+    "FailureReason",
+    "ExitMessage",
+)
 
 
 class Jobs:

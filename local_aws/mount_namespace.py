@@ -1,8 +1,12 @@
-"""Make the calling process see its own folders at fixed places such as /opt/ml, without a container runtime.
+"""Give the calling process its own /opt/ml, without a container runtime.
 
-Linux only: a mount namespace of its own, as root directly, else inside a user namespace (which some systems forbid;
-`container.detect_isolation` tries). The identity of the process stays what it is. Runs in the child between fork and exec, with the standard library alone.
+Linux only: a mount namespace of its own, as root directly, else inside a user namespace (which some
+systems forbid; `container.detect_isolation` tries). The identity of the process stays what it is.
+Runs in the child between fork and exec, with the standard library alone.
 """
+
+# Imported between fork and exec, so it imports little.
+# ruff: noqa: PTH102, PTH115, PTH118, PTH123, PTH211
 
 import ctypes
 import os
@@ -14,8 +18,9 @@ MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 def enter(staging: str, folder: str, name: str, source: str) -> None:
     """From now on `folder/name` is the folder `source`, for this process and its children only.
 
-    What `folder` holds otherwise stays visible. It need not be writable: it is covered by a memory file system, set up at the
-    empty folder `staging`, with all of its entries bound into it. Raises OSError where the system forbids that.
+    What `folder` holds otherwise stays visible. It need not be writable: it is covered by a memory
+    file system, set up at the empty folder `staging`, with all of its entries bound into it. Raises
+    OSError where the system forbids that.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     user, group = os.geteuid(), os.getegid()
@@ -48,7 +53,9 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def _mount(libc: ctypes.CDLL, source: str | None, target: str, kind: str | None, flags: int) -> None:
+def _mount(
+    libc: ctypes.CDLL, source: str | None, target: str, kind: str | None, flags: int
+) -> None:
     encoded = [None if text is None else text.encode() for text in (source, target, kind)]
     what = f"mount {source} on {target}"
     _check(libc.mount(*encoded, ctypes.c_ulong(flags), None), what)

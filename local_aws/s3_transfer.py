@@ -24,8 +24,8 @@ def split_uri(uri: str) -> tuple[str, str]:
 def download_prefix(s3: Any, uri: str, folder: Path) -> int:
     """Fetch every object whose key starts with the URI's (data type S3Prefix); how many.
 
-    What follows the prefix is the path below `folder`; an object that the URI names exactly, or that
-    goes on without a slash, keeps its file name. Raises TransferError when there is none.
+    What follows the prefix is the path below `folder`; an object that the URI names exactly, or
+    that goes on without a slash, keeps its file name. Raises TransferError when there is none.
     """
     bucket, prefix = split_uri(uri)
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,8 +46,9 @@ def download_prefix(s3: Any, uri: str, folder: Path) -> int:
         ) from err
     if not count:
         raise TransferError(
-            f'Data download failed: No S3 objects found under S3 URL "{uri}". Check that the bucket '
-            "exists, that objects exist under that prefix, and that the role may list and read them."
+            f'Data download failed: No S3 objects found under S3 URL "{uri}". '
+            "Check that the bucket exists, that objects exist under that prefix, "
+            "and that the role may list and read them."
         )
     return count
 

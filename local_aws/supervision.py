@@ -2,10 +2,11 @@
 
     parent (any thread) ── pipe ──▶ supervisor (own session) ──▶ command (own session and group)
 
-The supervisor (`supervisor.py`) reads the pipe: its end of file means that the parent is gone, even by SIGKILL. A terminal's Ctrl-C
-reaches neither of the two; the parent decides what to do about it.
+The supervisor (`supervisor.py`) reads the pipe: its end of file means that the parent is gone, even
+by SIGKILL. A terminal's Ctrl-C reaches neither of the two; the parent decides what to do about it.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -42,7 +43,10 @@ class SupervisedProcess:
         return None if self._supervisor.poll() is None else self._result()
 
     def wait(self, timeout_seconds: float | None = None) -> int:
-        """The exit code once the command and all below it are gone; TimeoutError when that takes longer."""
+        """The exit code once the command and all below it are gone.
+
+        Raises TimeoutError when that takes longer.
+        """
         try:
             self._supervisor.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
@@ -50,7 +54,10 @@ class SupervisedProcess:
         return self._result()
 
     def stop(self, grace_seconds: float = STOP_GRACE_SECONDS) -> None:
-        """Send SIGTERM to the command's group, after the grace period SIGKILL to all of it; returns when it is gone."""
+        """Send SIGTERM to the command's group, after the grace period SIGKILL to all below it.
+
+        Returns when it is gone. A second call may shorten the grace period.
+        """
         with self._lock:
             control = self._supervisor.stdin
             assert control is not None
@@ -70,20 +77,18 @@ class SupervisedProcess:
 
     def _read_result(self) -> int:
         control, status = self._supervisor.stdin, self._supervisor.stdout
-        assert control is not None and status is not None
+        assert control is not None
+        assert status is not None
         words = status.readline().decode().split()
         status.close()
-        try:
+        with contextlib.suppress(BrokenPipeError):
             control.close()
-        except BrokenPipeError:
-            pass
         if len(words) == 3:
             self.timed_out = words[2] == "limit"
             return int(words[1])
-        try:  # somebody killed the supervisor itself; its command must not stay behind
+        # Somebody killed the supervisor itself; its command must not stay behind.
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         return 128 + signal.SIGKILL
 
 
@@ -98,8 +103,9 @@ def start_supervised(
 ) -> SupervisedProcess:
     """Start a command whose output is appended to `log_path`, and return once it runs.
 
-    The command gets exactly `environment`, no standard input, and is ended after `limit_seconds`. `mounts` are the arguments of
-    `mount_namespace.enter`, for a command that sees its own /opt/ml. Raises StartError when it cannot be executed.
+    The command gets exactly `environment`, no standard input, and is ended after `limit_seconds`.
+    `mounts` are the arguments of `mount_namespace.enter`, for a command that sees its own /opt/ml.
+    Raises StartError when it cannot be executed.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
     supervisor = subprocess.Popen(
@@ -109,7 +115,8 @@ def start_supervised(
         cwd="/",
         start_new_session=True,
     )
-    assert supervisor.stdin is not None and supervisor.stdout is not None
+    assert supervisor.stdin is not None
+    assert supervisor.stdout is not None
     request = {
         "argv": [str(word) for word in argv],
         "environment": dict(environment),

@@ -1,15 +1,19 @@
-"""The `pip` of a job: `pip install -r FILE` answered from cached layers, everything else by the real pip.
+"""The `pip` of a job: answers `pip install -r FILE` from cached layers.
+
+Everything else goes to the real pip.
 
 environment        a job's own, throwaway Python environment on top of an image's
-requirement_files  what a requirements file and the files it names say, and whether that can be cached
+requirement_files  what a requirements file and the files it names say, if it can be cached
 layers             requirements installed once, then attached in milliseconds
 __main__           the command line
 
-Runs in two places: as `local_aws.job_pip`, and under the name `pip` inside a job, on the image's interpreter, so it needs the
-standard library only. `import pip` in a job still finds the real one: this package hands itself over to it.
+Runs in two places: as `local_aws.job_pip`, and under the name `pip` inside a job, on the image's
+interpreter, so it needs the standard library only. `import pip` in a job still finds the real one:
+this package hands itself over to it.
 """
 
-if __name__ == "pip":  # the only code in a package map: it has to happen when a job says `import pip`
+# The only code in a package map: it has to happen when a job says `import pip`.
+if __name__ == "pip":
     import sys
     from pathlib import Path
 

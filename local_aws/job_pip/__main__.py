@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .environment import Environment, Interpreter
+from .environment import FAILURE, SETTINGS, Environment, Interpreter
 from .layers import InstallError, attach_requirements
 from .requirement_files import read_all
 
-SETTINGS = "job-pip.json"
-FAILURE = "pip-failure.txt"
 PLAIN_OPTIONS = frozenset(
     {"-q", "-qq", "--quiet", "-v", "--verbose", "--no-cache-dir", "--no-input", "--no-index"}
     | {"--disable-pip-version-check", "--no-warn-script-location", "--prefer-binary"}

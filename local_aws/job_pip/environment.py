@@ -1,8 +1,10 @@
 """A throwaway Python environment on top of an image's, which stays as it is.
 
-    env/bin        python, python3, python3.x, pip, pip3, scripts of attached layers
-    env/lib/.../site-packages   what the job installs itself; then layers; then the image's packages (by .pth files, in that order)
-    env/job-pip    the package `pip` that answers `pip install -r`
+env/bin                     python, python3, python3.x, pip, pip3, scripts of attached layers
+env/lib/.../site-packages   what the job installs itself, and .pth files: layers, then the image
+env/job-pip                 the package `pip` that answers `pip install -r`
+env/job-pip.json            its settings
+env/pip-failure.txt         what it could not install, and why
 """
 
 import dataclasses
@@ -23,6 +25,8 @@ print(json.dumps({
     "site_packages": list(dict.fromkeys([paths["purelib"], paths["platlib"]])),
 }))
 """
+SETTINGS = "job-pip.json"
+FAILURE = "pip-failure.txt"
 OWN_SCRIPTS = frozenset({"python", "python3", "pip", "pip3"})
 
 
@@ -75,7 +79,7 @@ class Environment:
         return self.folder / "job-pip"
 
     def make(self) -> None:
-        """Create it: the interpreter, a pip that is the image's, and a way to the image's packages."""
+        """Create it: the interpreter, and a way to the image's packages, pip among them."""
         scripts = self.folder / "bin"
         scripts.mkdir(parents=True)
         self.site_packages.mkdir(parents=True)

@@ -1,7 +1,8 @@
-"""Requirements installed once into a shared, read-only layer, then attached to one environment after the other.
+"""Requirements installed once into a shared, read-only layer, then attached where needed.
 
-A layer's name is a digest of all that decides its content: interpreter, image's packages, layers below it, requirements. It is built
-by the real pip in an environment of its own and put in place by a rename, so a layer is complete or absent.
+A layer's name is a digest of all that decides its content: interpreter, image's packages, layers
+below it, requirements. It is built by the real pip in an environment of its own and put in place by
+a rename, so a layer is complete or absent.
 """
 
 import contextlib
@@ -39,7 +40,8 @@ def attach_requirements(
     layers_dir: Path,
     pip_variables: Mapping[str, str],
 ) -> bool:
-    """Give the environment what `pip install PIP_ARGUMENTS` would install; True when a cached layer had it.
+    """Give the environment what `pip install PIP_ARGUMENTS` would install; True when a cached layer
+    had it.
 
     `texts` is what the requirements say. Raises InstallError, and caches nothing, when pip refuses.
     """
@@ -84,9 +86,7 @@ def _build(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _run_pip(
-    builder: Environment, arguments: Sequence[str], variables: Mapping[str, str]
-) -> None:
+def _run_pip(builder: Environment, arguments: Sequence[str], variables: Mapping[str, str]) -> None:
     pip = subprocess.Popen(
         [str(builder.python), "-m", "pip", "install", *arguments],
         env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", **variables},

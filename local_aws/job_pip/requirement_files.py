@@ -12,7 +12,8 @@ NAMES_LOCAL_CODE = re.compile(r"^\s*(?:-e\b|--editable\b|\.|/|~|file:)|@\s*file:
 def read_all(files: Sequence[Path]) -> list[str] | None:
     """The texts of the files and of those they name, each once, in reading order.
 
-    None when they don't determine what gets installed: a file is missing (pip will say so), or code is named by a local path.
+    None when they don't determine what gets installed: a file is missing (pip will say so), or code
+    is named by a local path.
     """
     texts: list[str] = []
     seen: set[Path] = set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ensurepip
-import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ SERVING_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2
 
 
 def make_wheel(folder: Path, name: str, version: str = "1.0", requires: str = "") -> Path:
-    """A pure-Python wheel with one module and one console script, both called `name`."""
+    """A pure-Python wheel with the module `name` and the console script `name`-cli."""
     folder.mkdir(parents=True, exist_ok=True)
     info = f"{name}-{version}.dist-info"
     wheel = folder / f"{name}-{version}-py3-none-any.whl"
@@ -41,7 +40,7 @@ def make_wheel(folder: Path, name: str, version: str = "1.0", requires: str = ""
 
 @pytest.fixture(scope="session")
 def base_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a small environment that stands for an image: pip and the wheel `basis`."""
+    """The interpreter of a stand-in for an image: an environment with pip and the wheel `basis`."""
     folder = tmp_path_factory.mktemp("image") / "env"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin/python"
@@ -147,9 +146,7 @@ def test_requirements_are_installed_once_and_then_attached(
     assert printed.splitlines()[-2:] == ["extra 1.0", f"2.0 {layer}/site-packages/extra.py"]
 
 
-def test_layer_leaves_out_what_the_image_has(
-    images: Images, wheels: Path, tmp_path: Path
-) -> None:
+def test_layer_leaves_out_what_the_image_has(images: Images, wheels: Path, tmp_path: Path) -> None:
     write_requirements(tmp_path / "root", wheels, "extra")
     code, printed = job(images, tmp_path / "root", "pip install -r requirements.txt")
     assert code == 0, printed
@@ -233,14 +230,12 @@ def test_serving_image_needs_no_layer_when_everything_is_there(
     requirements.write_text("scikit-learn\npandas>=2\n")
     environment = images.prepare(images.find(SERVING_URI), requirements, tmp_path / "root")
     assert not (images.cache_dir / "layers").exists()
-    program = "import importlib.metadata; print(importlib.metadata.version(\"mlflow\"))"
+    program = 'import importlib.metadata; print(importlib.metadata.version("mlflow"))'
     code, printed = run(environment, tmp_path / "root", f"python3 -c '{program}'")
     assert code == 0, printed
 
 
-def test_serving_image_gets_a_layer_for_what_is_missing(
-    images: Images, tmp_path: Path
-) -> None:
+def test_serving_image_gets_a_layer_for_what_is_missing(images: Images, tmp_path: Path) -> None:
     make_wheel(tmp_path / "wheels", "extra")
     write_requirements(tmp_path / "root", tmp_path / "wheels", "extra")
     requirements = tmp_path / "root/opt/ml/requirements.txt"
@@ -300,9 +295,9 @@ def test_job_image_is_built_from_its_lock_once(tmp_path: Path) -> None:
     python = build_job_image(lock, tmp_path / "cache")
     assert subprocess.run([str(python), "-c", "import locked"], check=False).returncode == 0
     assert list(python.parents[1].rglob("locked.*.pyc"))
-    made = os.stat(python.parents[1]).st_mtime_ns
+    made = python.parents[1].stat().st_mtime_ns
     assert build_job_image(lock, tmp_path / "cache") == python
-    assert os.stat(python.parents[1]).st_mtime_ns == made
+    assert python.parents[1].stat().st_mtime_ns == made
 
 
 def test_job_image_with_a_wrong_hash_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
@@ -311,7 +306,7 @@ def test_job_image_with_a_wrong_hash_is_refused_and_leaves_nothing(tmp_path: Pat
     lock.write_text(
         f"--no-index\n--find-links {wheel.parent}\nlocked==1.0 --hash=sha256:{'0' * 64}\n"
     )
-    with pytest.raises(ImageError, match="the job image could not be built:\n(.|\n)*[Hh]ash"):
+    with pytest.raises(ImageError, match=r"the job image could not be built:\n(.|\n)*[Hh]ash"):
         build_job_image(lock, tmp_path / "cache")
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 

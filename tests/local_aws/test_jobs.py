@@ -320,7 +320,9 @@ def test_training_beyond_its_limit_is_stopped_and_keeps_its_model(account: Accou
 
 
 def test_processing_beyond_its_limit_is_stopped(account: Account) -> None:
-    job = account.process("import time; time.sleep(60)", StoppingCondition={"MaxRuntimeInSeconds": 1})
+    job = account.process(
+        "import time; time.sleep(60)", StoppingCondition={"MaxRuntimeInSeconds": 1}
+    )
     assert job["ProcessingJobStatus"] == "Stopped"
     assert job["FailureReason"] == "MaxRuntimeExceeded: the job ran longer than 1 s"
 
@@ -334,7 +336,8 @@ def test_stopping_a_training_job(account: Account) -> None:
     job = account.ended("TrainingJob", name)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "Stopped")
     assert refusal(lambda: sagemaker.stop_training_job(TrainingJobName=name)) == (
-        "ValidationException: The request was rejected because the training job is in status Stopped."
+        "ValidationException: The request was rejected because the training job is in status "
+        "Stopped."
     )
 
 

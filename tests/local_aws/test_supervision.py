@@ -85,7 +85,7 @@ def test_death_by_a_signal_is_128_plus_its_number(tmp_path: Path) -> None:
 
 
 def test_program_that_cannot_be_executed_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(StartError, match="could not start /no/such/program: .*No such file"):
+    with pytest.raises(StartError, match=r"could not start /no/such/program: .*No such file"):
         start(tmp_path, ["/no/such/program"])
 
 

@@ -58,12 +58,12 @@ class BuildRequest:
     @classmethod
     def from_args(cls, args: argparse.Namespace, environment: Mapping[str, str]) -> BuildRequest:
         """Raises ConfigError with every missing value, its flag and its variable."""
-        missing: list[str] = []
+        problems: list[str] = []
 
         def required(flag: str, given: str, variable: str) -> str:
             value = given or environment.get(variable, "")
             if not value:
-                missing.append(f"{flag} is missing: pass it, or set {variable}")
+                problems.append(f"{flag} is missing: pass it, or set {variable}")
             return value
 
         request = cls(
@@ -95,9 +95,11 @@ class BuildRequest:
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"),
         )
         if not request.model_name:
-            missing.append("--model-name is missing: pass the registered model's name")
-        if missing:
-            raise ConfigError("the command line", missing)
+            problems.append("--model-name is missing: pass the registered model's name")
+        if request.export_staging_config == request.export_prod_config:
+            problems.append("--export-staging-config and --export-prod-config are the same file")
+        if problems:
+            raise ConfigError("the command line", problems)
         return request
 
     @property
@@ -205,10 +207,11 @@ def build(request: BuildRequest) -> dict[str, str]:
     # Heavy: they are imported once the flags are known to be right.
     import tempfile
 
+    from model_deploy.atomic_write import write_all_or_none
     from model_deploy.mlflow_handler import MLflowHandler
     from model_deploy.model_archive import ARCHIVE_NAME, ArchiveStore, upload_archive
     from model_deploy.model_validation import validate_model
-    from model_deploy.stage_config import StageConfig, read_template_parameters, write_configs
+    from model_deploy.stage_config import StageConfig, read_template_parameters
 
     stages = [
         StageConfig.from_json(request.import_staging_config, "staging"),
@@ -234,10 +237,10 @@ def build(request: BuildRequest) -> dict[str, str]:
         archive = handler.package(model_folder, Path(scratch) / ARCHIVE_NAME)
         configs = _configure(request, stages, declared, store, archive.sha256, handler)
         uri = upload_archive(_s3(request.region), archive, store, request.model_name)
-    write_configs(
+    write_all_or_none(
         {
-            request.export_staging_config: configs[0],
-            request.export_prod_config: configs[1],
+            request.export_staging_config: configs[0].to_json(),
+            request.export_prod_config: configs[1].to_json(),
         }
     )
     return {

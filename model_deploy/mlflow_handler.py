@@ -31,6 +31,7 @@ ALIAS_OF_STAGE: Mapping[str, str] = {STAGING: "challenger", PRODUCTION: "champio
 
 _CONNECT_ATTEMPTS = 3
 _CONNECT_TIMEOUT_SECONDS = 5.0
+_CONNECT_PAUSE_SECONDS = 0.5
 _LISTED_AT_MOST = 20
 
 
@@ -352,7 +353,7 @@ class MLflowHandler:
         reason = ""
         for attempt in range(_CONNECT_ATTEMPTS):
             if attempt:
-                time.sleep(1.0)
+                time.sleep(_CONNECT_PAUSE_SECONDS)
             try:
                 status = requests.get(url, timeout=_CONNECT_TIMEOUT_SECONDS).status_code
             except requests.exceptions.SSLError:

@@ -11,7 +11,6 @@ the project, the stage's own name, the tags that say which version it is) can no
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -191,24 +190,6 @@ def find_problems(
     if bool(config.parameters.get("SubnetIds")) != bool(config.parameters.get("SecurityGroupIds")):
         problems.append("SubnetIds and SecurityGroupIds go together; give both or neither")
     return problems + _endpoint_name_problems(config) + _tag_problems(config.tags)
-
-
-def write_configs(configs: Mapping[Path, ExportedConfig]) -> None:
-    """Write all files, or none: each is complete before the first takes its name."""
-    unfinished = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in configs}
-    try:
-        for path, config in configs.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished[path].write_text(config.to_json(), encoding="utf-8")
-        for path in configs:
-            unfinished[path].replace(path)
-    except OSError as err:
-        raise ConfigError(
-            ", ".join(str(path) for path in configs), [f"it can not be written: {err}"]
-        ) from err
-    finally:
-        for path in unfinished.values():
-            path.unlink(missing_ok=True)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -333,7 +333,7 @@ def _difference(served: object, expected: object, where: str) -> str:
     if _is_number(served) and _is_number(expected):
         if _close(float(served), float(expected)):  # type: ignore[arg-type]
             return ""
-    elif served == expected:
+    elif isinstance(served, bool) == isinstance(expected, bool) and served == expected:
         return ""
     return f"{where}: {served!r} served, {expected!r} expected"
 

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model_deploy.atomic_write import write_all_or_none
 from model_deploy.errors import ConfigError, DeployError
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     results = Results()
     try:
         request = CheckRequest.from_args(args, os.environ)
+        # Before the work, so that a place that can not be written is known while nothing moved.
+        write_all_or_none({args.export_test_results: results.to_json()})
         check_and_move(request, results)
         code = 0 if results.passed else 1
     except DeployError as err:
@@ -153,7 +156,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         results.error = "interrupted"
         logger.error("interrupted; no stage was moved")
         code = 130
-    write_results(args.export_test_results, results)
+    try:
+        write_all_or_none({args.export_test_results: results.to_json()})
+    except ConfigError as err:
+        logger.error("%s", err)
+        return code or err.exit_code
     return code
 
 
@@ -237,14 +244,6 @@ def check_and_move(request: CheckRequest, results: Results) -> None:
             deployed_by=request.deployed_by,
         ),
     )
-
-
-def write_results(path: Path, results: Results) -> None:
-    """Write the results in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    unfinished.write_text(results.to_json(), encoding="utf-8")
-    unfinished.replace(path)
 
 
 def _check(request: CheckRequest, handler: MLflowHandler, scratch: Path, results: Results) -> None:

@@ -1,13 +1,16 @@
-"""A saved scikit-learn model, and versions of it in a real registry on SQLite."""
+"""A saved model, versions of it in a real registry on SQLite, and an endpoint that serves it."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import shutil
+import threading
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +135,120 @@ def register_versions(registry: Registry) -> Callable[[int], str]:
         return name
 
     return register
+
+
+class FakeSageMaker:
+    """SageMaker's APIs over HTTP for one endpoint; MLflow's real scoring server is its container.
+
+    Tests set what Describe* answer, and may replace the container by `answer`.
+    """
+
+    def __init__(self, container_url: str) -> None:
+        self.container_url = container_url
+        self.statuses = ["InService"]
+        self.failure_reason = ""
+        self.model: dict[str, Any] = {}
+        self.variant: dict[str, Any] = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+        self.refusal: tuple[int, str, str] | None = None
+        self.answer: Callable[[bytes], tuple[int, bytes]] = self._container
+        self.url = ""
+
+    def describe(self, operation: str, params: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if self.refusal:
+            status, code, message = self.refusal
+            return status, {"__type": code, "message": message}
+        if operation == "DescribeEndpoint":
+            status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+            reason = {"FailureReason": self.failure_reason} if self.failure_reason else {}
+            name = params["EndpointName"]
+            return 200, {
+                "EndpointName": name,
+                "EndpointArn": f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{name}",
+                "EndpointConfigName": "config-7",
+                "EndpointStatus": status,
+                "CreationTime": 0,
+                "LastModifiedTime": 0,
+                **reason,
+            }
+        if operation == "DescribeEndpointConfig":
+            variant = {"VariantName": "AllTraffic", "ModelName": "model-7", **self.variant}
+            return 200, {"EndpointConfigName": "config-7", "ProductionVariants": [variant]}
+        return 200, {"ModelName": "model-7", **self.model}
+
+    def _container(self, body: bytes) -> tuple[int, bytes]:
+        import requests
+
+        headers = {"Content-Type": "application/json"}
+        answer = requests.post(
+            f"{self.container_url}/invocations", data=body, headers=headers, timeout=30
+        )
+        return answer.status_code, answer.content
+
+
+def _serve_sagemaker(fake: FakeSageMaker) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            target = self.headers.get("X-Amz-Target")
+            if target:
+                status, answer = fake.describe(target.partition(".")[2], json.loads(body))
+                self._send(status, json.dumps(answer).encode())
+                return
+            status, content = fake.answer(body)
+            if status == 200:
+                self._send(200, content)
+            else:  # as SageMaker Runtime wraps what a container says
+                error = {
+                    "Message": f"Received client error ({status}) from primary",
+                    "OriginalStatusCode": status,
+                    "OriginalMessage": content.decode(),
+                }
+                self._send(424, json.dumps(error).encode(), {"x-amzn-errortype": "ModelError"})
+
+        def _send(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            """Not on stderr."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def container_url(saved_model: Path) -> Iterator[str]:
+    """MLflow's real scoring server with the saved model, in a thread."""
+    import mlflow.pyfunc
+    import uvicorn
+    from mlflow.pyfunc.scoring_server import init
+
+    app = init(mlflow.pyfunc.load_model(str(saved_model)))
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(timeout=10)
+
+
+@pytest.fixture
+def sagemaker(container_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSageMaker]:
+    """A fake SageMaker that AWS_ENDPOINT_URL points to."""
+    fake = FakeSageMaker(container_url)
+    server = _serve_sagemaker(fake)
+    fake.url = f"http://127.0.0.1:{server.server_address[1]}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", fake.url)
+    yield fake
+    server.shutdown()
+    server.server_close()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import model_deploy
+from model_deploy.atomic_write import write_all_or_none
 from model_deploy.errors import ConfigError
 from model_deploy.stage_config import (
     ExportedConfig,
@@ -14,7 +15,6 @@ from model_deploy.stage_config import (
     TemplateParameter,
     find_problems,
     read_template_parameters,
-    write_configs,
 )
 
 _TEMPLATE = Path(model_deploy.__file__).with_name("endpoint-config-template.yml")
@@ -242,18 +242,9 @@ def test_unusable_templates_are_refused(tmp_path: Path, content: str | None, pro
 def test_written_file_is_sorted_and_read_back_equal(tmp_path: Path) -> None:
     config = _stage(tags={"team": "é"}).extended(_DEFAULTS, _BUILT, _TAGS)
     path = tmp_path / "new" / "export.json"
-    write_configs({path: config})
+    write_all_or_none({path: config.to_json()})
     document = json.loads(path.read_text())
     assert list(document) == ["Parameters", "Tags"]
     assert list(document["Parameters"]) == sorted(document["Parameters"])
     again = ExportedConfig.from_json(path)
     assert (again.parameters, again.tags) == (config.parameters, config.tags)
-
-
-def test_when_one_file_can_not_be_written_neither_is(tmp_path: Path) -> None:
-    config = _stage().extended(_DEFAULTS, _BUILT, _TAGS)
-    (tmp_path / "file").write_text("")
-    good, bad = tmp_path / "staging.json", tmp_path / "file" / "prod.json"
-    with pytest.raises(ConfigError, match="it can not be written: "):
-        write_configs({good: config, bad: config})
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]

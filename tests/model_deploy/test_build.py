@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from model_deploy.build import main
+
+_ROOT = Path(__file__).parents[2]
+_GOLDEN = Path(__file__).with_name("golden")
+_ROLE = "arn:aws:iam::123456789012:role/model-execution"
+_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2"
+
+
+class _Build:
+    """Runs the CLI in this process, against moto's S3 and the registry on SQLite."""
+
+    def __init__(self, registry: Any, folder: Path) -> None:
+        self.registry = registry
+        self.folder = folder
+        self.name = registry.unique_name()
+        self.s3 = boto3.client("s3", region_name="us-east-1")
+        self.s3.create_bucket(Bucket="artifacts")
+        self.staging = folder / "staging-config-export.json"
+        self.prod = folder / "prod-config-export.json"
+
+    def run(self, *flags: str, **replaced: str) -> int:
+        given = {
+            "tracking-uri": self.registry.uri,
+            "model-name": self.name,
+            "sagemaker-project-name": "shop",
+            "sagemaker-project-id": "p-1",
+            "model-execution-role": _ROLE,
+            "container-image-uri": _IMAGE,
+            "artifact-bucket": "artifacts",
+            "export-staging-config": str(self.staging),
+            "export-prod-config": str(self.prod),
+            **{name.replace("_", "-"): value for name, value in replaced.items()},
+        }
+        argv = [part for name, value in given.items() if value for part in (f"--{name}", value)]
+        return main([*argv, *flags])
+
+    def keys(self) -> list[str]:
+        listed = self.s3.list_objects_v2(Bucket="artifacts").get("Contents", [])
+        return [found["Key"] for found in listed]
+
+
+@pytest.fixture
+def build(registry: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Build]:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    with mock_aws():
+        yield _Build(registry, tmp_path)
+
+
+def test_build_uploads_the_archive_and_writes_both_configurations(
+    build: _Build, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build.registry.register(build.name)
+    version = build.registry.register(build.name)
+    assert build.run() == 0
+    result = json.loads(capsys.readouterr().out)
+    (key,) = build.keys()
+    assert key == f"model-archives/{build.name}/{result['model_archive_sha256']}/model.tar.gz"
+    assert result["model_version"] == version == "2"
+    for file, stage in ((build.staging, "staging"), (build.prod, "prod")):
+        config = json.loads(file.read_text())
+        assert config["Parameters"]["ModelDataLocation"] == f"s3://artifacts/{key}"
+        assert config["Parameters"]["StageName"] == stage
+        assert config["Tags"]["mlflow:model-version"] == "2"
+    build.s3.download_file("artifacts", key, str(build.folder / "m.tar.gz"))
+    with tarfile.open(build.folder / "m.tar.gz") as archive:
+        assert "MLmodel" in archive.getnames()
+
+
+def test_configurations_match_the_golden_files(build: _Build) -> None:
+    """`UPDATE_GOLDEN=1 pytest tests/model_deploy/test_build.py` writes them anew."""
+    run_id = build.registry.run_with_sample({})
+    build.registry.register(build.name, run_id=run_id)
+    assert build.run() == 0
+    for file in (build.staging, build.prod):
+        text = file.read_text()
+        sha256 = json.loads(text)["Tags"]["model-archive-sha256"]
+        for real, shown in (
+            (sha256, "<sha256>"),
+            (run_id, "<run-id>"),
+            (build.registry.uri, "<tracking-uri>"),
+            (build.name, "housing"),
+        ):
+            text = text.replace(real, shown)
+        golden = _GOLDEN / file.name
+        if os.environ.get("UPDATE_GOLDEN"):
+            golden.parent.mkdir(exist_ok=True)
+            golden.write_text(text)
+        assert text == golden.read_text()
+
+
+def test_building_twice_gives_the_same_files_and_one_archive(build: _Build) -> None:
+    build.registry.register(build.name)
+    assert build.run() == 0
+    first = build.staging.read_text(), build.prod.read_text()
+    assert build.run() == 0
+    assert (build.staging.read_text(), build.prod.read_text()) == first
+    assert len(build.keys()) == 1
+
+
+def test_no_stage_moves(build: _Build) -> None:
+    version = build.registry.register(build.name)
+    assert build.run() == 0
+    assert build.registry.stages(build.name) == {version: "None"}
+    assert build.registry.aliases(build.name) == {}
+    assert build.registry.tags(build.name, version) == {}
+
+
+def test_a_stages_file_wins_over_flags(build: _Build) -> None:
+    build.registry.register(build.name)
+    mine = build.folder / "mine.json"
+    mine.write_text(
+        '{"Parameters": {"EndpointInstanceType": "ml.c6i.xlarge"}, "Tags": {"team": "houses"}}'
+    )
+    assert build.run("--instance-type", "ml.t2.medium", import_prod_config=str(mine)) == 0
+    staging, prod = (json.loads(file.read_text()) for file in (build.staging, build.prod))
+    assert staging["Parameters"]["EndpointInstanceType"] == "ml.t2.medium"
+    assert prod["Parameters"]["EndpointInstanceType"] == "ml.c6i.xlarge"
+    assert prod["Tags"]["team"] == "houses"
+    assert "team" not in staging["Tags"]
+
+
+def test_alias_is_resolved_once_and_exported_as_a_number(build: _Build) -> None:
+    build.registry.register(build.name)
+    build.registry.register(build.name)
+    build.registry.client.set_registered_model_alias(build.name, "challenger", "1")
+    assert build.run("--model-version", "@challenger") == 0
+    assert json.loads(build.prod.read_text())["Tags"]["mlflow:model-version"] == "1"
+
+
+def test_environment_fills_what_flags_leave_out(
+    build: _Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.registry.register(build.name)
+    for variable, value in {
+        "MLFLOW_TRACKING_URI": build.registry.uri,
+        "MODEL_EXECUTION_ROLE_ARN": _ROLE,
+        "ARTIFACT_BUCKET": "artifacts",
+        "SAGEMAKER_PROJECT_NAME": "from-environment",
+        "SAGEMAKER_PROJECT_ID": "p-2",
+        "CONTAINER_IMAGE_URI": _IMAGE,
+    }.items():
+        monkeypatch.setenv(variable, value)
+    code = build.run(
+        tracking_uri="",
+        sagemaker_project_id="",
+        model_execution_role="",
+        container_image_uri="",
+        artifact_bucket="",
+        sagemaker_project_name="from-flag",
+    )
+    assert code == 0
+    config = json.loads(build.staging.read_text())
+    assert config["Parameters"]["SageMakerProjectName"] == "from-flag"
+    assert config["Tags"]["sagemaker:project-id"] == "p-2"
+
+
+def test_everything_missing_is_told_at_once(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    assert main(["--export-prod-config", "x.json", "--export-staging-config", "x.json"]) == 2
+    assert caplog.messages == [
+        "the command line can not be used:\n"
+        "  - --model-execution-role is missing: pass it, or set MODEL_EXECUTION_ROLE_ARN\n"
+        "  - --sagemaker-project-id is missing: pass it, or set SAGEMAKER_PROJECT_ID\n"
+        "  - --sagemaker-project-name is missing: pass it, or set SAGEMAKER_PROJECT_NAME\n"
+        "  - --tracking-uri is missing: pass it, or set MLFLOW_TRACKING_URI\n"
+        "  - --container-image-uri is missing: pass it, or set CONTAINER_IMAGE_URI\n"
+        "  - --artifact-bucket is missing: pass it, or set ARTIFACT_BUCKET\n"
+        "  - --model-name is missing: pass the registered model's name\n"
+        "  - --export-staging-config and --export-prod-config are the same file"
+    ]
+
+
+@pytest.mark.parametrize("flag", ["--unknown", "--model-vers=3"])
+def test_unknown_and_abbreviated_flags_are_errors(
+    flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([flag])
+    assert caught.value.code == 2
+    assert f"unrecognized arguments: {flag}" in capsys.readouterr().err
+
+
+def test_settings_that_cloudformation_would_refuse_stop_before_any_download(
+    build: _Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = build.run("--initial-instance-count", "0", model_execution_role="me", model_name="none")
+    assert code == 2
+    (message,) = caplog.messages
+    assert message.startswith("the stage configuration can not be used:\n")
+    assert message.count("EndpointInstanceCount is '0'; the least is 1") == 2
+    assert message.count("ModelExecutionRoleArn is 'me', which does not match") == 2
+    assert build.keys() == []
+
+
+def test_model_that_can_not_be_deployed_is_not_uploaded(
+    build: _Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = build.registry.copy_of_model()
+    (folder / "serving_input_example.json").unlink()
+    build.registry.register(build.name, folder)
+    assert build.run() == 2
+    assert f"version 1 of '{build.name}' can not be deployed:" in caplog.text
+    assert build.keys() == []
+    assert not build.staging.exists()
+
+
+def test_refused_upload_leaves_no_configuration(
+    build: _Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    build.registry.register(build.name)
+    assert build.run(artifact_bucket="no-such-bucket") == 3
+    assert "could not upload the archive to s3://no-such-bucket/" in caplog.text
+    assert not build.staging.exists()
+    assert not build.prod.exists()
+
+
+def test_wrong_version_exits_2(build: _Build, caplog: pytest.LogCaptureFixture) -> None:
+    build.registry.register(build.name)
+    assert build.run("--model-version", "7") == 2
+    assert "versions there: 1. Pass --model-version." in caplog.text
+
+
+def test_unreachable_mlflow_exits_3(build: _Build, caplog: pytest.LogCaptureFixture) -> None:
+    assert build.run(tracking_uri="http://127.0.0.1:9") == 3
+    assert "MLflow at http://127.0.0.1:9 can not be reached: Connection refused." in caplog.text
+
+
+@pytest.mark.parametrize("module", ["model_deploy.build", "model_deploy.test.test"])
+def test_help_imports_nothing_that_costs(module: str) -> None:
+    code = (
+        f"import sys; from {module} import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "costly = {'mlflow', 'boto3', 'yaml', 'skops', 'sklearn', 'pandas'} & set(sys.modules)\n"
+        "sys.exit(str(costly) if costly else 0)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "--help" in ended.stdout

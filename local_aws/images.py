@@ -224,6 +224,7 @@ def _build_image(lock_path: Path, folder: Path) -> None:
         _run_uv([*uv, "venv", "--relocatable", "--python", sys.executable, str(target)])
         sync = [*uv, "pip", "sync", "--require-hashes", "--compile-bytecode"]
         _run_uv([*sync, "--python", str(target / "bin/python"), str(lock_path)])
+        shutil.rmtree(folder, ignore_errors=True)  # there if its interpreter has gone
         target.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -7,6 +7,7 @@ env/job-pip.json            its settings
 env/pip-failure.txt         what it could not install, and why
 """
 
+import ast
 import dataclasses
 import hashlib
 import json
@@ -104,7 +105,8 @@ class Environment:
     def attached_layers(self) -> list[Path]:
         """Layers attached so far, the first attached first."""
         names = sorted(self.site_packages.glob("50-layer-*.pth"))
-        return [Path(name.read_text().split("'")[1]).parent for name in names]
+        folders = [name.read_text().partition("(")[2].rpartition(")")[0] for name in names]
+        return [Path(ast.literal_eval(folder)).parent for folder in folders]
 
     def attach(self, layer: Path, built_in: str) -> None:
         """Let it see a layer's packages, before the image's, and have its scripts on the PATH."""

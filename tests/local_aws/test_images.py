@@ -6,6 +6,7 @@ import ensurepip
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -314,3 +315,23 @@ def test_job_image_with_a_wrong_hash_is_refused_and_leaves_nothing(tmp_path: Pat
 def test_job_image_without_its_lock_says_which_file(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"the job image needs .*lock\.txt, which is missing"):
         build_job_image(tmp_path / "lock.txt", tmp_path / "cache")
+
+
+def test_two_jobs_that_need_the_same_layer_build_it_once(
+    images: Images, wheels: Path, tmp_path: Path
+) -> None:
+    answers: list[tuple[int, str]] = []
+
+    def run_job(root: Path) -> None:
+        write_requirements(root, wheels, "extra")
+        command = "pip install -r requirements.txt && python -c 'import extra'"
+        answers.append(job(images, root, command))
+
+    threads = [threading.Thread(target=run_job, args=(tmp_path / name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [code for code, _ in answers] == [0, 0], answers
+    assert sum("Successfully installed extra" in printed for _, printed in answers) == 1
+    assert len(layers_of(images)) == 1

@@ -225,9 +225,10 @@ def _tags(properties: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _retag(client: Any, arn: str, old: Mapping[str, str], new: Mapping[str, str]) -> None:
-    gone = sorted(set(old) - set(new))
-    if gone:
-        client.delete_tags(ResourceArn=arn, TagKeys=gone)
+    # A tag that changes is deleted too: moto's own AddTags would keep both values.
+    outdated = sorted(key for key, value in old.items() if new.get(key) != value)
+    if outdated:
+        client.delete_tags(ResourceArn=arn, TagKeys=outdated)
     tags = [{"Key": key, "Value": value} for key, value in new.items() if old.get(key) != value]
     if tags:
         client.add_tags(ResourceArn=arn, Tags=tags)

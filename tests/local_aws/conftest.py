@@ -176,7 +176,7 @@ class ServingAccount:
             endpoint = self.sagemaker.describe_endpoint(EndpointName=name)
             return endpoint if endpoint["EndpointStatus"] in ("InService", "Failed") else None
 
-        return eventually(done)
+        return eventually(done, 60.0)
 
 
 def eventually(attempt: Callable[[], Any], seconds: float = 20.0) -> Any:

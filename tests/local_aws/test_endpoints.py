@@ -128,7 +128,7 @@ def test_a_body_over_six_megabytes_is_refused(serving_account: Any, served: str)
 def test_an_unsupported_way_to_invoke_is_refused_by_name(
     serving_account: Any, served: str, params: dict[str, str]
 ) -> None:
-    with pytest.raises(ClientError, match="TargetModel|InferenceComponentName|Variant other"):
+    with pytest.raises(ClientError, match=r"TargetModel|InferenceComponentName|Variant other"):
         invoke(serving_account, served, **params)
 
 
@@ -273,7 +273,7 @@ def test_a_server_that_cannot_be_restarted_fails_the_endpoint(
         return endpoint if endpoint["EndpointStatus"] == "Failed" else None
 
     assert "ValueError: dead for good" in until(failed)["FailureReason"]
-    with pytest.raises(ClientError, match="(?s)has failed: .*dead for good"):
+    with pytest.raises(ClientError, match=r"(?s)has failed: .*dead for good"):
         invoke(account, name)
 
     config = account.create_config(account.put_archive("successor"))

@@ -19,6 +19,7 @@ import logging
 import os
 import sys
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -136,7 +137,8 @@ def _download(bucket: str, key: str, folder: Path) -> list[Path]:
         s3 = boto3.client("s3")
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
         found = [item["Key"] for page in pages for item in page.get("Contents", [])]
-        keys = [key] if key in found else _choose_data_keys(found, key)
+        one_file = key in found and not key.endswith("/")
+        keys = [key] if one_file else _choose_data_keys(found, key)
         if not keys:
             raise DataError(f"nothing at {source}; check the address, and that it was uploaded")
         if len(keys) > 1:
@@ -210,11 +212,13 @@ def _read_csv(path: Path, source: str) -> pd.DataFrame:
         if not header:
             raise DataError(f"{name} of {source} is empty")
         _check_names(header, f"{name} of {source}")
-        # index_col=False: a row with too many fields is an error, never a shifted table.
-        frame = pd.read_csv(path, encoding="utf-8-sig", low_memory=False, index_col=False)
+        with warnings.catch_warnings():
+            # Rows with more fields than names: pandas would shift the table, or cut it and warn.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(path, encoding="utf-8-sig", low_memory=False, index_col=False)
     except UnicodeDecodeError as err:
         raise DataError(f"{name} of {source} is not UTF-8 text: {err.reason}; convert it") from err
-    except (OSError, EOFError, ValueError, csv.Error) as err:
+    except (OSError, EOFError, ValueError, csv.Error, pd.errors.ParserWarning) as err:
         raise DataError(f"{name} of {source} can't be read as CSV: {err}") from err
     if len(header) == 1 and any(separator in header[0] for separator in ";\t|"):
         raise DataError(
@@ -324,7 +328,7 @@ def convert_column(
     days since 1970-01-01 UTC. Raises DataError for anything else, and for infinite numbers.
     """
     if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
+        column = column.astype(object)
     if isinstance(column.dtype, pd.PeriodDtype | pd.IntervalDtype):
         raise DataError(f"column {name!r} in {source} holds {column.dtype}; make it text or number")
     if pd.api.types.is_timedelta64_dtype(column.dtype):

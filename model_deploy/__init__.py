@@ -6,6 +6,7 @@ model_validation   what a model must have before it is packaged
 model_archive      model folder -> reproducible model.tar.gz -> S3
 stage_config       the parameters and tags of each stage's stack
 atomic_write       files written whole, all or none
+command_line       what both command lines set up for their process
 test               CLI of TestStaging and TestProd: check the endpoint, then move the stage
 errors             what can go wrong, with exit codes
 """

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model_deploy.command_line import set_up_process
 from model_deploy.errors import ConfigError, DeployError
 
 if TYPE_CHECKING:
@@ -116,9 +117,7 @@ class BuildRequest:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the CLI; the exit code."""
     args = build_parser().parse_args(argv)
-    logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(message)s")
-    # MLflow's own default retries an unreachable server for four minutes.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    set_up_process(args.log_level)
     try:
         result = build(BuildRequest.from_args(args, os.environ))
     except DeployError as err:
@@ -144,7 +143,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--log-level",
         default="INFO",
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
-        help="least severe level that is logged",
+        help="least severe level that is logged on stderr",
     )
     registry = parser.add_argument_group("model")
     add = registry.add_argument

@@ -62,7 +62,8 @@ class MLflowHandler:
     """One version of one registered model.
 
     `model_version` is a number, `latest` (the highest number), or an alias (`@challenger` or
-    `challenger`). Both the tracking and the registry URI are `tracking_uri`; nothing global is set.
+    `challenger`). Both the tracking and the registry URI are `tracking_uri`; nothing global is set,
+    unless it is the ARN of SageMaker's managed MLflow, whose plugin reads only the global one.
     `client` is an MlflowClient of that URI, for those who have one.
     Every method raises `ModelNotFound` or `MLflowError`, and swallows nothing.
     """
@@ -323,8 +324,13 @@ class MLflowHandler:
         if self._known_client is None:
             self._require_reachable()
             with self._refusals_named("open"):
+                import mlflow
                 from mlflow import MlflowClient
 
+                if self.tracking_uri.startswith("arn:"):
+                    # SageMaker's plugin signs requests for MLflow's global URI, whatever the
+                    # client's own is.
+                    mlflow.set_tracking_uri(self.tracking_uri)
                 self._known_client = MlflowClient(
                     tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri
                 )

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_deploy.atomic_write import write_all_or_none
+from model_deploy.command_line import set_up_process
 from model_deploy.errors import ConfigError, DeployError
 
 if TYPE_CHECKING:
@@ -138,9 +139,7 @@ class Results:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the CLI; the exit code. Results are written whenever the configuration could be read."""
     args = build_parser().parse_args(argv)
-    logging.basicConfig(level=args.log_level, format="%(asctime)s %(levelname)s %(message)s")
-    # MLflow's own default retries an unreachable server for four minutes.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    set_up_process(args.log_level)
     results = Results()
     try:
         request = CheckRequest.from_args(args, os.environ)
@@ -191,7 +190,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--log-level",
         default="INFO",
         choices=("DEBUG", "INFO", "WARNING", "ERROR"),
-        help="least severe level that is logged",
+        help="least severe level that is logged on stderr",
     )
     add(
         "--tracking-uri",

@@ -1,0 +1,20 @@
+"""What both command lines of this package set up for their process."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+
+def set_up_process(log_level: str) -> None:
+    """Our log at `log_level` on stderr, libraries' from WARNING; MLflow gives up within seconds."""
+    logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("model_deploy").setLevel(log_level)
+    logging.getLogger("mlflow.tracking.request_header.registry").addFilter(_is_news)
+    # MLflow's own default retries an unreachable server for four minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Drops what the sagemaker-mlflow plugin says at each request to an MLflow that is no ARN."""
+    return "list index out of range" not in record.getMessage()

@@ -41,11 +41,12 @@ _UNSUPPORTED_OF_VARIANT = (
 class Definitions:
     """Things of one kind by name: `thing` as in CreateModel, `label` as in AWS's messages."""
 
-    def __init__(self, own: OwnAws, thing: str, label: str, check: Check) -> None:
+    def __init__(self, own: OwnAws, thing: str, label: str, check: Check, **defaults: Any) -> None:
         self._own = own
         self._thing = thing
         self._label = label
         self._check = check
+        self._defaults = defaults
         self._kept: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
 
@@ -76,7 +77,7 @@ class Definitions:
                 )
             definition = {k: v for k, v in call.params.items() if k != "Tags"}
             added = {f"{self._thing}Arn": arn, "CreationTime": datetime.now(UTC)}
-            self._kept[name] = {**definition, **added}
+            self._kept[name] = {**self._defaults, **definition, **added}
         keep_tags(self._own, arn, call.params.get("Tags", []))
         return {f"{self._thing}Arn": arn}
 
@@ -106,7 +107,7 @@ def models(own: OwnAws, images: Images) -> Definitions:
     """The account's models. What the endpoint would fail on later is checked as AWS checks it."""
 
     def check(params: Mapping[str, Any]) -> None:
-        refuse(params, "InferenceExecutionConfig")
+        refuse(params, "InferenceExecutionConfig", "EnableNetworkIsolation")
         container = container_of(params)
         refuse(container, *_UNSUPPORTED_OF_CONTAINER)
         if container.get("Mode", "SingleModel") != "SingleModel":
@@ -131,7 +132,7 @@ def models(own: OwnAws, images: Images) -> Definitions:
                 f"(as {role_arn})",
             ) from err
 
-    return Definitions(own, "Model", "model", check)
+    return Definitions(own, "Model", "model", check, EnableNetworkIsolation=False)
 
 
 def endpoint_configs(own: OwnAws, known_models: Definitions) -> Definitions:

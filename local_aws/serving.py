@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import urllib3
@@ -24,7 +25,7 @@ from local_aws.container import ContainerEnvironment, start_container
 from local_aws.endpoint_definitions import container_of
 from local_aws.errors import AwsError, LocalAwsError
 from local_aws.images import Image, Images
-from local_aws.log_stream import LogStream, last_lines
+from local_aws.job_logs import LogStream
 from local_aws.model_data import ModelDataError, fetch_model_data
 from local_aws.own_aws import OwnAws
 from local_aws.supervision import SupervisedProcess
@@ -94,12 +95,10 @@ class Serving:
         self._gave_up = False
         self._pool: urllib3.HTTPConnectionPool | None = None
         self.log_path = self._root / "serving.log"
-        self._log = LogStream(
-            own.client("logs"),
-            f"/aws/sagemaker/Endpoints/{variant.endpoint_name}",
-            f"{variant.name}/{self._root.name}",
-            self.log_path,
-        )
+        self._log_group = f"/aws/sagemaker/Endpoints/{variant.endpoint_name}"
+        self._log_stream = f"{variant.name}/{self._root.name}"
+        logs = own.client("logs", variant.model["ExecutionRoleArn"])
+        self._log = LogStream(logs, self._log_group, self._log_stream, self.log_path)
 
     @property
     def healthy(self) -> bool:
@@ -114,7 +113,7 @@ class Serving:
     @property
     def log_stream_arn(self) -> str:
         """Where its output is in CloudWatch."""
-        return self._own.arn("logs", f"log-group:{self._log.group}:log-stream:{self._log.stream}")
+        return self._own.arn("logs", f"log-group:{self._log_group}:log-stream:{self._log_stream}")
 
     def start(self, on_failure: Callable[[str], None]) -> None:
         """Return once it answers /ping. ServingError says why it can't, with the log's last lines;
@@ -154,7 +153,7 @@ class Serving:
             watcher.join()
         if pool is not None:
             pool.close()
-        self._ship_log(rest=True)
+        self._log.send(to_the_end=True)
         for folder in ("opt", "env", "home", "tmp"):
             shutil.rmtree(self._root / folder, ignore_errors=True)
 
@@ -185,9 +184,10 @@ class Serving:
         environment = self._images.prepare(
             image, requirements if requirements.is_file() else None, self._root
         )
-        variables = {**container.get("Environment", {})}
-        if not model.get("EnableNetworkIsolation"):
-            variables = {**self._own.credentials_environment(role_arn), **variables}
+        variables = {
+            **self._own.credentials_environment(role_arn),
+            **container.get("Environment", {}),
+        }
         return lambda: self._start_container(image, environment, variables)
 
     def _start_container(
@@ -229,7 +229,7 @@ class Serving:
     def _watch(self, on_failure: Callable[[str], None]) -> None:
         """Copy the log; restart the server when it dies, as AWS does, until that fails."""
         while not self._stopping.wait(_WATCH_INTERVAL_SECONDS):
-            self._ship_log()
+            self._log.send()
             process = self._process
             if process is None or process.poll() is None:
                 continue
@@ -252,22 +252,27 @@ class Serving:
 
     def _unhealthy(self, what: str) -> str:
         """AWS's words, and the cause as the log has it."""
-        self._ship_log(rest=True)
+        self._log.send(to_the_end=True)
         return (
             f"The primary container for production variant {self.variant.name} did not pass the "
             f"ping health check. Please check CloudWatch logs for this endpoint. {what} "
-            f"Its log ends:\n{last_lines(self.log_path, _REASON_LOG_CHARACTERS)}"
+            f"Its log ends:\n{_last_lines(self.log_path, _REASON_LOG_CHARACTERS)}"
         )
 
     def _raise_if_stopping(self) -> None:
         if self._stopping.is_set():
             raise ServingCancelled
 
-    def _ship_log(self, *, rest: bool = False) -> None:
-        try:
-            self._log.ship(rest=rest)
-        except (ClientError, BotoCoreError) as err:
-            logger.warning("could not copy %s to CloudWatch Logs: %s", self.log_path, err)
+
+def _last_lines(path: Path, limit: int) -> str:
+    """The end of a log in at most `limit` characters, whole lines where they fit."""
+    if not path.exists():
+        return ""
+    text = path.read_text(errors="replace").strip()
+    if len(text) <= limit:
+        return text
+    end = text[-limit:]
+    return end.partition("\n")[2] or end
 
 
 def _free_port() -> int:

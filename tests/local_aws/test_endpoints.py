@@ -341,14 +341,91 @@ def test_serverless_endpoint_serves_within_its_body_limit(serving_account: Any) 
         invoke(account, name, b"x" * (4 * 1024 * 1024 + 1))
 
 
-def test_network_isolation_takes_the_credentials_away(serving_account: Any) -> None:
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"model": {"EnableNetworkIsolation": True}}, "support EnableNetworkIsolation"),
+        ({"variant": {"InstanceType": "ml.m5.huge", "InitialInstanceCount": 1}}, "ml.m5.huge"),
+        ({"variant": {"InitialVariantWeight": 1}}, "either an InstanceType or a ServerlessConfig"),
+        (
+            {"variant": {"ServerlessConfig": {"MemorySizeInMB": 1500, "MaxConcurrency": 1}}},
+            "Memory size 1500 MB is not supported",
+        ),
+        (
+            {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://b/p"}}},
+            "does not support AsyncInferenceConfig",
+        ),
+        (
+            {"ShadowProductionVariants": [{"VariantName": "shadow", "ModelName": "m"}]},
+            "does not support ShadowProductionVariants",
+        ),
+    ],
+)
+def test_a_definition_that_cannot_be_served_is_refused_by_name(
+    serving_account: Any, changes: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ClientError, match=problem):
+        serving_account.create_config(serving_account.put_archive("refused"), **changes)
+
+
+def test_two_variants_of_one_endpoint_are_refused(serving_account: Any) -> None:
     account = serving_account
-    config = account.create_config(
-        account.put_archive("isolated"), model={"EnableNetworkIsolation": True}
+    name = account.create_config(account.put_archive("both"))
+    variants = [
+        {"VariantName": v, "ModelName": name, "InstanceType": "ml.m5.large"} for v in ("a", "b")
+    ]
+    with pytest.raises(ClientError, match="does not support 2 production variants"):
+        account.sagemaker.create_endpoint_config(
+            EndpointConfigName=f"{name}-2", ProductionVariants=variants
+        )
+
+
+def test_definitions_are_described_as_given_and_not_overwritten(serving_account: Any) -> None:
+    account = serving_account
+    vpc = {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}
+    name = account.create_config(
+        account.put_archive("described"), model={"VpcConfig": vpc}, KmsKeyId="key-1"
     )
-    described = account.sagemaker.describe_model(ModelName=config)
-    assert described["EnableNetworkIsolation"] is True
-    assert invoke(account, account.create_endpoint(config))["role"] is False
+    model = account.sagemaker.describe_model(ModelName=name)
+    assert (model["VpcConfig"], model["EnableNetworkIsolation"]) == (vpc, False)
+    config = account.sagemaker.describe_endpoint_config(EndpointConfigName=name)
+    assert config["KmsKeyId"] == "key-1"
+    assert name in {m["ModelName"] for m in account.sagemaker.list_models()["Models"]}
+    with pytest.raises(ClientError, match="Cannot create already existing model"):
+        account.sagemaker.create_model(
+            ModelName=name,
+            ExecutionRoleArn=account.role_arn,
+            PrimaryContainer={"Image": account.image_uri},
+        )
+
+    account.sagemaker.delete_endpoint_config(EndpointConfigName=name)
+    account.sagemaker.delete_model(ModelName=name)
+    with pytest.raises(ClientError, match=f'Could not find model ".*model/{name}"'):
+        account.sagemaker.describe_model(ModelName=name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"ExecutionRoleArn": "arn:aws:iam::123456789012:role/nobody"}, "does not exist"),
+        ({"PrimaryContainer": {"Image": "nginx"}}, "cannot run the image nginx"),
+        ({"PrimaryContainer": {}}, "must have an Image"),
+        ({"Containers": [{}, {}], "PrimaryContainer": None}, "inference pipelines"),
+    ],
+)
+def test_a_model_that_cannot_be_made_is_refused(
+    serving_account: Any, changes: dict[str, Any], problem: str
+) -> None:
+    request = {
+        "ModelName": f"m-{uuid.uuid4().hex[:12]}",
+        "ExecutionRoleArn": serving_account.role_arn,
+        "PrimaryContainer": {"Image": serving_account.image_uri},
+        **changes,
+    }
+    with pytest.raises(ClientError, match=problem):
+        serving_account.sagemaker.create_model(
+            **{key: value for key, value in request.items() if value is not None}
+        )
 
 
 def test_captured_requests_and_answers_are_in_s3(

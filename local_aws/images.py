@@ -212,6 +212,19 @@ def build_job_image(lock_path: Path, cache_dir: Path) -> Path:
     return python
 
 
+def build_layer(python: Path, requirements: Path, cache_dir: Path) -> None:
+    """Make sure that jobs on the image of `python` find the requirements in a cached layer.
+
+    Raises ImageError with pip's words when they can't be installed.
+    """
+    if not requirements.is_file():
+        raise ImageError(f"there is no requirements file {requirements}")
+    with tempfile.TemporaryDirectory() as scratch:
+        images = Images(Path(scratch), python, cache_dir=cache_dir)
+        logger.info("Installing %s into a layer, unless it is there", requirements)
+        images.prepare(JOB_IMAGE, requirements.absolute(), Path(scratch))
+
+
 def _build_image(lock_path: Path, folder: Path) -> None:
     started = time.monotonic()
     logger.info("Building the job image %s from %s (once)", folder.name, lock_path.name)
@@ -264,16 +277,26 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Build the job image and say where it is."""
+    """Build the job image, and layers on top of it, ahead of time; say where the image is."""
     parser = argparse.ArgumentParser(prog="python -m local_aws.images", description=main.__doc__)
     parser.add_argument("--lock", type=Path, default=JOB_IMAGE_LOCK, help="default: %(default)s")
     parser.add_argument(
         "--cache-dir", type=Path, default=DEFAULT_CACHE_DIR, help="default: %(default)s"
     )
+    parser.add_argument(
+        "--requirements",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a job's requirements to install into a layer too; may be repeated (default: none)",
+    )
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         python = build_job_image(arguments.lock, arguments.cache_dir)
+        for requirements in arguments.requirements:
+            build_layer(python, requirements, arguments.cache_dir)
     except ImageError as err:
         logger.error("%s", err)
         return err.exit_code

@@ -14,7 +14,14 @@ import pytest
 
 from local_aws.container import ContainerEnvironment, Isolation, start_container
 from local_aws.errors import AwsError
-from local_aws.images import Image, ImageError, Images, all_satisfied, build_job_image
+from local_aws.images import (
+    Image,
+    ImageError,
+    Images,
+    all_satisfied,
+    build_job_image,
+    build_layer,
+)
 
 JOB_URI = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.9-0"
 SERVING_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2"
@@ -335,3 +342,18 @@ def test_two_jobs_that_need_the_same_layer_build_it_once(
     assert [code for code, _ in answers] == [0, 0], answers
     assert sum("Successfully installed extra" in printed for _, printed in answers) == 1
     assert len(layers_of(images)) == 1
+
+
+def test_layer_built_ahead_of_time_is_the_one_a_job_finds(
+    images: Images, wheels: Path, tmp_path: Path, base_python: Path
+) -> None:
+    write_requirements(tmp_path / "root", wheels, "extra")
+    build_layer(base_python, tmp_path / "root/opt/ml/requirements.txt", images.cache_dir)
+    code, printed = job(images, tmp_path / "root", "pip install -r requirements.txt")
+    assert code == 0
+    assert "requirements.txt: installed from a cached layer in" in printed
+
+
+def test_layer_of_a_missing_file_is_refused_by_name(tmp_path: Path, base_python: Path) -> None:
+    with pytest.raises(ImageError, match=r"there is no requirements file .*none\.txt"):
+        build_layer(base_python, tmp_path / "none.txt", tmp_path / "cache")

@@ -20,7 +20,9 @@ check: $(STAMP) ## the quick half of `make test`: lint, types, tests without the
 
 install: $(STAMP) ## fill .venv (done by the others when needed)
 
-$(STAMP): $(LOCKS) setup.py requirements/install.sh
+STEP_LOCKS := $(wildcard model_build/steps/*/*.txt)
+
+$(STAMP): $(LOCKS) $(STEP_LOCKS) setup.py requirements/install.sh
 	@requirements/install.sh
 
 lock: $(STAMP) ## resolve requirements/*.in again and write the locked files

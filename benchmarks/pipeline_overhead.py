@@ -1,4 +1,5 @@
-"""What local_aws adds to a pipeline execution: the time of one whose two scripts do next to nothing.
+"""What local_aws adds to a pipeline execution: the time of one whose two scripts do next to
+nothing.
 
 It is model_build's own pipeline (its steps, the SDK's drivers, the training step's requirements);
 only the scripts are replaced, so all of its time is overhead. Beside it, in the same

@@ -1,4 +1,7 @@
-"""How long the commands' --help takes, beside an empty Python process. Minimum and median of several runs."""
+"""How long the commands' --help takes, beside an empty Python process.
+
+Minimum and median of several runs.
+"""
 
 from __future__ import annotations
 

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 
+from local_aws.cloudformation import CloudFormation
+from local_aws.endpoints import Endpoints
 from local_aws.gateway import Service
+from local_aws.images import Images
+from local_aws.jobs import Jobs
 from local_aws.own_aws import OwnAws
+from local_aws.pipeline_executions import PipelineExecutions
 
 
 def all_services(own: OwnAws) -> Sequence[Service]:
-    """Jobs, pipeline executions, endpoints and CloudFormation, ready to be given to a Gateway."""
-    found = []
-    for module, name, with_images in (
-        ("jobs", "Jobs", True),
-        ("pipeline_executions", "PipelineExecutions", False),
-        ("endpoints", "Endpoints", True),
-        ("cloudformation", "CloudFormation", False),
-    ):
-        try:
-            service = getattr(importlib.import_module(f"local_aws.{module}"), name)
-        except ModuleNotFoundError:
-            continue
-        if with_images:
-            from local_aws.images import Images
+    """Jobs, endpoints, pipeline executions and CloudFormation, ready to be given to a Gateway.
 
-            found.append(service(own, Images(own.state_dir)))
-        else:
-            found.append(service(own))
-    return found
+    Later ones use earlier ones: they are closed in the opposite order.
+    """
+    images = Images(own.state_dir)
+    return [Jobs(own, images), Endpoints(own, images), PipelineExecutions(own), CloudFormation(own)]

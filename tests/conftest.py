@@ -41,7 +41,8 @@ def mlflow_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
     Shared: use unique names.
     """
     folder = tmp_path_factory.mktemp("mlflow")
-    os.environ["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = str(folder / "artifacts")
+    # Without it artifacts of a database store land in ./mlruns.
+    os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = str(folder / "artifacts")
     return f"sqlite:///{folder / 'mlflow.db'}"
 
 

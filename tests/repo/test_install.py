@@ -1,0 +1,117 @@
+"""`make` on a fresh machine: what it says, what it refuses."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+PROJECT_DIR = Path(__file__).parents[2]
+
+
+def _locked(path: str) -> dict[str, set[str]]:
+    """Name -> the versions that a locked file pins (more than one where Python versions differ)."""
+    pins: dict[str, set[str]] = {}
+    for line in (PROJECT_DIR / path).read_text().splitlines():
+        if match := re.match(r"([a-z0-9.-]+)==([^ ;\\]+)", line):
+            pins.setdefault(match[1], set()).add(match[2])
+    return pins
+
+
+def test_make_alone_lists_every_target_with_what_it_does():
+    listing = subprocess.run(["make"], cwd=PROJECT_DIR, capture_output=True, text=True).stdout
+
+    for target in ("demo", "test", "check", "install", "lock", "clean"):
+        assert re.search(rf"^  make {target} +\w", listing, re.MULTILINE), listing
+
+
+@pytest.mark.parametrize(
+    ("script", "seen"),
+    [
+        ("#!/bin/sh\necho 3.9\n", ": 3.9"),
+        ("#!/bin/sh\necho 'shim: no such version' >&2\nexit 127\n", ": does not run"),
+    ],
+)
+def test_a_python_that_is_too_old_or_does_not_run_is_refused_by_name(tmp_path, script, seen):
+    python = tmp_path / "python3"
+    python.write_text(script)
+    python.chmod(0o755)
+
+    process = subprocess.run(
+        [PROJECT_DIR / "requirements" / "install.sh"],
+        env={**os.environ, "PYTHON": str(python)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert process.returncode == 2
+    assert "error: no Python 3.12 or 3.11 found" in process.stderr
+    assert f"{python}{seen}" in process.stderr
+    assert "make PYTHON=" in process.stderr
+
+
+def test_versions_are_those_of_the_image_and_of_the_design():
+    development = _locked("requirements/dev.txt")
+    wanted = {
+        "sagemaker": "3.27.0",
+        "mlflow": "3.17.2",
+        "scikit-learn": "1.9.0",
+        "pandas": "2.2.3",
+        "skops": "0.16.0",
+        "moto": "5.2.5",
+    }
+
+    assert {name: development[name] for name in wanted} == {
+        name: {version} for name, version in wanted.items()
+    }
+
+
+def test_laptop_job_and_training_layer_agree_where_they_share_a_package():
+    development = _locked("requirements/dev.txt")
+    image = _locked("requirements/sagemaker-sklearn.txt")
+    layer = _locked("model_build/steps/train_evaluate_register/constraints.txt")
+
+    for name in ("numpy", "pandas", "scikit-learn", "scipy", "pyarrow"):
+        assert development[name] == image[name], name
+    for name in ("mlflow-skinny", "skops"):
+        assert development[name] == layer[name], name
+    for name in set(image) & set(layer):
+        assert layer[name] == image[name], name
+
+
+@pytest.mark.parametrize("lock", ["dev", "uv", "sagemaker-sklearn"])
+def test_each_lock_has_hashes_and_names_no_registry(lock):
+    text = (PROJECT_DIR / f"requirements/{lock}.txt").read_text()
+
+    assert text.count("==") <= text.count("--hash=sha256:")
+    assert "://" not in text
+
+
+def test_the_wheel_holds_scripts_templates_and_configs_but_no_tests(tmp_path):
+    subprocess.run(["git", "clone", "--quiet", PROJECT_DIR, tmp_path / "clone"], check=True)
+    subprocess.run(
+        [
+            *(PROJECT_DIR / ".venv/bin/python", "-m", "pip", "wheel", "--quiet", "--no-deps"),
+            *("--no-build-isolation", "--wheel-dir", tmp_path, tmp_path / "clone"),
+        ],
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+
+    assert {
+        "model_build/steps/prepare_data/prepare_data.py",
+        "model_build/steps/train_evaluate_register/train.py",
+        "model_build/steps/train_evaluate_register/requirements.txt",
+        "model_build/steps/train_evaluate_register/constraints.txt",
+        "model_deploy/endpoint-config-template.yml",
+        "model_deploy/staging-config.json",
+        "model_deploy/prod-config.json",
+        "local_aws/supervisor.py",
+        "local_aws/README.md",
+    } <= names
+    assert not [name for name in names if name.startswith("tests/")]

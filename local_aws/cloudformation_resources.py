@@ -209,10 +209,8 @@ def _endpoint_holds(by: Provisioner, physical: Physical, properties: Mapping[str
     """An endpoint whose update failed went back to its old configuration by itself."""
     name = physical.attributes["EndpointName"]
     endpoint = by.client("sagemaker").describe_endpoint(EndpointName=name)
-    return (
-        endpoint["EndpointStatus"] == "InService"
-        and endpoint["EndpointConfigName"] == properties["EndpointConfigName"]
-    )
+    serves: tuple[str, str] = endpoint["EndpointStatus"], endpoint["EndpointConfigName"]
+    return serves == ("InService", properties["EndpointConfigName"])
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:

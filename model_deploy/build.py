@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from model_deploy.model_archive import ArchiveStore
     from model_deploy.stage_config import ExportedConfig, StageConfig, TemplateParameter
 
-logger = logging.getLogger(__name__)
+# By name, as `python -m` calls this module __main__.
+logger = logging.getLogger("model_deploy.build")
 
 _HERE = Path(__file__).parent
 _TEMPLATE = _HERE / "endpoint-config-template.yml"

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from model_deploy.mlflow_handler import MLflowHandler, VersionState
     from model_deploy.test.endpoint_check import Check, Endpoint, Latency
 
-logger = logging.getLogger(__name__)
+# By name, as `python -m` calls this module __main__.
+logger = logging.getLogger("model_deploy.test.test")
 
 _STAGE_OF_NAME = {"staging": "Staging", "prod": "Production"}
 _SAMPLE = "held_out_sample.json"

@@ -256,3 +256,51 @@ def test_help_imports_nothing_that_costs(module: str) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert "--help" in ended.stdout
+
+
+def test_a_model_that_is_not_scikit_learn_is_built(build: _Build) -> None:
+    import mlflow.pyfunc
+    import pandas as pd
+    from mlflow.models import infer_signature
+
+    class Doubler(mlflow.pyfunc.PythonModel):
+        # Without type hints: MLflow reads them as a schema.
+        def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+            return model_input["a"] * 2
+
+    rows = pd.DataFrame({"a": [1.0, 2.0]})
+    folder = build.folder / "doubler"
+    mlflow.pyfunc.save_model(
+        folder,
+        python_model=Doubler(),
+        signature=infer_signature(rows, rows["a"]),
+        input_example=rows,
+        pip_requirements=["pandas"],
+    )
+    build.registry.register(build.name, folder)
+    assert build.run() == 0
+    assert json.loads(build.staging.read_text())["Tags"]["mlflow:run-id"] == "none"
+
+
+def test_model_comes_from_a_server_without_global_settings(
+    build: _Build, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over HTTP, with artifacts that the server hands out; then the stage moves there too."""
+    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    from model_deploy.mlflow_handler import MLflowHandler
+
+    assert mlflow.get_tracking_uri() != mlflow_server
+    client = MlflowClient(tracking_uri=mlflow_server, registry_uri=mlflow_server)
+    run = client.create_run(client.create_experiment(build.name))
+    store = get_artifact_repository(run.info.artifact_uri, tracking_uri=mlflow_server)
+    store.log_artifacts(str(build.registry.model_folder), "model")
+    client.create_registered_model(build.name)
+    source = f"{run.info.artifact_uri}/model"
+    client.create_model_version(build.name, source, run_id=run.info.run_id)
+    assert build.run(tracking_uri=mlflow_server) == 0
+    assert json.loads(build.prod.read_text())["Tags"]["mlflow:tracking-uri"] == mlflow_server
+    state = MLflowHandler(mlflow_server, build.name, "latest").move_stage("Production")
+    assert (state.version, state.stage, state.aliases) == ("1", "Production", ("champion",))

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -355,3 +357,33 @@ def test_credentials_are_not_shown() -> None:
     assert without_credentials("sqlite:////tmp/m.db") == "sqlite:////tmp/m.db"
     arn = "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/team"
     assert without_credentials(arn) == arn
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_server_that_refuses_or_is_unwell_is_an_error_within_seconds(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if status == 403 and self.path == "/health" else status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Not on stderr."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    uri = f"http://127.0.0.1:{server.server_address[1]}"
+    started = time.monotonic()
+    try:
+        with pytest.raises(MLflowError) as caught:
+            MLflowHandler(uri, "housing", "1").resolve()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert time.monotonic() - started < 6
+    assert str(caught.value).startswith(f"MLflow at {uri} c")
+    assert str(status) in str(caught.value)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -372,3 +375,35 @@ def test_repeating_a_passed_test_keeps_the_state(
     assert endpoint_test.run() == 0
     assert endpoint_test.registry.tags(endpoint_test.name, "1") == first
     assert endpoint_test.registry.aliases(endpoint_test.name) == {"challenger": "1"}
+
+
+def test_interrupted_wait_exits_130_with_results_and_moves_nothing(
+    endpoint_test: _EndpointTest, sample: dict[str, Any]
+) -> None:
+    endpoint_test.register(sample)
+    endpoint_test.sagemaker.statuses = ["Creating"]
+    config = endpoint_test.folder / "config.json"
+    document = {"Parameters": endpoint_test.parameters, "Tags": endpoint_test.tags}
+    config.write_text(json.dumps(document))
+    arguments = (
+        "--import-build-config",
+        config,
+        "--export-test-results",
+        endpoint_test.results_file,
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "model_deploy.test.test", *map(str, arguments)],
+        cwd=Path(__file__).parents[3],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        log = ""
+        for line in process.stderr:
+            log += line
+            if "is Creating" in line:
+                process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130, log
+    assert "interrupted; no stage was moved" in log
+    assert endpoint_test.results["error"] == "interrupted"
+    endpoint_test.assert_nothing_moved()

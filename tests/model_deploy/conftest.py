@@ -49,7 +49,10 @@ class Registry:
 
     def run_with_sample(self, sample: Any) -> str:
         """A run that carries `held_out_sample.json`; its id."""
-        run = self.client.create_run(self.client.create_experiment(f"e-{next(_numbers)}"))
+        # Without a place of its own, a registry on SQLite puts artifacts in ./mlruns.
+        artifacts = (self.scratch / f"artifacts-{next(_numbers)}").as_uri()
+        experiment = self.client.create_experiment(f"e-{next(_numbers)}", artifacts)
+        run = self.client.create_run(experiment)
         file = self.scratch / f"run-{next(_numbers)}" / "held_out_sample.json"
         file.parent.mkdir()
         file.write_text(json.dumps(sample))

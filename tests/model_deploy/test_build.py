@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tarfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -266,20 +265,22 @@ def test_a_model_that_is_not_scikit_learn_is_built(build: _Build) -> None:
 
     rows = pd.DataFrame({"a": [1.0, 2.0]})
     folder = build.folder / "doubler"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # MLflow misses type hints
-
-        class Doubler(mlflow.pyfunc.PythonModel):
-            def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
-                return model_input["a"] * 2
-
-        mlflow.pyfunc.save_model(
-            folder,
-            python_model=Doubler(),
-            signature=infer_signature(rows, rows["a"]),
-            input_example=rows,
-            pip_requirements=["pandas"],
-        )
+    code = build.folder / "doubler_loader.py"
+    code.write_text(
+        "class Doubler:\n"
+        "    def predict(self, rows):\n"
+        "        return rows['a'] * 2\n"
+        "def _load_pyfunc(path):\n"
+        "    return Doubler()\n"
+    )
+    mlflow.pyfunc.save_model(
+        folder,
+        loader_module="doubler_loader",
+        code_paths=[str(code)],
+        signature=infer_signature(rows, rows["a"]),
+        input_example=rows,
+        pip_requirements=["pandas"],
+    )
     build.registry.register(build.name, folder)
     assert build.run() == 0
     assert json.loads(build.staging.read_text())["Tags"]["mlflow:run-id"] == "none"

@@ -13,6 +13,15 @@ from sagemaker.core import image_uris
 from sagemaker.core.network import NetworkConfig
 from sagemaker.core.processing import ScriptProcessor
 from sagemaker.core.shapes import ProcessingOutput, ProcessingS3Output, Tag
+from sagemaker.core.training.configs import (
+    Compute,
+    InputData,
+    MetricDefinition,
+    Networking,
+    OutputDataConfig,
+    SourceCode,
+    StoppingCondition,
+)
 from sagemaker.core.workflow.execution_variables import ExecutionVariables
 from sagemaker.core.workflow.functions import Join
 from sagemaker.core.workflow.parameters import (
@@ -31,15 +40,6 @@ from sagemaker.mlops.workflow.retry import (
     StepRetryPolicy,
 )
 from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep, TrainingStep
-from sagemaker.train.configs import (
-    Compute,
-    InputData,
-    MetricDefinition,
-    Networking,
-    OutputDataConfig,
-    SourceCode,
-    StoppingCondition,
-)
 
 from model_build.config import BuildConfig, read_tags
 from model_build.errors import ConfigError

@@ -22,6 +22,22 @@ KEYWORDS = {
 }
 
 
+# What libraries say of themselves while they are imported; nothing of ours can change it.
+_OTHERS_WARNINGS = (
+    "ignore:sagemaker.train.configs has been moved:DeprecationWarning",
+    "ignore:Importing from sagemaker.* is deprecated:DeprecationWarning",
+    "ignore:.*Any type hint is inferred as AnyType:UserWarning",
+    "ignore:The ``noload`` loader strategy:DeprecationWarning",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            for warning in _OTHERS_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
 @pytest.fixture(scope="session")
 def build_definition() -> Callable[..., dict[str, Any]]:
     """The definition of the pipeline with these keywords beside the usual ones."""
@@ -37,11 +53,20 @@ def build_definition() -> Callable[..., dict[str, Any]]:
 
     session = open_session("artifacts", "us-east-1", offline=True)
 
+    definitions: dict[str, str] = {}
+
     def build(**keywords: Any) -> dict[str, Any]:
+        key = repr(sorted(keywords.items()))
+        if key not in definitions:
+            definitions[key] = compile_definition(keywords)
+        definition: dict[str, Any] = json.loads(definitions[key])
+        return definition
+
+    def compile_definition(keywords: dict[str, Any]) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pipeline = get_pipeline(**{**KEYWORDS, "sagemaker_session": session, **keywords})
-            definition: dict[str, Any] = json.loads(pipeline.definition())
+            definition: str = pipeline.definition()
             # The SDK leaves a temporary folder to the garbage collector, which warns about it.
             del pipeline
             gc.collect()

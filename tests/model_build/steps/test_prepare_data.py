@@ -61,9 +61,7 @@ def test_each_bundled_dataset_can_be_used(name: str, tmp_path: Path) -> None:
 
 
 def test_unknown_bundled_dataset_lists_the_known_ones() -> None:
-    with pytest.raises(
-        DataError, match="no bundled dataset 'boston'; there are breast_cancer, dia"
-    ):
+    with pytest.raises(DataError, match="no bundled dataset 'boston'; there are breast"):
         prepare_data.read_table("sklearn:boston")
 
 
@@ -133,7 +131,7 @@ def test_unreadable_files_get_one_clear_error(
 
 
 def test_missing_bucket_is_named(s3: Any) -> None:
-    with pytest.raises(DataError, match="can't read s3://other/x.csv: there is no bucket 'other'"):
+    with pytest.raises(DataError, match=r"can't read s3://other/.*: there is no bucket 'other'"):
         prepare_data.read_table("s3://other/x.csv")
 
 

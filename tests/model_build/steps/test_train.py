@@ -1,0 +1,242 @@
+"""TrainEvaluateRegister with a real MLflow: what it leaves there, and what it says if it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+import train
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/p/execution/abc"
+
+
+class Job:
+    """One training job: where it writes, and what it left."""
+
+    def __init__(self, tracking_uri: str, data: Path, folder: Path) -> None:
+        self.data = data
+        self.failure_file = folder / "output" / "failure"
+        self.name = f"m-{uuid.uuid4().hex[:8]}"
+        self.client = MlflowClient(tracking_uri, tracking_uri)
+        self.environment = {
+            "MLFLOW_TRACKING_URI": tracking_uri,
+            "EXPERIMENT_NAME": self.name,
+            "REGISTERED_MODEL_NAME": self.name,
+            "TARGET_COLUMN": "price",
+            "PIPELINE_EXECUTION_ARN": ARN,
+            "TRAINING_JOB_NAME": "pipelines-abc-Train",
+            "SOURCE_COMMIT": "0123abc",
+        }
+
+    def arguments(self, **hyperparameters: object) -> list[str]:
+        chosen = {"n-estimators": 10, **hyperparameters}
+        words = [word for name, value in chosen.items() for word in (f"--{name}", str(value))]
+        return [*words, "--data", str(self.data), "--failure-file", str(self.failure_file)]
+
+    @property
+    def failure(self) -> str:
+        return self.failure_file.read_text(encoding="utf-8")
+
+    @property
+    def run(self) -> Run:
+        experiment = self.client.get_experiment_by_name(self.name)
+        assert experiment is not None
+        (run,) = self.client.search_runs([experiment.experiment_id])
+        return run
+
+    @property
+    def versions(self) -> list[Any]:
+        return list(self.client.search_model_versions(f"name = '{self.name}'"))
+
+
+@pytest.fixture
+def job(
+    mlflow_sqlite: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Job]:
+    made = Job(mlflow_sqlite, prepared, tmp_path)
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GIT_PYTHON_REFRESH", "quiet")
+    monkeypatch.chdir(tmp_path)
+    handler = signal.getsignal(signal.SIGTERM)
+    yield made
+    signal.signal(signal.SIGTERM, handler)
+    while mlflow.active_run():
+        mlflow.end_run()
+
+
+def test_good_model_is_logged_and_registered(
+    job: Job, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert train.main(job.arguments()) == 0
+    run = job.run
+    assert run.info.status == "FINISHED"
+    (version,) = job.versions
+    origin = {
+        "sagemaker.pipeline_execution_arn": ARN,
+        "sagemaker.training_job_name": "pipelines-abc-Train",
+        "source.commit": "0123abc",
+        "data.uri": "s3://tables/houses.csv",
+    }
+    description = json.loads((job.data / "dataset.json").read_text(encoding="utf-8"))
+    origin["data.digest"] = description["digest"]
+    assert origin.items() <= run.data.tags.items()
+    assert origin.items() <= version.tags.items()
+    error = run.data.metrics["median_absolute_error"]
+    assert float(version.tags["median_absolute_error"]) == pytest.approx(error)
+    assert f"median_absolute_error: {error:.10g}\n" in capsys.readouterr().out
+    assert {
+        "absolute_error_p10",
+        "absolute_error_p50",
+        "absolute_error_p90",
+        "rmse",
+        "r2",
+        "baseline_median_absolute_error",
+        "max_median_absolute_error",
+    } <= set(run.data.metrics)
+    assert run.data.params["n_estimators"] == "10"
+    assert {tag.value for item in run.inputs.dataset_inputs for tag in item.tags} == {
+        "training",
+        "testing",
+    }
+    artifacts = {item.path for item in job.client.list_artifacts(run.info.run_id)}
+    assert {"residuals.png", "feature_importances.png", "held_out_sample.json"} <= artifacts
+    assert not job.failure_file.exists()
+
+    folder = Path(
+        mlflow.artifacts.download_artifacts(
+            f"models:/{job.name}/{version.version}", dst_path=str(tmp_path / "model")
+        )
+    )
+    requirements = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert sorted(line.partition("==")[0] for line in requirements) == [
+        "mlflow",
+        "numpy",
+        "pandas",
+        "scikit-learn",
+        "skops",
+    ]
+    assert all("==" in line for line in requirements)
+    assert (folder / "input_example.json").is_file()
+    assert not list(folder.glob("*.pkl"))
+    model = mlflow.pyfunc.load_model(str(folder))
+    kinds = {column.name: column.type.name for column in model.metadata.get_input_schema().inputs}
+    assert kinds == {
+        "size": "double",
+        "rooms": "double",
+        "city": "string",
+        "id": "string",
+        "sold": "double",
+        "garden": "double",
+    }
+    assert model.get_raw_model().named_steps["forest"].n_jobs is None
+
+    sample = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/held_out_sample.json")
+    split = sample["inputs"]["dataframe_split"]
+    from mlflow.pyfunc.scoring_server import infer_and_parse_data
+
+    parsed = infer_and_parse_data(sample["inputs"], model.metadata.get_input_schema())
+    np.testing.assert_array_equal(model.predict(parsed), sample["predictions"])
+    assert len(sample["predictions"]) == 60
+    assert any(None in row for row in split["data"])
+
+
+def test_model_above_its_limit_is_logged_but_not_registered(job: Job) -> None:
+    assert train.main(job.arguments(**{"max-median-absolute-error": 0.001})) == 1
+    run = job.run
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["max_median_absolute_error"] == 0.001
+    assert job.versions == []
+    reason = run.data.tags["gate.reason"]
+    assert "is above 0.001, the limit MaxMedianAbsoluteError" in reason
+    assert job.failure.startswith(f"QualityGateNotMet: {reason}; nothing was registered; ")
+    assert run.info.run_id in job.failure
+
+
+def test_whatever_breaks_after_the_start_ends_the_run_as_failed(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGISTERED_MODEL_NAME", "not/a/name")
+    assert train.main(job.arguments()) == 1
+    assert job.run.info.status == "FAILED"
+    assert job.failure.startswith("MlflowException: ")
+    assert "not/a/name" in job.failure
+
+
+def test_all_missing_settings_are_named(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EXPERIMENT_NAME")
+    monkeypatch.delenv("TARGET_COLUMN")
+    assert train.main(job.arguments()) == 1
+    assert job.failure == (
+        "not in the environment: EXPERIMENT_NAME, TARGET_COLUMN; the pipeline sets them"
+    )
+
+
+def test_data_that_prepare_data_did_not_write_is_refused(job: Job, tmp_path: Path) -> None:
+    job.data = tmp_path / "empty"
+    assert train.main(job.arguments()) == 1
+    assert "does not hold the three files that PrepareData writes" in job.failure
+
+
+def test_unreachable_mlflow_fails_within_seconds_and_is_named(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    started = time.monotonic()
+    assert train.main(job.arguments()) == 1
+    assert time.monotonic() - started < 8
+    assert job.failure.startswith(f"MLflow at {uri} can't be reached or refuses: ")
+    assert "Check MLflowTrackingURI" in job.failure
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+
+
+def test_a_stopped_job_leaves_no_running_run(job: Job) -> None:
+    """As SageMaker stops a job: SIGTERM, then time to end. Run as the job runs it."""
+    folder = Path(train.__file__).parent
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *job.arguments(**{"n-estimators": 100_000})],
+        cwd=folder,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for(lambda: bool(job.run.info.status == "RUNNING" and job.run.data.params))
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 1, errors
+    assert job.run.info.status == "FAILED"
+    assert job.failure == "the job was asked to stop (SIGTERM)"
+    assert "Traceback" not in errors
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            if condition():
+                return
+        except (AssertionError, ValueError):
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.3)

@@ -1,0 +1,249 @@
+"""Both commands: help without delay, input checked before anything is uploaded, real executions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from model_build import get_pipeline_definition, run_pipeline
+
+from .conftest import KEYWORDS
+
+HEAVY = ("boto3", "botocore", "sagemaker", "mlflow", "pandas", "sklearn", "rich")
+
+
+@pytest.mark.parametrize("module", ["run_pipeline", "get_pipeline_definition"])
+def test_help_imports_nothing_heavy(module: str) -> None:
+    script = (
+        f"import sys\nfrom model_build import {module} as command\n"
+        "try:\n    command.main(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr.strip() == "[]"
+    assert "--module-name" in done.stdout
+
+
+def test_every_flag_says_its_default() -> None:
+    for parser in (run_pipeline.build_parser(), get_pipeline_definition.build_parser()):
+        for action in parser._actions:
+            if action.dest not in ("help", "no_wait"):
+                assert "default:" in (action.help or ""), action.option_strings
+
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Run:
+    """run-pipeline with these words; its exit code and what it told."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
+
+    def run_it(*words: str) -> tuple[int, str]:
+        with caplog.at_level("INFO"):
+            code = run_pipeline.main(list(words))
+        return code, "\n".join(
+            record.getMessage() for record in caplog.records if "model_build" in record.name
+        )
+
+    return run_it
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--kwargs", "{'role': 'x'}"], "--kwargs: not JSON: .*quotes must be double"),
+        (["--kwargs", "[1]"], "--kwargs: .* is no JSON object"),
+        (["--tags", '{"a": "b"}'], "--tags: .* is no list"),
+        (["--parameters", "NEstimators"], "--parameters: 'NEstimators' is no NAME=VALUE"),
+        (["--module-name", "model_build.nowhere"], "there is no module 'model_build.nowhere'"),
+        (["--module-name", "model_build.errors"], "model_build.errors has no function get_p"),
+        (["--kwargs", '{"buckets": "x"}'], r"get_pipeline\(\) has no keyword 'buckets'; it has"),
+        ([], 'role is missing; pass --role-arn, put "role" into --kwargs, or set SAGEMAKER'),
+        ([], 'bucket is missing; put "bucket" into --kwargs, or set ARTIFACT_BUCKET'),
+    ],
+)
+def test_wrong_words_give_one_error(run: Run, words: list[str], expected: str) -> None:
+    import re
+
+    code, told = run(*words)
+    assert code == 2
+    assert re.search(expected, told), told
+
+
+@pytest.mark.parametrize(
+    ("keywords", "parameters", "expected"),
+    [
+        (
+            {},
+            ["NEstimators=abc", "Trees=5", "TestSize=2"],
+            "3 problems\n.*NEstimators='abc' is no whole number\n.*no parameter 'Trees'; .*\n"
+            ".*TestSize='2' won't do; give a fraction between 0 and 1",
+        ),
+        (
+            {"subnets": "subnet-1", "kms_key": 5},
+            [],
+            "2 problems\n.*subnets without security_group_ids.*\n.*kms_key is 5",
+        ),
+        ({"mlflow_tracking_uri": "mlflow"}, [], "mlflow_tracking_uri is 'mlflow'"),
+    ],
+)
+def test_wrong_values_are_found_before_anything_is_uploaded(
+    run: Run, keywords: dict[str, Any], parameters: list[str], expected: str
+) -> None:
+    import re
+
+    with mock_aws():
+        s3 = boto3.client("s3", region_name="us-east-1")
+        s3.create_bucket(Bucket="artifacts")
+        words = ["--kwargs", json.dumps({**KEYWORDS, **keywords})]
+        code, told = run(*words, *(["--parameters", *parameters] if parameters else []))
+        assert s3.list_objects_v2(Bucket="artifacts")["KeyCount"] == 0
+        assert boto3.client("sagemaker").list_pipelines()["PipelineSummaries"] == []
+    assert code == 2
+    assert re.search(expected, told), told
+
+
+def test_missing_region_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    code, told = run()
+    assert code == 2
+    assert "AWS region: none is set; set AWS_REGION" in told
+
+
+def test_missing_tracking_uri_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    with mock_aws():
+        code, told = run("--kwargs", json.dumps(KEYWORDS))
+    assert code == 2
+    assert "MLflowTrackingURI has no value; set MLFLOW_TRACKING_URI or pass" in told
+
+
+def test_definition_goes_to_a_file_without_an_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import warnings
+
+    monkeypatch.setenv("SAGEMAKER_PROJECT_NAME", "housing")
+    monkeypatch.setenv("ARTIFACT_BUCKET", "artifacts")
+    monkeypatch.setenv("SAGEMAKER_PIPELINE_ROLE_ARN", KEYWORDS["role"])
+    monkeypatch.setenv("CODEBUILD_RESOLVED_SOURCE_VERSION", "0123abc")
+    path = tmp_path / "definition.json"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the SDK leaves a temporary folder behind
+        assert get_pipeline_definition.main(["--file-name", str(path)]) == 0
+        import gc
+
+        gc.collect()
+    text = path.read_text(encoding="utf-8")
+    assert [step["Name"] for step in json.loads(text)["Steps"]] == [
+        "PrepareData",
+        "TrainEvaluateRegister",
+    ]
+    assert '"SOURCE_COMMIT": "0123abc"' in text
+    assert "s3://artifacts/housing-build/code/" in text
+
+
+MODULE = '''
+"""A pipeline of one step that needs no job."""
+import json
+import boto3
+
+class OneStep:
+    name = "{name}"
+    parameters = ()
+
+    def upsert(self, role_arn, description, tags):
+        definition = {{"Version": "2020-12-01", "Metadata": {{}}, "Parameters": []}}
+        definition["Steps"] = {steps}
+        boto3.client("sagemaker", region_name="us-east-1").create_pipeline(
+            PipelineName=self.name, PipelineDefinition=json.dumps(definition), RoleArn=role_arn,
+            ClientRequestToken="t" * 32,
+        )
+
+def get_pipeline(role):
+    return OneStep()
+'''
+
+
+@pytest.fixture
+def install_pipeline(
+    gateway: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[str]]:
+    """Make a module with such a pipeline; the words that run it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", gateway.url)
+    monkeypatch.syspath_prepend(tmp_path)
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "sagemaker.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+
+    def install(name: str, steps: list[dict[str, Any]]) -> list[str]:
+        iam = boto3.client("iam", region_name="us-east-1")
+        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+        module = MODULE.format(name=name, steps=repr(steps))
+        (tmp_path / f"{name}_module.py").write_text(module, encoding="utf-8")
+        return ["--module-name", f"{name}_module", "--role-arn", role["Arn"]]
+
+    return install
+
+
+def test_a_failed_execution_gives_its_reason_and_exit_code_1(
+    run: Run, install_pipeline: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail = {"Name": "Stop", "Type": "Fail", "Arguments": {"ErrorMessage": "not today"}}
+    code, told = run(*install_pipeline("fails", [fail]))
+    assert code == 1
+    assert "Stop failed: " in told
+    assert "not today" in told
+    assert capsys.readouterr().out == ""
+
+
+def test_a_succeeded_execution_is_reported_on_stdout_and_in_the_file(
+    run: Run,
+    install_pipeline: Callable[..., list[str]],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    condition = {
+        "Name": "Ask",
+        "Type": "Condition",
+        "Arguments": {
+            "Conditions": [{"Type": "Equals", "LeftValue": 1, "RightValue": 1}],
+            "IfSteps": [],
+            "ElseSteps": [],
+        },
+    }
+    words = install_pipeline("succeeds", [condition])
+    code, told = run(*words, "--output", str(tmp_path / "result.json"))
+    assert code == 0, told
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert result["status"] == "Succeeded"
+    assert capsys.readouterr().out == f"Succeeded {result['pipeline_execution_arn']}\n"
+
+
+def test_refusal_of_aws_gives_exit_code_3(
+    run: Run, install_pipeline: Callable[..., list[str]]
+) -> None:
+    words = install_pipeline("refused", [{"Name": "x", "Type": "NoSuchType", "Arguments": {}}])
+    code, told = run(*words)
+    assert code == 3, told
+    assert "AWS refused" in told

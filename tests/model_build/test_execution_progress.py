@@ -1,0 +1,205 @@
+"""Following an execution to its end, with AWS played by a script of answers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from model_build.errors import ServiceError
+from model_build.execution_progress import (
+    LineDisplay,
+    Observation,
+    choose_pause,
+    explain_failure,
+    follow,
+    observe,
+    open_display,
+)
+
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/p/execution/abc"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def step(name: str, status: str, kind: str = "TrainingJob", **more: Any) -> dict[str, Any]:
+    arn = f"arn:aws:sagemaker:us-east-1:123456789012:{kind.lower()}/pipelines-abc-{name}"
+    return {
+        "StepName": name,
+        "StepStatus": status,
+        "StartTime": START,
+        "Metadata": {kind: {"Arn": arn}},
+        **more,
+    }
+
+
+class ScriptedAws:
+    """Answers from a list; the last one again and again. An exception in it is raised."""
+
+    def __init__(self, *answers: tuple[str, Sequence[dict[str, Any]]] | Exception) -> None:
+        self._answers = list(answers)
+        self.jobs: dict[str, dict[str, Any]] = {}
+
+    def describe_pipeline_execution(self, **request: str) -> dict[str, Any]:
+        assert request == {"PipelineExecutionArn": ARN}
+        answer = self._answers[0]
+        if isinstance(answer, Exception):
+            self._next()
+            raise answer
+        return {"PipelineExecutionStatus": answer[0]}
+
+    def list_pipeline_execution_steps(self, **request: str) -> dict[str, Any]:
+        answer = self._answers[0]
+        assert isinstance(answer, tuple)
+        steps = list(answer[1])
+        position = int(request.get("NextToken", "0"))
+        page: dict[str, Any] = {"PipelineExecutionSteps": steps[position : position + 1]}
+        if position + 1 < len(steps):
+            page["NextToken"] = str(position + 1)
+        else:
+            self._next()
+        return page
+
+    def describe_training_job(self, **request: str) -> dict[str, Any]:
+        return self.jobs[request["TrainingJobName"]]
+
+    def describe_processing_job(self, **request: str) -> dict[str, Any]:
+        return self.jobs[request["ProcessingJobName"]]
+
+    def _next(self) -> None:
+        if len(self._answers) > 1:
+            del self._answers[0]
+
+
+def watch(aws: ScriptedAws) -> tuple[Observation, list[float], str]:
+    pauses: list[float] = []
+    written = io.StringIO()
+    ended = follow(aws, ARN, LineDisplay(written), sleep=pauses.append)
+    return ended, pauses, written.getvalue()
+
+
+@pytest.mark.parametrize("status", ["Succeeded", "Failed", "Stopped"])
+def test_each_way_of_ending_ends_it(status: str) -> None:
+    aws = ScriptedAws(
+        ("Executing", [step("Prepare", "Executing")]),
+        ("Stopping", [step("Prepare", "Stopping")]),
+        (status, [step("Prepare", status)]),
+    )
+    ended, pauses, written = watch(aws)
+    assert ended.status == status
+    assert len(pauses) == 2
+    assert [line.split()[:2] for line in written.splitlines()] == [
+        ["Prepare", "Executing"],
+        ["Prepare", "Stopping"],
+        ["Prepare", status],
+    ]
+
+
+def test_lines_tell_job_time_cache_and_attempt() -> None:
+    done = step(
+        "Prepare",
+        "Succeeded",
+        "ProcessingJob",
+        EndTime=START + timedelta(seconds=12),
+        CacheHitResult={"SourcePipelineExecutionArn": ARN},
+    )
+    aws = ScriptedAws(("Succeeded", [done, step("Train", "Executing", AttemptCount=2)]))
+    _, _, written = watch(aws)
+    first, second = written.splitlines()
+    assert first.split() == [
+        *("Prepare", "Succeeded", "12", "s", "pipelines-abc-Prepare"),
+        *("(cached", "result)"),
+    ]
+    assert second.endswith("pipelines-abc-Train (attempt 2)")
+
+
+def test_nothing_is_written_while_nothing_changes() -> None:
+    running = ("Executing", [step("Train", "Executing")])
+    _, _, written = watch(ScriptedAws(*[running] * 5, ("Succeeded", running[1])))
+    assert len(written.splitlines()) == 1
+
+
+def test_pauses_grow_with_the_time_nothing_changed() -> None:
+    assert choose_pause(0) == 0.5
+    assert choose_pause(60) == pytest.approx(3)
+    assert choose_pause(3600) == 15
+
+
+def throttled(code: str = "ThrottlingException", status: int = 400) -> ClientError:
+    return ClientError(
+        {
+            "Error": {"Code": code, "Message": "slow"},
+            "ResponseMetadata": {"HTTPStatusCode": status},
+        },
+        "DescribePipelineExecution",
+    )
+
+
+def test_passing_trouble_is_waited_out() -> None:
+    gone = EndpointConnectionError(endpoint_url="https://x")
+    aws = ScriptedAws(throttled(), gone, throttled("Internal", 500), ("Succeeded", []))
+    assert watch(aws)[0].status == "Succeeded"
+
+
+@pytest.mark.parametrize(
+    "answers", [[throttled()] * 6, [throttled("AccessDeniedException", 400), ("Succeeded", [])]]
+)
+def test_lasting_trouble_says_that_the_execution_goes_on(answers: Any) -> None:
+    with pytest.raises(ServiceError) as caught:
+        watch(ScriptedAws(*answers))
+    message = str(caught.value)
+    assert "It goes on without being watched" in message
+    assert f"describe-pipeline-execution --pipeline-execution-arn {ARN}" in message
+    assert caught.value.exit_code == 3
+
+
+def test_failure_is_explained_by_the_job_itself() -> None:
+    aws = ScriptedAws(
+        (
+            "Failed",
+            [
+                step(
+                    "Prepare", "Failed", "ProcessingJob", FailureReason="ClientError: exit code 1"
+                ),
+                step("Train", "Failed", FailureReason="AlgorithmError: QualityGateNotMet: 2 > 1"),
+            ],
+        )
+    )
+    aws.jobs = {
+        "pipelines-abc-Prepare": {"ExitMessage": "no column 'price'", "FailureReason": "code 1"},
+        "pipelines-abc-Train": {"FailureReason": "AlgorithmError: QualityGateNotMet: 2 > 1"},
+    }
+    assert explain_failure(aws, observe(aws, ARN)) == [
+        f"Failed: {ARN}",
+        "Prepare failed: no column 'price'",
+        "  code 1",
+        "  ClientError: exit code 1",
+        "  its log: aws logs tail /aws/sagemaker/ProcessingJobs --log-stream-name-prefix "
+        "pipelines-abc-Prepare/ --since 7d",
+        "Train failed: AlgorithmError: QualityGateNotMet: 2 > 1",
+        "  its log: aws logs tail /aws/sagemaker/TrainingJobs --log-stream-name-prefix "
+        "pipelines-abc-Train/ --since 7d",
+    ]
+
+
+def test_stopped_execution_says_so() -> None:
+    aws = ScriptedAws(("Stopped", [step("Train", "Stopped")]))
+    assert explain_failure(aws, observe(aws, ARN)) == [f"Stopped: {ARN}"]
+
+
+def test_terminal_shows_the_steps_in_place() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    aws = ScriptedAws(
+        ("Executing", [step("Train", "Executing")]), ("Succeeded", [step("Train", "Succeeded")])
+    )
+    with open_display(terminal) as display:
+        follow(aws, ARN, display, sleep=lambda _: None)
+    assert "Succeeded" in terminal.getvalue()
+    assert "pipelines-abc-Train" in terminal.getvalue()

@@ -94,8 +94,8 @@ def get_pipeline(
         training_instance_type=training_instance_type,
         volume_size_gb=volume_size_gb,
         max_runtime_seconds=max_runtime_seconds,
-        subnets=tuple(subnets),
-        security_group_ids=tuple(security_group_ids),
+        subnets=_read_list(subnets),
+        security_group_ids=_read_list(security_group_ids),
         kms_key=kms_key,
         tags=read_tags(tags, "tags"),
         source_commit=source_commit,
@@ -111,6 +111,11 @@ def get_pipeline(
         sagemaker_session=session,
         pipeline_experiment_config=None,  # MLflow tracks; a SageMaker experiment would be a second
     )
+
+
+def _read_list(values: Sequence[str]) -> tuple[str, ...]:
+    """The values; one alone may come without its list, and isn't taken apart into letters."""
+    return (values,) if isinstance(values, str) else tuple(values)
 
 
 def _declare_parameters(mlflow_tracking_uri: str | None) -> dict[str, Parameter]:

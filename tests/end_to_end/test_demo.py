@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import BIN_DIR, PROJECT_DIR, clean_environment
+
+from tests.end_to_end.shell import BIN_DIR, PROJECT_DIR, clean_environment
 
 pytestmark = pytest.mark.e2e
 

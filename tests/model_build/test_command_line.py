@@ -123,6 +123,22 @@ def test_missing_region_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch) -
     assert "AWS region: none is set; set AWS_REGION" in told
 
 
+def test_missing_credentials_are_an_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    code, told = run("--kwargs", json.dumps(KEYWORDS))
+    assert code == 3
+    assert "no AWS credentials; set AWS_PROFILE or" in told
+
+
+def test_bucket_that_is_not_there_is_an_error(run: Run) -> None:
+    with mock_aws():
+        code, told = run("--kwargs", json.dumps(KEYWORDS))
+    assert code == 3
+    assert "AWS refused to start the pipeline housing-build" in told
+    assert "NoSuchBucket" in told
+
+
 def test_missing_tracking_uri_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with mock_aws():

@@ -37,8 +37,8 @@ class OwnAws:
         self.state_dir = state_dir
         self._lock = threading.RLock()
         self._session = boto3.Session(region_name=region)
-        self._clients: dict[tuple[str, str | None], Any] = {}
-        self._credentials: dict[str, dict[str, str]] = {}
+        self._clients: dict[tuple[str, str | None, str], Any] = {}
+        self._credentials: dict[tuple[str, str], dict[str, str]] = {}
 
     def client(
         self,
@@ -53,8 +53,9 @@ class OwnAws:
         """
         credentials = self._credentials_of(role_arn, principal)
         with self._lock:
-            if (service, role_arn) not in self._clients:
-                self._clients[service, role_arn] = self._session.client(
+            key = (service, role_arn, principal)
+            if key not in self._clients:
+                self._clients[key] = self._session.client(
                     service,
                     endpoint_url=self.url,
                     config=Config(
@@ -65,7 +66,7 @@ class OwnAws:
                     ),
                     **credentials,
                 )
-            return self._clients[service, role_arn]
+            return self._clients[key]
 
     def credentials_environment(
         self, role_arn: str | None, *, principal: str = "sagemaker.amazonaws.com"
@@ -94,17 +95,17 @@ class OwnAws:
                 "aws_secret_access_key": DEVELOPER_SECRET,
             }
         with self._lock:
-            if role_arn not in self._credentials:
+            if (role_arn, principal) not in self._credentials:
                 self._require_trust(role_arn, principal)
                 answer = self.client("sts").assume_role(
                     RoleArn=role_arn, RoleSessionName=principal.partition(".")[0]
                 )["Credentials"]
-                self._credentials[role_arn] = {
+                self._credentials[role_arn, principal] = {
                     "aws_access_key_id": answer["AccessKeyId"],
                     "aws_secret_access_key": answer["SecretAccessKey"],
                     "aws_session_token": answer["SessionToken"],
                 }
-            return self._credentials[role_arn]
+            return self._credentials[role_arn, principal]
 
     def _require_trust(self, role_arn: str, principal: str) -> None:
         """Raise AwsError unless the role exists and its trust policy names the service."""

@@ -208,9 +208,9 @@ def _down(arguments: argparse.Namespace) -> int:
 
 
 def _release(arguments: argparse.Namespace) -> int:
-    from local_aws.commands import Commands
-    from local_aws.narration import Narrator
-    from local_aws.release import release
+    from local_aws.demo.commands import Commands
+    from local_aws.demo.narration import Narrator
+    from local_aws.demo.release import release
 
     approve = _approval(arguments)
     state = StateFolder(arguments.state_dir)
@@ -222,8 +222,8 @@ def _release(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from local_aws.demo import run_demo
-    from local_aws.narration import Narrator
+    from local_aws.demo.demo import run_demo
+    from local_aws.demo.narration import Narrator
 
     def stay() -> None:
         if arguments.exit or not sys.stdin.isatty():

@@ -42,16 +42,8 @@ Handler = Callable[[Call], Mapping[str, Any] | RawResponse | None]
 
 # Services whose state moto keeps, by signing name.
 _KEPT_BY_MOTO = frozenset({"s3", "iam", "sts", "ecr", "logs", "secretsmanager", "kms", "ssm"})
-# Of SageMaker, moto keeps what only has to be remembered.
-_SAGEMAKER_KEPT_BY_MOTO = frozenset(
-    {
-        *(f"{verb}Model" for verb in ("Create", "Describe", "Delete")),
-        *(f"{verb}EndpointConfig" for verb in ("Create", "Describe", "Delete")),
-        *(f"{verb}Pipeline" for verb in ("Create", "Describe", "Update", "Delete")),
-        *("ListModels", "ListEndpointConfigs", "ListPipelines"),
-        *("AddTags", "ListTags", "DeleteTags"),
-    }
-)
+# Of SageMaker, moto answers only these right.
+_SAGEMAKER_KEPT_BY_MOTO = frozenset({"ListPipelines", "ListTags", "DeleteTags"})
 
 
 # Operations that moto doesn't have, of services that it keeps: refused as AWS refuses a caller who

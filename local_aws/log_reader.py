@@ -18,7 +18,7 @@ def list_logs(logs: Any) -> None:
     if not streams:
         print("no job or endpoint has printed anything yet")
     for group, stream, created in streams:
-        print(f"{created:%H:%M:%S}  {stream.partition('/')[0]}  ({group})")
+        print(f"{created:%H:%M:%S}  {_name_of(group, stream)}  ({group})")
 
 
 def print_logs(logs: Any, name: str) -> None:
@@ -51,12 +51,24 @@ def _matching(logs: Any, name: str) -> list[tuple[str, str, datetime]]:
     found = [
         (group, stream, created)
         for group, stream, created in streams
-        if stream.startswith(name) or group.rpartition("/")[2].startswith(name)
+        if _name_of(group, stream).startswith(name)
     ]
     if not found:
-        known = ", ".join(sorted({stream.partition("/")[0] for _, stream, _ in streams})) or "none"
+        known = (
+            ", ".join(sorted({_name_of(group, stream) for group, stream, _ in streams})) or "none"
+        )
         raise UsageError(f"no job or endpoint {name!r} has logs; there are: {known}")
     return found
+
+
+def _name_of(group: str, stream: str) -> str:
+    """The job or endpoint.
+
+    The stream's name begins with the job's, the group's ends with the endpoint's.
+    """
+    if group.startswith("/aws/sagemaker/Endpoints/"):
+        return group.rpartition("/")[2]
+    return stream.partition("/")[0]
 
 
 def _streams(logs: Any) -> Iterator[tuple[str, str, datetime]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from local_aws.cloudformation import CloudFormation
-from local_aws.endpoints import Endpoints
+from local_aws.cloudformation.service import CloudFormation
+from local_aws.containers.images import Images
+from local_aws.endpoints.service import Endpoints
 from local_aws.gateway import Service
-from local_aws.images import Images
-from local_aws.jobs import Jobs
+from local_aws.jobs.service import Jobs
 from local_aws.own_aws import OwnAws
-from local_aws.pipeline_executions import PipelineExecutions
+from local_aws.pipelines.service import PipelineExecutions
 
 
 def all_services(own: OwnAws) -> Sequence[Service]:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import urllib3
 
+from local_aws.containers.supervision import SupervisedProcess, start_supervised
 from local_aws.errors import StartFailed
-from local_aws.supervision import SupervisedProcess, start_supervised
 
 logger = logging.getLogger(__name__)
 

@@ -41,6 +41,6 @@ echo "Installing the locked packages into .venv (about 1 GB; minutes the first t
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 .venv/bin/python -m uv pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode requirements/dev.txt
 .venv/bin/python -m uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
-.venv/bin/python -m local_aws.images \
+.venv/bin/python -m local_aws.containers.images \
   --requirements model_build/steps/train_evaluate_register/requirements.txt >/dev/null
 touch .venv/.installed

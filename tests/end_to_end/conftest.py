@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -19,17 +18,18 @@ from tests.end_to_end.shell import BIN_DIR, Terminal, clean_environment
 def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     """`local-aws up`, and a terminal that talks to it. Shared: use unique names."""
     state_dir = tmp_path_factory.mktemp("up") / "state"
-    log = (state_dir.parent / "up.log").open("w")
-    up = subprocess.Popen(
-        [BIN_DIR / "local-aws", "up", "--state-dir", state_dir],
-        env=clean_environment(),
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
+    log_path = state_dir.parent / "up.log"
+    with log_path.open("w") as log:
+        up = subprocess.Popen(
+            [BIN_DIR / "local-aws", "up", "--state-dir", state_dir],
+            env=clean_environment(),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
     deadline = time.monotonic() + 120
     announced = state_dir / "running.json"
     while not announced.exists():
-        assert up.poll() is None, Path(log.name).read_text()
+        assert up.poll() is None, log_path.read_text()
         assert time.monotonic() < deadline, "local-aws up took more than 120 s"
         time.sleep(0.2)
     environment = json.loads(announced.read_text())["environment"]

@@ -224,10 +224,10 @@ def test_ctrl_c_during_a_job_says_what_still_runs_and_how_to_stop_it(terminal):
     process = terminal.start(
         "run-pipeline",
         *("--kwargs", '{"pipeline_name": "interrupted", "base_job_prefix": "interrupted"}'),
-        *("--parameters", "NEstimators=20000", "RegisteredModelName=interrupted"),
+        *("--parameters", "NEstimators=10000", "RegisteredModelName=interrupted"),
     )
     sagemaker = _client(terminal, "sagemaker")
-    (job,) = _wait_for(lambda: _running_training_jobs(sagemaker), 60)
+    (job,) = _wait_for(lambda: _running_training_jobs(sagemaker) or process.poll() is not None, 60)
 
     os.killpg(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=30)

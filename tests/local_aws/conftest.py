@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from local_aws.cloudformation import CloudFormation
-from local_aws.container import ContainerEnvironment, detect_isolation
-from local_aws.endpoints import Endpoints
+from local_aws.cloudformation.service import CloudFormation
+from local_aws.containers.container import ContainerEnvironment, detect_isolation
+from local_aws.containers.images import Image, Images
+from local_aws.endpoints.service import Endpoints
 from local_aws.gateway import Gateway
-from local_aws.images import Image, Images
 
 STAND_IN_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/stand-in:1"
 

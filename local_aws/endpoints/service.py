@@ -1,0 +1,350 @@
+"""SageMaker endpoints, served: each is one model server process on this machine.
+
+    CreateEndpoint  Creating ──▶ InService                    (or Failed, with the cause)
+    UpdateEndpoint  Updating ──▶ InService, the new one serves and the old one is ended
+                             └─▶ RollingBack ──▶ InService, the old one still serves, FailureReason
+    DeleteEndpoint  Deleting ──▶ gone
+
+An endpoint whose server dies gets a new one; if that one can't start, the endpoint is Failed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from local_aws.aws_protocol import Call, RawResponse
+from local_aws.containers.images import Images
+from local_aws.endpoints.data_capture import DataCapture
+from local_aws.endpoints.definitions import endpoint_configs, models, refuse
+from local_aws.endpoints.invocation import check_invocation, invoke
+from local_aws.endpoints.serving import Serving, ServingCancelled, ServingError, Variant
+from local_aws.endpoints.tags import drop_tags, keep_tags
+from local_aws.errors import AwsError
+from local_aws.gateway import Handler
+from local_aws.own_aws import OwnAws
+from local_aws.pagination import page_of
+
+_REASON_LIMIT = 1024
+_CLOSE_SECONDS = 10.0
+_SORT_KEYS = {"Name": "EndpointName", "CreationTime": "CreationTime", "Status": "EndpointStatus"}
+
+
+@dataclass
+class Endpoint:
+    """An endpoint's state; changed under the service's lock only."""
+
+    name: str
+    arn: str
+    config_name: str
+    status: str
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+    modified: datetime = field(default_factory=lambda: datetime.now(UTC))
+    failure_reason: str | None = None
+    serving: Serving | None = None
+    # The server that is to take over, and since when.
+    pending: Serving | None = None
+    pending_since: datetime | None = None
+    capture: DataCapture | None = None
+    deployment_config: Mapping[str, Any] | None = None
+
+    def enter(self, status: str, reason: str | None = None) -> None:
+        """Take a new status; the reason is of the last failure."""
+        self.status, self.modified = status, datetime.now(UTC)
+        self.failure_reason = reason[:_REASON_LIMIT] if reason else None
+
+    def description(self) -> dict[str, Any]:
+        """As DescribeEndpoint answers it."""
+        serving, pending = self.serving, self.pending
+        described: dict[str, Any] = {
+            "EndpointName": self.name,
+            "EndpointArn": self.arn,
+            "EndpointConfigName": self.config_name,
+            "EndpointStatus": self.status,
+            "CreationTime": self.created,
+            "LastModifiedTime": self.modified,
+            "FailureReason": self.failure_reason,
+            "LastDeploymentConfig": self.deployment_config,
+        }
+        if serving is not None:
+            described["ProductionVariants"] = [_variant_summary(serving.variant, self.modified)]
+        if self.capture is not None:
+            described["DataCaptureConfig"] = self.capture.description()
+        if pending is not None and serving is not None:
+            described["PendingDeploymentSummary"] = {
+                "EndpointConfigName": pending.variant.config_name,
+                "StartTime": self.pending_since,
+            }
+        return {name: value for name, value in described.items() if value is not None}
+
+
+class Endpoints:
+    """The service: models, endpoint configurations, endpoints, and their invocation."""
+
+    def __init__(self, own: OwnAws, images: Images) -> None:
+        self._own = own
+        self._images = images
+        self._models = models(own, images)
+        self._configs = endpoint_configs(own, self._models)
+        self._endpoints: dict[str, Endpoint] = {}
+        self._lock = threading.RLock()
+        self._threads: list[threading.Thread] = []
+
+    def operations(self) -> Mapping[tuple[str, str], Handler]:
+        """What the gateway hands to this service."""
+        sagemaker: dict[str, Handler] = {
+            **self._models.handlers(),
+            **self._configs.handlers(),
+            "CreateEndpoint": self.create_endpoint,
+            "UpdateEndpoint": self.update_endpoint,
+            "DescribeEndpoint": self.describe_endpoint,
+            "ListEndpoints": self.list_endpoints,
+            "DeleteEndpoint": self.delete_endpoint,
+        }
+        return {
+            **{("sagemaker", name): handler for name, handler in sagemaker.items()},
+            ("sagemaker-runtime", "InvokeEndpoint"): self.invoke_endpoint,
+        }
+
+    def close(self) -> None:
+        """End every model server."""
+        with self._lock:
+            endpoints = list(self._endpoints.values())
+            servings = [s for e in endpoints for s in (e.pending, e.serving) if s is not None]
+            captures = [e.capture for e in endpoints if e.capture is not None]
+        stopping = [threading.Thread(target=serving.stop) for serving in servings]
+        for thread in stopping:
+            thread.start()
+        for thread in (*stopping, *self._threads):
+            thread.join(_CLOSE_SECONDS)
+        for capture in captures:
+            capture.close()
+
+    def create_endpoint(self, call: Call) -> Mapping[str, Any]:
+        """Start to serve the configuration's model."""
+        params = call.params
+        name = params["EndpointName"]
+        _check_deployment_config(params.get("DeploymentConfig"))
+        arn = self._arn(name)
+        with self._lock:
+            if name in self._endpoints:
+                raise AwsError(
+                    "ValidationException", f'Cannot create already existing endpoint "{arn}".'
+                )
+            serving = self._new_serving(name, params["EndpointConfigName"])
+            endpoint = Endpoint(name, arn, params["EndpointConfigName"], "Creating")
+            endpoint.pending = serving
+            self._endpoints[name] = endpoint
+        keep_tags(self._own, arn, params.get("Tags", []))
+        self._run(endpoint, serving)
+        return {"EndpointArn": arn}
+
+    def update_endpoint(self, call: Call) -> Mapping[str, Any]:
+        """Start the new configuration's model server beside the old one."""
+        params = call.params
+        refuse(params, "RetainAllVariantProperties", "RetainDeploymentConfig")
+        _check_deployment_config(params.get("DeploymentConfig"))
+        with self._lock:
+            endpoint = self._find(params["EndpointName"])
+            if endpoint.status not in ("InService", "Failed"):
+                raise AwsError(
+                    "ValidationException", f'Cannot update in-progress endpoint "{endpoint.arn}".'
+                )
+            if endpoint.serving is None:
+                raise AwsError(
+                    "ValidationException",
+                    f'Cannot update endpoint "{endpoint.arn}" with status Failed. Delete it and '
+                    "create it again.",
+                )
+            serving = self._new_serving(endpoint.name, params["EndpointConfigName"])
+            endpoint.pending, endpoint.pending_since = serving, datetime.now(UTC)
+            endpoint.deployment_config = params.get("DeploymentConfig")
+            endpoint.enter("Updating")
+        self._run(endpoint, serving)
+        return {"EndpointArn": endpoint.arn}
+
+    def describe_endpoint(self, call: Call) -> Mapping[str, Any]:
+        """Status, the configuration that serves, the reason of the last failure."""
+        with self._lock:
+            return self._find(call.params["EndpointName"]).description()
+
+    def list_endpoints(self, call: Call) -> Mapping[str, Any]:
+        """Summaries, the newest first unless asked otherwise."""
+        params = call.params
+        refuse(params, *(f"{what}Time{when}" for what in ("Creation", "LastModified")
+                         for when in ("Before", "After")))  # fmt: skip
+        with self._lock:
+            found = [endpoint.description() for endpoint in self._endpoints.values()]
+        found = [
+            endpoint
+            for endpoint in found
+            if params.get("NameContains", "") in endpoint["EndpointName"]
+            and params.get("StatusEquals") in (None, endpoint["EndpointStatus"])
+        ]
+        key = _SORT_KEYS[params.get("SortBy", "CreationTime")]
+        descending = params.get("SortOrder", "Descending") == "Descending"
+        found.sort(key=lambda endpoint: endpoint[key], reverse=descending)
+        page, more = page_of(found, lambda endpoint: str(endpoint["EndpointName"]), params)
+        return {"Endpoints": page, **more}
+
+    def delete_endpoint(self, call: Call) -> None:
+        """End the model server in the background; an endpoint that is being made is given up."""
+        with self._lock:
+            endpoint = self._find(call.params["EndpointName"])
+            if endpoint.status == "Deleting":
+                return
+            endpoint.enter("Deleting")
+        self._start_thread(lambda: self._delete(endpoint), endpoint.name)
+
+    def invoke_endpoint(self, call: Call) -> RawResponse:
+        """Hand the request to the model server that serves now."""
+        name = call.params["EndpointName"]
+        with self._lock:
+            endpoint = self._endpoints.get(name)
+            serving = endpoint.serving if endpoint is not None else None
+            if endpoint is None or serving is None or endpoint.status == "Deleting":
+                raise AwsError(
+                    "ValidationError",
+                    f"Endpoint {name} of account {self._own.account} not found.",
+                )
+            if endpoint.status == "Failed":
+                reason = endpoint.failure_reason
+                raise AwsError("ValidationError", f"Endpoint {name} has failed: {reason}")
+            capture = endpoint.capture
+        check_invocation(call, serving)
+        answer = invoke(self._own, call, serving)
+        if capture is not None:
+            capture.record(call, answer)
+        return answer
+
+    def _new_serving(self, endpoint_name: str, config_name: str) -> Serving:
+        config = self._configs.find(config_name)
+        variant = config["ProductionVariants"][0]
+        return Serving(
+            self._own,
+            self._images,
+            Variant(
+                endpoint_name=endpoint_name,
+                config_name=config_name,
+                definition=variant,
+                model=self._models.find(variant["ModelName"]),
+                data_capture=config.get("DataCaptureConfig"),
+            ),
+        )
+
+    def _run(self, endpoint: Endpoint, serving: Serving) -> None:
+        self._start_thread(lambda: self._deploy(endpoint, serving), endpoint.name)
+
+    def _deploy(self, endpoint: Endpoint, serving: Serving) -> None:
+        """Let `serving` take over once it answers; otherwise leave things as they were."""
+        try:
+            serving.start(lambda reason: self._died(endpoint, serving, reason))
+        except ServingCancelled:
+            serving.stop()
+            return
+        except ServingError as err:
+            self._give_up(endpoint, serving, str(err))
+            return
+        capture = DataCapture.of(self._own, serving.variant)
+        with self._lock:
+            if endpoint.status == "Deleting":
+                return
+            replaced, endpoint.serving, endpoint.pending = endpoint.serving, serving, None
+            old_capture, endpoint.capture = endpoint.capture, capture
+            endpoint.config_name = serving.variant.config_name
+        if replaced is not None:
+            replaced.stop()
+        if old_capture is not None:
+            old_capture.close()
+        with self._lock:
+            if endpoint.status != "Deleting":
+                endpoint.enter("InService")
+
+    def _give_up(self, endpoint: Endpoint, serving: Serving, reason: str) -> None:
+        """End a server that didn't come up; the one before it goes on."""
+        with self._lock:
+            old = endpoint.serving
+            if old is not None and endpoint.status == "Updating":
+                endpoint.enter("RollingBack", reason)
+        serving.stop()
+        with self._lock:
+            if endpoint.status == "Deleting":
+                return
+            endpoint.pending = None
+            serves = old is not None and not old.gave_up
+            endpoint.enter("InService" if serves else "Failed", reason)
+
+    def _died(self, endpoint: Endpoint, serving: Serving, reason: str) -> None:
+        with self._lock:
+            if endpoint.serving is serving and endpoint.status == "InService":
+                endpoint.enter("Failed", reason)
+
+    def _delete(self, endpoint: Endpoint) -> None:
+        with self._lock:
+            servings = [s for s in (endpoint.pending, endpoint.serving) if s is not None]
+            capture = endpoint.capture
+        for serving in servings:
+            serving.stop()
+        if capture is not None:
+            capture.close()
+        drop_tags(self._own, endpoint.arn)
+        with self._lock:
+            del self._endpoints[endpoint.name]
+
+    def _start_thread(self, work: Any, name: str) -> None:
+        thread = threading.Thread(target=work, name=f"endpoint {name}", daemon=True)
+        with self._lock:
+            self._threads = [t for t in self._threads if t.is_alive()]
+            self._threads.append(thread)
+            thread.start()
+
+    def _find(self, name: str) -> Endpoint:
+        endpoint = self._endpoints.get(name)
+        if endpoint is None:
+            raise AwsError("ValidationException", f'Could not find endpoint "{self._arn(name)}".')
+        return endpoint
+
+    def _arn(self, name: str) -> str:
+        return self._own.arn("sagemaker", f"endpoint/{name}")
+
+
+def _check_deployment_config(config: Mapping[str, Any] | None) -> None:
+    """A switch all at once is what happens here; AwsError names what would be another way."""
+    if config is None:
+        return
+    refuse(config, "RollingUpdatePolicy", "AutoRollbackConfiguration")
+    routing = config.get("BlueGreenUpdatePolicy", {}).get("TrafficRoutingConfiguration", {})
+    if routing.get("Type", "ALL_AT_ONCE") != "ALL_AT_ONCE":
+        raise AwsError(
+            "ValidationException", f"local_aws does not support traffic routing {routing['Type']}"
+        )
+
+
+def _variant_summary(variant: Variant, since: datetime) -> dict[str, Any]:
+    definition = variant.definition
+    summary: dict[str, Any] = {
+        "VariantName": variant.name,
+        "DeployedImages": [
+            {
+                "SpecifiedImage": variant.image_uri,
+                "ResolvedImage": variant.image_uri,
+                "ResolutionTime": since,
+            }
+        ],
+        "CurrentWeight": definition.get("InitialVariantWeight", 1.0),
+        "DesiredWeight": definition.get("InitialVariantWeight", 1.0),
+    }
+    if "ServerlessConfig" in definition:
+        serverless = definition["ServerlessConfig"]
+        return {
+            **summary,
+            "CurrentInstanceCount": 0,
+            "DesiredInstanceCount": 0,
+            "CurrentServerlessConfig": serverless,
+            "DesiredServerlessConfig": serverless,
+        }
+    count = definition["InitialInstanceCount"]
+    return {**summary, "CurrentInstanceCount": count, "DesiredInstanceCount": count}

@@ -1,0 +1,251 @@
+"""A real MLflow model, deployed and replaced with the project's own endpoint template."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, WaiterError
+
+TEMPLATE = Path(__file__).parents[3] / "model_deploy/endpoint-config-template.yml"
+MLFLOW_IMAGE_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2"
+
+
+class EndpointStack:
+    """The stack of one stage, as a deploy pipeline drives it."""
+
+    def __init__(self, account: Any, project: str) -> None:
+        self.account = account
+        self.cloudformation = account.cloudformation
+        self.project = project
+        self.name = f"sagemaker-{project}-deploy-staging"
+        self.endpoint_name = f"{project}-staging"
+
+    def deploy(self, url: str, version: str, **parameters: str) -> None:
+        values = {
+            "SageMakerProjectName": self.project,
+            "StageName": "staging",
+            "ModelExecutionRoleArn": self.account.role_arn,
+            "ModelDataLocation": url,
+            "ContainerImageURI": self.account.image_uri,
+            **parameters,
+        }
+        request = {
+            "StackName": self.name,
+            "TemplateBody": TEMPLATE.read_text(),
+            "Parameters": [
+                {"ParameterKey": key, "ParameterValue": value} for key, value in values.items()
+            ],
+            "Tags": [{"Key": "mlflow:model-version", "Value": version}],
+        }
+        try:
+            self.cloudformation.describe_stacks(StackName=self.name)
+        except ClientError:
+            self.cloudformation.create_stack(**request)
+        else:
+            self.cloudformation.update_stack(**request)
+
+    def wait(self, waiter: str) -> None:
+        settings = {"Delay": 1, "MaxAttempts": 90}
+        self.cloudformation.get_waiter(waiter).wait(StackName=self.name, WaiterConfig=settings)
+
+    def physical_ids(self) -> dict[str, str]:
+        listed = self.cloudformation.list_stack_resources(StackName=self.name)
+        return {
+            resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+            for resource in listed["StackResourceSummaries"]
+        }
+
+    def events(self) -> list[tuple[str, str]]:
+        listed = self.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
+        return [(e["LogicalResourceId"], e["ResourceStatus"]) for e in reversed(listed)]
+
+    def status(self) -> str:
+        described = self.cloudformation.describe_stacks(StackName=self.name)
+        return str(described["Stacks"][0]["StackStatus"])
+
+    def served(self) -> str:
+        answer = self.account.runtime.invoke_endpoint(EndpointName=self.endpoint_name, Body=b"x")
+        return str(json.loads(answer["Body"].read())["name"])
+
+    def predict(self, rows: list[list[float]]) -> Any:
+        answer = self.account.runtime.invoke_endpoint(
+            EndpointName=self.endpoint_name,
+            Body=json.dumps({"inputs": rows}),
+            ContentType="application/json",
+        )
+        return json.loads(answer["Body"].read())["predictions"]
+
+
+def test_a_new_version_replaces_model_and_configuration_and_updates_the_endpoint(
+    serving_account: Any,
+) -> None:
+    stack = EndpointStack(serving_account, "replaced")
+    sagemaker = serving_account.sagemaker
+    stack.deploy(serving_account.put_archive("one"), "1")
+    stack.wait("stack_create_complete")
+    before = stack.physical_ids()
+    endpoint = sagemaker.describe_endpoint(EndpointName="replaced-staging")
+    assert stack.served() == "one"
+    assert {"Key": "mlflow:model-version", "Value": "1"} in _tags(serving_account, endpoint)
+
+    stack.deploy(serving_account.put_archive("two"), "2")
+    stack.wait("stack_update_complete")
+    after = stack.physical_ids()
+
+    assert stack.served() == "two"
+    assert after["Endpoint"] == before["Endpoint"]
+    assert after["Model"] != before["Model"]
+    assert after["EndpointConfig"] != before["EndpointConfig"]
+    outputs = stack.cloudformation.describe_stacks(StackName=stack.name)["Stacks"][0]["Outputs"]
+    values = {output["OutputKey"]: output["OutputValue"] for output in outputs}
+    assert after["Model"].endswith(f"/{values['ModelName']}")
+    endpoint = sagemaker.describe_endpoint(EndpointName="replaced-staging")
+    assert endpoint["EndpointConfigName"] == values["EndpointConfigName"]
+    assert {"Key": "mlflow:model-version", "Value": "2"} in _tags(serving_account, endpoint)
+    with pytest.raises(ClientError, match="Could not find model"):
+        sagemaker.describe_model(ModelName=before["Model"].rpartition("/")[2])
+    events = stack.events()
+    cleanup = events.index((stack.name, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"))
+    assert events.index(("Endpoint", "UPDATE_COMPLETE")) < cleanup
+    assert events[cleanup + 1 :] == [
+        ("EndpointConfig", "DELETE_IN_PROGRESS"),
+        ("EndpointConfig", "DELETE_COMPLETE"),
+        ("Model", "DELETE_IN_PROGRESS"),
+        ("Model", "DELETE_COMPLETE"),
+        (stack.name, "UPDATE_COMPLETE"),
+    ]
+
+
+def test_a_version_that_cannot_be_served_is_rolled_back(serving_account: Any) -> None:
+    stack = EndpointStack(serving_account, "rolledback")
+    stack.deploy(serving_account.put_archive("good"), "1")
+    stack.wait("stack_create_complete")
+    before = stack.physical_ids()
+
+    stack.deploy(serving_account.put_archive("bad", mode="crash"), "2")
+    stack.wait("stack_rollback_complete")
+
+    assert stack.served() == "good"
+    assert stack.physical_ids() == before
+    assert stack.status() == "UPDATE_ROLLBACK_COMPLETE"
+    description = stack.cloudformation.describe_stacks(StackName=stack.name)["Stacks"][0]
+    assert description["Tags"] == [{"Key": "mlflow:model-version", "Value": "1"}]
+    endpoint = serving_account.sagemaker.describe_endpoint(EndpointName=stack.endpoint_name)
+    assert {"Key": "mlflow:model-version", "Value": "1"} in _tags(serving_account, endpoint)
+    models = serving_account.sagemaker.list_models(NameContains="rolledback")["Models"]
+    assert [model["ModelArn"] for model in models] == [before["Model"]]
+
+    stack.deploy(serving_account.put_archive("better"), "3")
+    stack.wait("stack_update_complete")
+    assert stack.served() == "better"
+
+
+def test_a_first_version_that_cannot_be_served_leaves_nothing(
+    serving_account: Any, until: Callable[..., Any]
+) -> None:
+    stack = EndpointStack(serving_account, "firstfails")
+    stack.deploy(serving_account.put_archive("bad", mode="crash"), "1")
+    with pytest.raises(WaiterError):
+        stack.wait("stack_create_complete")
+
+    assert until(lambda: stack.status() == "ROLLBACK_COMPLETE")
+    sagemaker = serving_account.sagemaker
+    assert sagemaker.list_endpoints(NameContains="firstfails")["Endpoints"] == []
+    assert sagemaker.list_endpoint_configs(NameContains="firstfails")["EndpointConfigs"] == []
+    assert sagemaker.list_models(NameContains="firstfails")["Models"] == []
+    with pytest.raises(ClientError, match="is in ROLLBACK_COMPLETE state and can not be updated"):
+        stack.deploy(serving_account.put_archive("good"), "2")
+
+    stack.cloudformation.delete_stack(StackName=stack.name)
+    stack.wait("stack_delete_complete")
+
+
+def test_deleting_the_stack_ends_the_endpoint(serving_account: Any) -> None:
+    stack = EndpointStack(serving_account, "deleted")
+    stack.deploy(serving_account.put_archive("bye"), "1", ServerlessMemoryInMB="2048")
+    stack.wait("stack_create_complete")
+    stack_id = stack.cloudformation.describe_stacks(StackName=stack.name)["Stacks"][0]["StackId"]
+
+    stack.cloudformation.delete_stack(StackName=stack.name)
+    stack.wait("stack_delete_complete")
+
+    with pytest.raises(ClientError, match="not found"):
+        stack.served()
+    with pytest.raises(ClientError, match="does not exist"):
+        stack.cloudformation.describe_stacks(StackName=stack.name)
+    (description,) = stack.cloudformation.describe_stacks(StackName=stack_id)["Stacks"]
+    assert description["StackStatus"] == "DELETE_COMPLETE"
+
+
+# MLflow's own imports: pydantic models of chat agents, typed Any.
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
+def test_a_real_model_is_served_and_kept_when_the_next_cannot_be_loaded(
+    serving_account: Any, tmp_path: Path
+) -> None:
+    from sklearn.datasets import load_diabetes
+
+    rows = load_diabetes(return_X_y=True)[0][:2].tolist()
+    offline = _save_forest(tmp_path / "model", seed=1)
+    stack = EndpointStack(serving_account, "mlflow")
+    stack.deploy(
+        _upload(serving_account, tmp_path / "model"), "1", ContainerImageURI=MLFLOW_IMAGE_URI
+    )
+    stack.wait("stack_create_complete")
+    assert stack.predict(rows) == offline
+
+    (tmp_path / "model/model.skops").write_bytes(b"not a model")
+    stack.deploy(
+        _upload(serving_account, tmp_path / "model"), "2", ContainerImageURI=MLFLOW_IMAGE_URI
+    )
+    stack.wait("stack_rollback_complete")
+    assert stack.predict(rows) == offline
+    events = stack.cloudformation.describe_stack_events(StackName=stack.name)["StackEvents"]
+    (reason,) = [
+        e["ResourceStatusReason"] for e in events if e["ResourceStatus"] == "UPDATE_FAILED"
+    ]
+    assert "did not pass the ping health check" in reason
+    assert "File is not a zip file" in reason
+
+
+def _tags(account: Any, endpoint: dict[str, Any]) -> list[dict[str, str]]:
+    tags: list[dict[str, str]] = account.sagemaker.list_tags(ResourceArn=endpoint["EndpointArn"])[
+        "Tags"
+    ]
+    return tags
+
+
+def _upload(account: Any, folder: Path) -> str:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.add(path, path.relative_to(folder).as_posix(), recursive=False)
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    url: str = account.put_object(f"{digest}/model.tar.gz", buffer.getvalue())
+    return url
+
+
+def _save_forest(folder: Path, seed: int) -> list[float]:
+    """Save a small forest as the project does; returns its predictions of two rows."""
+    import mlflow.sklearn
+    from sklearn.datasets import load_diabetes
+    from sklearn.ensemble import RandomForestRegressor
+
+    data, target = load_diabetes(return_X_y=True)
+    forest = RandomForestRegressor(n_estimators=5, random_state=seed).fit(data, target)
+    mlflow.sklearn.save_model(
+        forest,
+        folder,
+        serialization_format="skops",
+        skops_trusted_types=["sklearn.tree._tree.Tree"],
+        signature=mlflow.models.infer_signature(data[:2], target[:2]),
+        pip_requirements=["mlflow==3.17.2", "scikit-learn==1.9.0", "skops==0.16.0"],
+    )
+    predictions: list[float] = forest.predict(data[:2]).tolist()
+    return predictions

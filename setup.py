@@ -1,13 +1,14 @@
-"""Installs whichever of the three packages this checkout holds: a unit's own repository holds only one of them."""
+"""Installs whichever of the three packages this checkout holds.
+
+A unit's own repository holds only one of them.
+"""
 
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-PRESENT = {
-    name for name in ("model_build", "model_deploy", "local_aws") if (HERE / name).is_dir()
-}
+PRESENT = {name for name in ("model_build", "model_deploy", "local_aws") if (HERE / name).is_dir()}
 
 # What each package needs to run; requirements/ holds the locked sets.
 NEEDS = {
@@ -55,7 +56,7 @@ def of_present(table: dict[str, list[str]]) -> list[str]:
 setup(
     name="sagemaker-mlflow-pipeline",
     version="0.1.0",
-    description="MLflow as registry, SageMaker Pipelines as engine, CodePipeline as the road to production",
+    description="MLflow as registry, SageMaker Pipelines as engine, CodePipeline to production",
     license="Apache-2.0",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=[f"{name}{rest}" for name in PRESENT for rest in ("", ".*")]),

@@ -6,6 +6,7 @@ up ─▶ run-pipeline, twice ─▶ release version 1 ─▶ release version 2 
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -51,6 +52,7 @@ def run_demo(
     begun = time.monotonic()
     seconds = _Seconds()
     with contextlib.ExitStack() as stack:
+        threading.Thread(target=_import_libraries, daemon=True).start()
         with narrator.step("up: AWS and MLflow on this machine") as step:
             local_aws = stack.enter_context(LocalAws(state_dir))
             mlflow_url = local_aws.environment["MLFLOW_TRACKING_URI"]
@@ -74,6 +76,12 @@ def run_demo(
         narrator.say(f"MLflow: {mlflow_url}/#/models/{MODEL_NAME}")
         narrator.say(f"all of it, read back from MLflow and AWS: {path}")
         stay()
+
+
+def _import_libraries() -> None:
+    """Import what reading back needs, seconds long, while the servers start."""
+    import mlflow.pyfunc
+    import mlflow.sklearn  # noqa: F401
 
 
 def _train(commands: Commands, narrator: Narrator, version: str, trees: int) -> float:

@@ -1,0 +1,33 @@
+"""MLflow's server as a process: ready when it says so, told when it isn't."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import urllib3
+
+from local_aws.errors import StartFailed
+from local_aws.tracking_server import TrackingServer, _without_aws
+
+
+def test_a_ready_server_answers_as_mlflow(mlflow_server):
+    assert urllib3.request("GET", f"{mlflow_server}/version").data == b"3.17.2"
+
+
+def test_a_server_that_is_not_ready_in_time_is_told(tmp_path):
+    server = TrackingServer(tmp_path).start()
+    with pytest.raises(StartFailed, match="did not answer at http://127.0.0.1:.* within 0 s"):
+        server.wait_until_ready(timeout_seconds=0.2)
+    server.stop()
+
+    with pytest.raises(StartFailed, match="MLflow's server ended at once"):
+        server.wait_until_ready()
+
+
+def test_the_server_gets_no_way_to_an_aws_account(tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "company")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
+    kept = _without_aws(os.environ)
+    assert "PATH" in kept
+    assert not [name for name in kept if name.startswith(("AWS_", "MLFLOW_"))]

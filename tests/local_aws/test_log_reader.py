@@ -49,8 +49,6 @@ def test_all_that_one_printed_is_printed_in_order(logs, name, expected, capsys):
 
 
 def test_an_unknown_name_lists_those_there_are(logs):
-    with pytest.raises(
-        UsageError, match="no job or endpoint 'nonsense' has logs; there are: "
-    ) as e:
+    told = "no job or endpoint 'nonsense' has logs; there are: .*read-train-1"
+    with pytest.raises(UsageError, match=told):
         print_logs(logs, "nonsense")
-    assert "read-train-1" in str(e.value)

@@ -17,7 +17,7 @@ def test_a_ready_server_answers_as_mlflow(mlflow_server):
 
 def test_a_server_that_is_not_ready_in_time_is_told(tmp_path):
     server = TrackingServer(tmp_path).start()
-    with pytest.raises(StartFailed, match="did not answer at http://127.0.0.1:.* within 0 s"):
+    with pytest.raises(StartFailed, match=r"did not answer at http://127.0.0.1:.* within 0 s"):
         server.wait_until_ready(timeout_seconds=0.2)
     server.stop()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 
 
 def set_up_process(log_level: str) -> None:
@@ -13,6 +14,8 @@ def set_up_process(log_level: str) -> None:
     logging.getLogger("mlflow.tracking.request_header.registry").addFilter(_is_news)
     # MLflow's own default retries an unreachable server for four minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    if not sys.stderr.isatty():  # a progress bar in a build's log is one endless line
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -5,8 +5,7 @@
                                    what else the model requires
 
 `python -m local_aws.containers.images` builds the first ahead of time. Images and layers live in a
-cache
-folder that outlives the state.
+cache folder that outlives the state.
 """
 
 import argparse

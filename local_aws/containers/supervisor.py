@@ -1,9 +1,8 @@
 """The program between local_aws and a command: starts it, watches it, leaves nothing behind.
 
 Run as `python -I -S supervisor.py` by `local_aws.containers.supervision`, never imported by it, so
-it needs
-the standard library only and imports little (it starts in about 30 ms). Standard input is the
-control pipe:
+it needs the standard library only and imports little (it starts in about 30 ms). Standard input is
+the control pipe:
 
     one JSON line      what to run: {"argv", "environment", "cwd", "log_path", "limit_seconds",
                        "grace_seconds", "mounts"}

@@ -8,9 +8,8 @@ layers             requirements installed once, then attached in milliseconds
 __main__           the command line
 
 Runs in two places: as `local_aws.containers.job_pip`, and under the name `pip` inside a job, on the
-image's
-interpreter, so it needs the standard library only. `import pip` in a job still finds the real one:
-this package hands itself over to it.
+image's interpreter, so it needs the standard library only. `import pip` in a job still finds the
+real one: this package hands itself over to it.
 """
 
 # The only code in a package map: it has to happen when a job says `import pip`.

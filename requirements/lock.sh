@@ -8,7 +8,7 @@ compile() {
     --custom-compile-command "make lock" "$@"
 }
 
-for name in uv sagemaker-sklearn dev; do
+for name in uv sagemaker-sklearn model-build model-deploy dev; do
   echo "requirements/$name.txt"
   compile --generate-hashes "requirements/$name.in" --output-file "requirements/$name.txt"
 done

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+
+from model_build.run_pipeline import build_parser
 
 PROJECT_DIR = Path(__file__).parents[2]
 
@@ -83,7 +89,44 @@ def test_laptop_job_and_training_layer_agree_where_they_share_a_package():
         assert layer[name] == image[name], name
 
 
-@pytest.mark.parametrize("lock", ["dev", "uv", "sagemaker-sklearn"])
+@pytest.mark.parametrize(
+    "buildspec",
+    ["codebuild-buildspec.yml", "model_deploy/buildspec.yml", "model_deploy/test/buildspec.yml"],
+)
+def test_each_buildspec_installs_from_locks_that_exist(buildspec):
+    install = yaml.safe_load((PROJECT_DIR / buildspec).read_text())["phases"]["install"]
+    locks = re.findall(r"requirements/[\w-]+\.txt", "\n".join(install["commands"]))
+
+    assert len(locks) == len(install["commands"])
+    assert all((PROJECT_DIR / lock).is_file() for lock in locks)
+
+
+def test_the_deploy_unit_installs_no_sagemaker_sdk_and_agrees_with_the_laptop():
+    deploy = _locked("requirements/model-deploy.txt")
+    development = _locked("requirements/dev.txt")
+
+    assert not [name for name in deploy if name.startswith("sagemaker")]
+    for name in ("mlflow-skinny", "skops", "scikit-learn"):
+        assert deploy[name] == development[name]
+
+
+def test_the_modelbuild_buildspec_calls_run_pipeline_with_flags_that_it_has():
+    buildspec = yaml.safe_load((PROJECT_DIR / "codebuild-buildspec.yml").read_text())
+    (command,) = buildspec["phases"]["build"]["commands"]
+    program, *arguments = shlex.split(
+        command.replace("$SAGEMAKER_PROJECT_NAME", "name").replace("$SAGEMAKER_PROJECT_ID", "id")
+    )[2:]
+
+    parsed = build_parser().parse_args(arguments)
+
+    assert program == "model_build.run_pipeline"
+    assert [tag["Key"] for tag in json.loads(parsed.tags)] == [
+        "sagemaker:project-name",
+        "sagemaker:project-id",
+    ]
+
+
+@pytest.mark.parametrize("lock", ["dev", "uv", "sagemaker-sklearn", "model-build", "model-deploy"])
 def test_each_lock_has_hashes_and_names_no_registry(lock):
     text = (PROJECT_DIR / f"requirements/{lock}.txt").read_text()
 
@@ -95,7 +138,7 @@ def test_the_wheel_holds_scripts_templates_and_configs_but_no_tests(tmp_path):
     subprocess.run(["git", "clone", "--quiet", PROJECT_DIR, tmp_path / "clone"], check=True)
     subprocess.run(
         [
-            *(PROJECT_DIR / ".venv/bin/python", "-m", "pip", "wheel", "--quiet", "--no-deps"),
+            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"),
             *("--no-build-isolation", "--wheel-dir", tmp_path, tmp_path / "clone"),
         ],
         check=True,
@@ -111,7 +154,8 @@ def test_the_wheel_holds_scripts_templates_and_configs_but_no_tests(tmp_path):
         "model_deploy/endpoint-config-template.yml",
         "model_deploy/staging-config.json",
         "model_deploy/prod-config.json",
-        "local_aws/supervisor.py",
+        "local_aws/containers/supervisor.py",
+        "local_aws/containers/job_pip/__main__.py",
         "local_aws/README.md",
     } <= names
     assert not [name for name in names if name.startswith("tests/")]

@@ -29,6 +29,8 @@ from moto.core.utils import get_service_model
 from local_aws.errors import AwsError
 
 _CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/")
+# Services that write XML whether or not a form asks them; S3 does too, in a shape of its own.
+_XML_SERVICES = frozenset({"cloudformation", "cloudfront", "iam", "route53", "sts"})
 _INVOKE = re.compile(r"^/endpoints/(?P<EndpointName>[^/]+)/invocations$")
 
 
@@ -90,10 +92,14 @@ def operation_of(request: Request, signature: Signature) -> tuple[str, str]:
     target = request.headers.get("X-Amz-Target", "")
     if target:
         return signature.service, target.rsplit(".", 1)[-1]
-    if signature.service != "s3" and request.mimetype == "application/x-www-form-urlencoded":
+    if signature.service != "s3" and _is_query(request):
         request.get_data(cache=True)  # keeps the body, which reading the form would use up
         return signature.service, request.form.get("Action", "")
     return signature.service, ""
+
+
+def _is_query(request: Request) -> bool:
+    return str(request.mimetype) == "application/x-www-form-urlencoded"
 
 
 def decode(request: Request, service: str, operation: str, access_key: str) -> Call:
@@ -141,13 +147,21 @@ def encode(call: Call, result: Mapping[str, Any] | None) -> RawResponse:
     )
 
 
-def encode_error(service: str, error: AwsError) -> RawResponse:
+def encode_error(service: str, error: AwsError, request: Request) -> RawResponse:
     """The error as the service's protocol writes it.
 
-    So that botocore raises ClientError with its code.
+    So that botocore raises ClientError with its code. The request shows the protocol of services
+    that are not supported: query sends a form, everything else but a few reads JSON.
     """
     request_id = str(uuid.uuid4())
-    if service in ("cloudformation", "iam", "sts"):
+    if service == "ec2":
+        text = (
+            f"<Response><Errors><Error><Code>{escape(error.code)}</Code>"
+            f"<Message>{escape(error.message)}</Message></Error></Errors>"
+            f"<RequestID>{request_id}</RequestID></Response>"
+        )
+        return RawResponse(error.status, {"Content-Type": "text/xml"}, text.encode())
+    if service in _XML_SERVICES or (service != "s3" and _is_query(request)):
         kind = "Sender" if error.status < 500 else "Receiver"
         text = (
             f"<ErrorResponse><Error><Type>{kind}</Type><Code>{escape(error.code)}</Code>"

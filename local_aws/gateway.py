@@ -115,11 +115,11 @@ class Gateway:
             result = handler(call)
             response = result if isinstance(result, RawResponse) else encode(call, result)
         except AwsError as err:
-            response = encode_error(service, err)
+            response = encode_error(service, err, request)
         except Exception as err:  # the server must answer; the log has the traceback
             logger.exception("%s.%s failed inside local_aws", service, operation)
             text = f"local_aws: {type(err).__name__}: {err}"
-            response = encode_error(service, AwsError("InternalFailure", text, 500))
+            response = encode_error(service, AwsError("InternalFailure", text, 500), request)
         headers = {**response.headers, "Content-Length": str(len(response.body))}
         start_response(
             f"{response.status} {'OK' if response.status < 400 else 'Error'}", list(headers.items())

@@ -101,6 +101,9 @@ def test_invoke_endpoint_passes_the_body_through(echo):
         ("sagemaker", "list_transform_jobs", "sagemaker:ListTransformJobs"),
         ("sqs", "list_queues", "sqs:ListQueues"),
         ("lambda", "list_functions", "lambda"),
+        ("ec2", "describe_instances", "ec2:DescribeInstances"),
+        ("sns", "list_topics", "sns:ListTopics"),
+        ("route53", "list_hosted_zones", "route53"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(echo, service, operation, named):

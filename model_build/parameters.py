@@ -82,7 +82,7 @@ PARAMETERS = (
         name="TargetColumn",
         kind="String",
         default="target",
-        find_problem=_text(re.compile(r"\S(.*\S)?"), "text that isn't blank"),
+        find_problem=_text(re.compile(r".*\S.*"), "text that isn't blank"),
     ),
     PipelineParameter(
         name="TestSize",

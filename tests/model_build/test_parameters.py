@@ -63,6 +63,7 @@ def test_wrong_value_is_named_with_what_would_do(name: str, text: str) -> None:
         ("MLflowTrackingURI", "https://mlflow.example.com/prefix"),
         ("MLflowTrackingURI", "arn:aws:sagemaker:us-east-1:123456789012:mlflow-tracking-server/m"),
         ("TargetColumn", "median value (USD)"),
+        ("TargetColumn", " price"),
         ("MaxMedianAbsoluteError", "0"),
     ],
 )

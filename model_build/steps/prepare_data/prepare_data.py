@@ -17,9 +17,11 @@ import hashlib
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,9 +36,15 @@ logger = logging.getLogger("prepare_data")
 # Bundled with scikit-learn, so no network is needed; each has one numeric column "target".
 BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 
+# Folders that tell which files beside them still count; reading all would read deleted rows.
+TABLE_FORMATS: Mapping[str, str] = {"_delta_log": "Delta", ".hoodie": "Hudi"}
+
 FORMATS: Mapping[str, str] = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet"}
 
 MINIMUM_ROWS_OF_A_PART = 5
+
+_EPOCH = pd.Timestamp(0).as_unit("us")
+_ROW_NUMBER = re.compile(r"__index_level_\d+__")
 
 # SageMaker shows this file's text as the job's ExitMessage, and keeps 1024 characters of it
 # (API reference, ProcessingJob: ExitMessage).
@@ -64,9 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     source = os.environ.get("INPUT_DATA_URI", "").strip()
-    target = os.environ.get("TARGET_COLUMN", "").strip()
+    target = os.environ.get("TARGET_COLUMN", "")  # as it is: names in tables may have blanks around
     try:
-        if not source or not target:
+        if not source or not target.strip():
             missing = "TARGET_COLUMN" if source else "INPUT_DATA_URI"
             raise DataError(f"the environment variable {missing} is empty; the pipeline sets it")
         frame = read_table(source)
@@ -138,7 +146,7 @@ def _download(bucket: str, key: str, folder: Path) -> list[Path]:
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
         found = [item["Key"] for page in pages for item in page.get("Contents", [])]
         one_file = key in found and not key.endswith("/")
-        keys = [key] if one_file else _choose_data_keys(found, key)
+        keys = [key] if one_file else _choose_data_keys(found, key, source)
         if not keys:
             raise DataError(f"nothing at {source}; check the address, and that it was uploaded")
         if len(keys) > 1:
@@ -161,16 +169,22 @@ def _download(bucket: str, key: str, folder: Path) -> list[Path]:
     return paths
 
 
-def _choose_data_keys(found: Iterable[str], prefix: str) -> list[str]:
-    """Files in the folder `prefix`; not what Spark and others leave beside them (_SUCCESS)."""
+def _choose_data_keys(found: Iterable[str], prefix: str, source: str) -> list[str]:
+    """Files in the folder `prefix`; not what Spark and others leave there (_SUCCESS, _temporary/).
+
+    Raises DataError for a table whose own log says which of its files count.
+    """
     folder = prefix.rstrip("/") + "/"
-    return sorted(
-        key
-        for key in found
-        if key.startswith(folder)
-        and not key.endswith("/")
-        and not key.rsplit("/", 1)[-1].startswith(("_", "."))
-    )
+    chosen = []
+    for key in found:
+        parts = key.removeprefix(folder).split("/")
+        kind = next((TABLE_FORMATS[part] for part in parts if part in TABLE_FORMATS), None)
+        if key.startswith(folder) and kind:
+            raise DataError(f"{source} is a {kind} table; write it as plain Parquet files")
+        hidden = any(part.startswith(("_", ".")) for part in parts)
+        if key.startswith(folder) and not key.endswith("/") and not hidden:
+            chosen.append(key)
+    return sorted(chosen)
 
 
 def read_files(paths: Sequence[Path], source: str) -> pd.DataFrame:
@@ -188,6 +202,8 @@ def read_files(paths: Sequence[Path], source: str) -> pd.DataFrame:
                 f"the files of {source} differ in columns: {_enumerate(different)} "
                 f"(see {_original_name(path)}); make them the same"
             )
+    # A file with no rows has no kinds either: it would turn numbers into objects.
+    frames = [frame for frame in frames if len(frame)] or frames[:1]
     return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
 
 
@@ -208,9 +224,13 @@ def _read_csv(path: Path, source: str) -> pd.DataFrame:
         open_file = gzip.open if path.name.lower().endswith(".gz") else open
         with open_file(path, "rt", encoding="utf-8-sig", newline="") as file:
             # pandas would rename the second of two equal columns in silence.
-            header = next(csv.reader(file), [])
+            header = next(filter(None, csv.reader(file)), [])
         if not header:
             raise DataError(f"{name} of {source} is empty")
+        if len(header) == 1 and any(separator in header[0] for separator in ";\t|"):
+            raise DataError(
+                f"{name} of {source} has the one column {header[0]!r}; write it with commas"
+            )
         _check_names(header, f"{name} of {source}")
         with warnings.catch_warnings():
             # Rows with more fields than names: pandas would shift the table, or cut it and warn.
@@ -218,12 +238,13 @@ def _read_csv(path: Path, source: str) -> pd.DataFrame:
             frame = pd.read_csv(path, encoding="utf-8-sig", low_memory=False, index_col=False)
     except UnicodeDecodeError as err:
         raise DataError(f"{name} of {source} is not UTF-8 text: {err.reason}; convert it") from err
-    except (OSError, EOFError, ValueError, csv.Error, pd.errors.ParserWarning) as err:
-        raise DataError(f"{name} of {source} can't be read as CSV: {err}") from err
-    if len(header) == 1 and any(separator in header[0] for separator in ";\t|"):
+    except pd.errors.ParserWarning as err:
         raise DataError(
-            f"{name} of {source} has the one column {header[0]!r}; write it with commas"
-        )
+            f"{name} of {source} can't be read as CSV: its rows have more fields than the "
+            f"{len(header)} names in its first line; name each column, and quote text with commas"
+        ) from err
+    except (OSError, EOFError, ValueError, csv.Error, zlib.error) as err:
+        raise DataError(f"{name} of {source} can't be read as CSV: {str(err).strip()}") from err
     return frame
 
 
@@ -233,7 +254,9 @@ def _read_parquet(path: Path, source: str) -> pd.DataFrame:
 
     try:
         table = pq.ParquetFile(path).read()
-        _check_names(table.column_names, f"{_original_name(path)} of {source}")
+        # pandas' name for rows that had numbers but no name: what is nameless in a CSV file.
+        names = [_ROW_NUMBER.sub("", name) for name in table.column_names]
+        _check_names(names, f"{_original_name(path)} of {source}")
         frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
     except (OSError, ValueError, pa.ArrowException) as err:
         raise DataError(
@@ -347,7 +370,7 @@ def _convert_objects(
     if all(issubclass(kind, (bool, int, float, decimal.Decimal, np.number)) for kind in kinds):
         return _check_finite(column.astype("float64"), name, source), False
     if all(issubclass(kind, datetime.date) for kind in kinds):
-        return _count_days(pd.Series(pd.to_datetime(column, utc=True))), True
+        return column.map(_count_days_of, na_action="ignore").astype("float64"), True
     if all(issubclass(kind, (str, bool, int, float)) for kind in kinds):
         present = column.notna()
         return column.astype(str).astype(object).where(present, None), False
@@ -359,9 +382,17 @@ def _convert_objects(
 
 
 def _count_days(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    aware = column if column.dt.tz is not None else column.dt.tz_localize("UTC")
-    days: pd.Series[Any] = (aware - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+    # In microseconds, for 9999-12-31, which many write for "no end": nanoseconds end in 2262.
+    in_utc = column.dt.tz_convert("UTC").dt.tz_localize(None) if column.dt.tz else column
+    days: pd.Series[Any] = (in_utc.dt.as_unit("us") - _EPOCH).dt.total_seconds() / 86_400
     return days
+
+
+def _count_days_of(value: datetime.date) -> float:
+    if not isinstance(value, datetime.datetime):
+        return float(value.toordinal() - datetime.date(1970, 1, 1).toordinal())
+    aware = value if value.tzinfo else value.replace(tzinfo=datetime.UTC)
+    return (aware - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) / datetime.timedelta(days=1)
 
 
 def _check_finite(column: "pd.Series[Any]", name: str, source: str) -> "pd.Series[Any]":

@@ -99,6 +99,33 @@ def test_a_prefix_of_parquet_files(s3: Any, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(prepare_data.read_table(SOURCE), table())
 
 
+def test_what_spark_was_still_writing_is_no_part_of_the_table(s3: Any) -> None:
+    for key in ("houses/a.csv", "houses/_temporary/0/a.csv", "houses/.staging/a.csv"):
+        s3.put_object(Bucket="tables", Key=key, Body=csv_of(table()))
+    assert len(prepare_data.read_table(SOURCE)) == 40
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"), [("_delta_log/0.json", "Delta"), (".hoodie/hoodie.properties", "Hudi")]
+)
+def test_a_table_whose_log_says_which_files_count_is_refused(s3: Any, key: str, kind: str) -> None:
+    for name in ("a.csv", key):
+        s3.put_object(Bucket="tables", Key=f"houses/{name}", Body=csv_of(table()))
+    with pytest.raises(DataError, match=f"is a {kind} table; write it as plain Parquet files"):
+        prepare_data.read_table(SOURCE)
+
+
+def test_a_blank_line_before_the_header_is_skipped(s3: Any) -> None:
+    s3.put_object(Bucket="tables", Key="houses.csv", Body=b"\n" + csv_of(table()))
+    pd.testing.assert_frame_equal(prepare_data.read_table("s3://tables/houses.csv"), table())
+
+
+def test_a_file_without_rows_changes_nothing(s3: Any) -> None:
+    s3.put_object(Bucket="tables", Key="houses/a.csv", Body=csv_of(table()))
+    s3.put_object(Bucket="tables", Key="houses/b.csv", Body=csv_of(table()[:0]))
+    pd.testing.assert_frame_equal(prepare_data.read_table(SOURCE), table())
+
+
 def put(s3: Any, **bodies: bytes) -> None:
     for key, body in bodies.items():
         s3.put_object(Bucket="tables", Key=f"houses/{key.replace('_', '.')}", Body=body)
@@ -115,9 +142,11 @@ def put(s3: Any, **bodies: bytes) -> None:
         ({"a_csv": b"size;target\n1;2\n"}, "one column 'size;target'; write it with commas"),
         ({"a_csv": b"size,target,size\n1,2,3\n"}, "more than one column called 'size'"),
         ({"a_csv": b",target\n0,1\n"}, "no name for column 1; .* write with index=False"),
-        ({"a_csv": b"size,target\n1,2,3\n"}, "can't be read as CSV: .*[Ll]ength"),
+        ({"a_csv": b"size;price\n1,5;2,5\n"}, "one column 'size;price'; write it with commas"),
+        ({"a_csv": b"size,target\n1,2,3\n"}, "more fields than the 2 names in its first line"),
         ({"a_csv": b"size,target\n\xff\xfe,2\n"}, "not UTF-8 text"),
         ({"a_csv_gz": b"not compressed"}, "a.csv.gz of .* can't be read as CSV"),
+        ({"a_csv_gz": gzip.compress(b"")[:10] + b"\xff" * 50}, "a.csv.gz of .* as CSV: .*decompr"),
         ({"a_parquet": b"not parquet"}, "a.parquet of .* can't be read as Parquet"),
         ({"a_csv": b"a,target\n1,2\n", "b_csv": b"b,target\n1,2\n"}, "differ in columns: 'a', 'b'"),
     ],
@@ -144,11 +173,23 @@ def test_parquet_with_equal_names_is_refused(s3: Any, tmp_path: Path) -> None:
         prepare_data.read_files([tmp_path / "a.parquet"], SOURCE)
 
 
+def test_row_numbers_that_pandas_adds_to_parquet_are_refused(tmp_path: Path) -> None:
+    frame = table()
+    frame[frame["size"] > 3].to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"no name for column 3; .* write with index=False"):
+        prepare_data.read_files([tmp_path / "a.parquet"], SOURCE)
+
+
 # --- what becomes of columns
 
 
 def missing(values: list[Any], dtype: Any = object) -> pd.Series[Any]:
     return pd.Series(values * 10, dtype=dtype)
+
+
+def far_days() -> pd.Series[Any]:
+    """As pyarrow gives timestamps beyond what fits nanoseconds; pandas itself would overflow."""
+    return pd.Series(np.array(["9999-12-31", "NaT"] * 20, dtype="datetime64[us]"))
 
 
 @pytest.mark.parametrize(
@@ -175,6 +216,9 @@ def missing(values: list[Any], dtype: Any = object) -> pd.Series[Any]:
         ),
         (missing([datetime.date(1970, 1, 11), None] * 2), [10.0, None, 10.0, None]),
         (missing([datetime.datetime(1970, 1, 2), None] * 2), [1.0, None, 1.0, None]),
+        (missing([datetime.date(9999, 12, 31), None] * 2), [2932896.0, None] * 2),
+        (far_days(), [2932896.0, None] * 2),
+        (far_days().dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"), [2932896.0, None] * 2),
         (pd.Series(pd.to_timedelta(["1 min", None] * 20)), [60.0, None, 60.0, None]),
     ],
 )
@@ -257,6 +301,16 @@ def test_too_few_rows_are_refused(rows: int, test_size: float, tmp_path: Path) -
     with pytest.raises(DataError, match=f"has {rows} usable rows: .* each needs at least 5"):
         parts_of(table(rows), tmp_path, test_size=test_size)
     assert not list(tmp_path.iterdir())
+
+
+def test_blanks_around_the_target_are_part_of_its_name(
+    monkeypatch: pytest.MonkeyPatch, s3: Any, tmp_path: Path
+) -> None:
+    s3.put_object(Bucket="tables", Key="a.csv", Body=csv_of(table()).replace(b"target", b" target"))
+    monkeypatch.setenv("INPUT_DATA_URI", "s3://tables/a.csv")
+    monkeypatch.setenv("TARGET_COLUMN", " target")
+    argv = ["--output", str(tmp_path), "--message-file", str(tmp_path / "message")]
+    assert prepare_data.main(argv) == 0
 
 
 # --- the split

@@ -166,13 +166,19 @@ def _collect() -> dict[int, int]:
 
 
 def _end(pid: int, control: int, wakeup: int, grace_seconds: float) -> int:
-    """End the command (SIGTERM, the grace period, SIGKILL) and all below it; its exit code."""
+    """End the command (SIGTERM, the grace period, SIGKILL) and all below it; its exit code.
+
+    The grace period is for the whole group: a shell that dies at once must not take the time to
+    clean up from the program that it runs.
+    """
     if pid not in _collect():
         _signal_group(pid, signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
     listening = [control, wakeup]
-    while pid not in _collect() and (left := deadline - time.monotonic()) > 0:
-        ready, _, _ = select.select(listening, [], [], left)
+    while (pid not in _collect() or _group_lives(pid)) and (
+        left := deadline - time.monotonic()
+    ) > 0:
+        ready, _, _ = select.select(listening, [], [], min(left, 0.1) if pid in ended else left)
         _drain(wakeup)
         if (
             control in ready
@@ -200,6 +206,14 @@ def _drain(wakeup: int) -> None:
         os.read(wakeup, 4096)
     except BlockingIOError:
         return
+
+
+def _group_lives(pid: int) -> bool:
+    try:
+        os.killpg(pid, 0)
+    except (ProcessLookupError, PermissionError):  # macOS says EPERM for a group of zombies
+        return False
+    return True
 
 
 def _signal_group(pid: int, number: int) -> None:

@@ -137,6 +137,19 @@ def test_command_may_clean_up_when_stopped(tmp_path: Path) -> None:
     assert process.log_path.read_text().endswith("cleaned\n")
 
 
+def test_program_below_a_shell_that_dies_at_once_may_clean_up_when_stopped(tmp_path: Path) -> None:
+    cleans_up = (
+        "trap 'sleep 0.3; echo cleaned; exit 3' TERM; echo ready; while :; do sleep 0.1; done"
+    )
+    process = start(tmp_path, ["sh", "-c", 'sh -c "$1"; echo after', "sh", cleans_up])
+    while "ready" not in process.log_path.read_text():
+        time.sleep(0.02)
+    begun = time.monotonic()
+    process.stop(grace_seconds=10)
+    assert process.log_path.read_text().endswith("cleaned\n")
+    assert time.monotonic() - begun < 5
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands daemons to the supervisor")
 def test_daemon_left_behind_by_a_command_that_ended_is_killed(tmp_path: Path) -> None:
     process = start(tmp_path, python(DAEMONISE, str(tmp_path / "pid")))

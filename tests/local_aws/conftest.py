@@ -20,6 +20,7 @@ from local_aws.containers.container import ContainerEnvironment, detect_isolatio
 from local_aws.containers.images import Image, Images
 from local_aws.endpoints.service import Endpoints
 from local_aws.gateway import Gateway
+from local_aws.pipelines.service import PipelineExecutions
 
 STAND_IN_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/stand-in:1"
 
@@ -197,7 +198,11 @@ def serving_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servin
     """Endpoints and CloudFormation with the stand-in image. Shared: names are unique."""
     gateway = Gateway(
         tmp_path_factory.mktemp("serving"),
-        lambda own: [Endpoints(own, StandInImages(own.state_dir)), CloudFormation(own)],
+        lambda own: [
+            Endpoints(own, StandInImages(own.state_dir)),
+            PipelineExecutions(own),  # it answers AddTags, for all of SageMaker
+            CloudFormation(own),
+        ],
     ).start()
     yield ServingAccount(gateway)
     gateway.close()

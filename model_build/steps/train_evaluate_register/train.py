@@ -245,6 +245,9 @@ def _log_inputs(data: Any) -> None:
 
 def _stop(signal_number: int, _frame: FrameType | None) -> None:
     signal.signal(signal_number, signal.SIG_IGN)  # one is enough; the clean-up follows
+    # Whoever reads our output (the SDK's driver) may end by the same signal. MLflow prints a line
+    # before it tells its server that the run has ended, and must not fail at that.
+    sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     raise StoppedError("the job was asked to stop (SIGTERM)")
 
 

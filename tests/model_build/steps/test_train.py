@@ -207,23 +207,40 @@ def test_unreachable_mlflow_fails_within_seconds_and_is_named(
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
 
 
-def test_a_stopped_job_leaves_no_running_run(job: Job) -> None:
-    """As SageMaker stops a job: SIGTERM, then time to end. Run as the job runs it."""
-    folder = Path(train.__file__).parent
+def test_a_stopped_job_leaves_no_running_run(
+    mlflow_server: str, prepared: Path, tmp_path: Path
+) -> None:
+    """As SageMaker stops a job: SIGTERM, then time to end. Run as the job runs it.
+
+    Below the SDK's driver, which reads its output and ends by the same signal; and with a server,
+    because only then MLflow prints a line before it says that the run has ended.
+    """
+    job = Job(mlflow_server, prepared, tmp_path)
     process = subprocess.Popen(
         [sys.executable, "train.py", *job.arguments(**{"n-estimators": 100_000})],
-        cwd=folder,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        stdout=subprocess.DEVNULL,
+        cwd=Path(train.__file__).parent,
+        env={
+            **os.environ,
+            **job.environment,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",
+        },
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    assert process.stdout is not None
     try:
         wait_for(lambda: bool(job.run.info.status == "RUNNING" and job.run.data.params))
+        process.stdout.close()
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        process.wait(timeout=60)
     finally:
         process.kill()
+        process.wait()
+    process.stderr.close()
     assert process.returncode == 1, errors
     assert job.run.info.status == "FAILED"
     assert job.failure == "the job was asked to stop (SIGTERM)"

@@ -2,9 +2,11 @@
 
 running.json   who serves, where, and the environment to export; there only while it runs
 mlflow/        the registry: SQLite database, artifacts, server log
-jobs/          one folder a job: its /opt/ml and its log
+jobs/          one folder a job that runs or failed: its /opt/ml
+logs/          what each job printed
 endpoints/     one folder an endpoint's deployment: its model and its log
-demo/          what each command of the demo printed
+demo/ release/ what each command printed, the stage configs, the results of the endpoint tests
+demo.json      how the demo ended
 previous/      the same of the run before: `up` starts from nothing, because moto forgets S3 when it
 ends
 """

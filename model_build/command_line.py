@@ -168,6 +168,16 @@ def find_source_commit(environment: Mapping[str, str]) -> str | None:
     return described.stdout.strip() or None
 
 
+def write_text(path: Path, text: str, flag: str) -> None:
+    """Write the file whole or not at all; ConfigError naming the flag if that can't be done."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as err:
+        raise ConfigError(flag, [f"can't write {path}: {err}"]) from err
+
+
 def _list_fallback_values(request: BuildRequest) -> dict[str, Any]:
     environment = request.environment
     project = environment.get("SAGEMAKER_PROJECT_NAME", "")

@@ -26,15 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         definition = command_line.compile_definition(
             command_line.make_pipeline(request, offline=True)
         )
+        if args.file_name is None:
+            sys.stdout.write(definition)
+        else:
+            command_line.write_text(args.file_name, definition, "--file-name")
     except ModelBuildError as err:
         logger.error("%s", err)
         return err.exit_code
-    if args.file_name is None:
-        sys.stdout.write(definition)
-    else:
-        temporary = args.file_name.with_name(f".{args.file_name.name}.part")
-        temporary.write_text(definition, encoding="utf-8")
-        temporary.replace(args.file_name)
     return 0
 
 
@@ -45,6 +43,10 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     command_line.add_build_flags(parser)
+    parser.add_argument(
+        "--role-arn",
+        help="role of the jobs (default: the role in --kwargs, then SAGEMAKER_PIPELINE_ROLE_ARN)",
+    )
     parser.add_argument(
         "--file-name", type=Path, help="write to this file (default: standard output)"
     )

@@ -35,9 +35,13 @@ def find_registered_version(
         os.environ.setdefault(name, value)
     # sagemaker-mlflow, where it is installed, warns about each address that is no ARN.
     logging.getLogger("mlflow.tracking.request_header.registry").setLevel(logging.ERROR)
-    from mlflow import MlflowClient  # seconds to import
+    import mlflow  # seconds to import
+    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    if tracking_uri.startswith("arn:"):
+        # SageMaker's plugin signs requests for MLflow's global address, whatever the client's is.
+        mlflow.set_tracking_uri(tracking_uri)
     try:
         client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
         found = client.search_model_versions(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from model_build import command_line
-from model_build.errors import ConfigError, ExecutionError, ModelBuildError, ServiceError
+from model_build.errors import ExecutionError, ModelBuildError, ServiceError
 from model_build.parameters import Kind, Value, check_values, read_assignments
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,8 @@ def _run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
         )
         return INTERRUPTED
     if args.output:
-        _write_json(args.output, result)
+        text = json.dumps(result, indent=2, sort_keys=True) + "\n"
+        command_line.write_text(args.output, text, "--output")
     _print_result(result)
     return 0
 
@@ -211,15 +212,6 @@ def _print_result(result: Mapping[str, Any]) -> None:
         lines += [f"  {name:<30} {value:.6g}" for name, value in sorted(result["metrics"].items())]
         lines.append(str(result["url"]))
     sys.stdout.write("\n".join(lines) + "\n")
-
-
-def _write_json(path: Path, result: Mapping[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as err:
-        raise ConfigError("--output", [f"can't write {path}: {err}"]) from err
 
 
 if __name__ == "__main__":

@@ -50,10 +50,11 @@ class VersionState:
 class Evidence:
     """Why a version may move: the endpoint that passed its check, in which execution, by whom.
 
-    Unknown parts are empty strings.
+    The endpoint is named by its ARN, which no other account or region has. Unknown parts are empty
+    strings.
     """
 
-    endpoint_name: str = ""
+    endpoint_arn: str = ""
     pipeline_execution_id: str = ""
     deployed_by: str = ""
 
@@ -132,7 +133,8 @@ class MLflowHandler:
         what is true. Whatever held the stage is Archived and loses its alias; nothing else moves.
         A version in Production that is deployed to staging again stays Production and champion
         (docs/decisions/0020); the version that was in Staging is archived, as the staging endpoint
-        serves it no longer.
+        serves it no longer. A version of another model that claimed the stage on the same endpoint
+        is Archived too.
 
         Repeating a call changes nothing, and finishes one that was cut short: the evidence is
         written first, then the stage (the old one's archiving and the claim are one transaction in
@@ -144,15 +146,17 @@ class MLflowHandler:
         replaced = [v for v in self._versions_in(stage) if v != before.version]
         stays_production = stage == STAGING and before.stage == PRODUCTION
         moves = before.stage != stage and not stays_production
-        self._record(stage, evidence or Evidence(), always=moves)
+        evidence = evidence or Evidence()
+        self._archive_other_models(stage, evidence.endpoint_arn)
+        self._record(stage, evidence, always=moves)
         for version in replaced:
-            self._tag(version, {"deploy.replaced_by": before.version})
+            self._tag(self.model_name, version, {"deploy.replaced_by": before.version})
         if stays_production:
             for version in replaced:
-                self._transition(version, ARCHIVED)
+                self._transition(self.model_name, version, ARCHIVED)
             logger.info("version %s of %s stays %s", before.version, self.model_name, PRODUCTION)
         elif moves or replaced:
-            self._transition(before.version, stage, archive_existing=True)
+            self._transition(self.model_name, before.version, stage, archive_existing=True)
         self._settle_aliases(stage)
         after = self.state()
         logger.info(
@@ -165,6 +169,23 @@ class MLflowHandler:
             ", ".join(replaced) or "none",
         )
         return after
+
+    def _archive_other_models(self, stage: str, endpoint_arn: str) -> None:
+        """No version of another model claims the stage on an endpoint that serves this one now."""
+        if not endpoint_arn:
+            return
+        query = f"tags.`deploy.{stage.lower()}_endpoint` = '{endpoint_arn}'"
+        for found in self._search(query):
+            if found.name == self.model_name or found.current_stage != stage:
+                continue
+            version = str(found.version)
+            replaced_by = f"{self.model_name}/{self.resolve()}"
+            self._tag(found.name, version, {"deploy.replaced_by": replaced_by})
+            self._transition(found.name, version, ARCHIVED)
+            logger.info("version %s of %s: archived, no longer served", version, found.name)
+            model = self._ask("get_registered_model", found.name)
+            if str(model.aliases.get(ALIAS_OF_STAGE[stage])) == version:
+                self._ask("delete_registered_model_alias", found.name, ALIAS_OF_STAGE[stage])
 
     def _settle_aliases(self, stage: str) -> None:
         """The claimed stage's alias points here; no alias of a stage lies about another version."""
@@ -183,13 +204,15 @@ class MLflowHandler:
     def _delete_alias(self, alias: str) -> None:
         self._ask("delete_registered_model_alias", self.model_name, alias)
 
-    def _transition(self, version: str, stage: str, archive_existing: bool = False) -> None:
+    def _transition(
+        self, name: str, version: str, stage: str, archive_existing: bool = False
+    ) -> None:
         # MLflow deprecates stages (2.9) in favour of aliases; we write both, knowingly.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             self._ask(
                 "transition_model_version_stage",
-                self.model_name,
+                name,
                 version,
                 stage,
                 archive_existing_versions=archive_existing,
@@ -199,7 +222,7 @@ class MLflowHandler:
         """Version tags that say when, on what evidence and by whom; kept when nothing is new."""
         prefix = f"deploy.{stage.lower()}"
         said = {
-            f"{prefix}_endpoint": evidence.endpoint_name,
+            f"{prefix}_endpoint": evidence.endpoint_arn,
             f"{prefix}_pipeline_execution_id": evidence.pipeline_execution_id,
             f"{prefix}_by": evidence.deployed_by,
         }
@@ -209,15 +232,15 @@ class MLflowHandler:
             return
         now = datetime.now(UTC).isoformat(timespec="seconds")
         told = {key: value for key, value in said.items() if value or key in known}
-        self._tag(self.resolve(), {**told, f"{prefix}_at": now})
+        self._tag(self.model_name, self.resolve(), {**told, f"{prefix}_at": now})
         if "deploy.replaced_by" in known:
             self._ask(
                 "delete_model_version_tag", self.model_name, self.resolve(), "deploy.replaced_by"
             )
 
-    def _tag(self, version: str, tags: Mapping[str, str]) -> None:
+    def _tag(self, name: str, version: str, tags: Mapping[str, str]) -> None:
         for key, value in tags.items():
-            self._ask("set_model_version_tag", self.model_name, version, key, value)
+            self._ask("set_model_version_tag", name, version, key, value)
 
     def _tags(self) -> dict[str, str]:
         version = self.resolve()
@@ -233,7 +256,10 @@ class MLflowHandler:
 
     def _versions(self) -> list[Any]:
         quote = '"' if "'" in self.model_name else "'"
-        query = f"name={quote}{self.model_name}{quote}"
+        found = self._search(f"name={quote}{self.model_name}{quote}")
+        return sorted(found, key=lambda version: int(version.version))
+
+    def _search(self, query: str) -> list[Any]:
         found: list[Any] = []
         token: str | None = None
         while True:
@@ -241,7 +267,7 @@ class MLflowHandler:
             found.extend(page)
             token = page.token
             if not token:
-                return sorted(found, key=lambda version: int(version.version))
+                return found
 
     def _find_version(self) -> str:
         requested = self._requested()

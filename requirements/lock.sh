@@ -13,9 +13,13 @@ for name in uv sagemaker-sklearn model-build model-deploy dev; do
   compile --generate-hashes "requirements/$name.in" --output-file "requirements/$name.txt"
 done
 
-# What the training job installs on top of AWS's image: everything its requirements.txt brings, at versions that
-# agree with the image, as constraints; requirements.txt itself stays short and is edited by people.
+# What the training job installs on top of AWS's image, as constraints; requirements.txt itself stays short and is
+# edited by people. Packages that the image holds are left out: whatever version AWS ships there stays.
 step=model_build/steps/train_evaluate_register
 echo "$step/constraints.txt"
+in_image=()
+while read -r name; do in_image+=(--no-emit-package "$name"); done \
+  < <(sed -n 's/^\([a-z0-9._-]*\)==.*/\1/p' requirements/sagemaker-sklearn.txt | sort -u)
 grep -v '^-c ' "$step/requirements.txt" |
-  compile - --constraints requirements/sagemaker-sklearn.txt --no-annotate --output-file "$step/constraints.txt"
+  compile - --constraints requirements/sagemaker-sklearn.txt --no-annotate "${in_image[@]}" \
+    --output-file "$step/constraints.txt"

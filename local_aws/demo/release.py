@@ -7,14 +7,16 @@ Each part is the command or the template that AWS runs; a failure or a "no" stop
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from local_aws.demo.commands import Commands
 from local_aws.demo.narration import Narrator
 from local_aws.demo.registry_report import read_versions
-from local_aws.demo.stack_deployment import deploy_stack
-from local_aws.errors import NotApproved
+from local_aws.demo.stack_deployment import deploy_stack, read_settings, restore_stack
+from local_aws.errors import CommandFailed, NotApproved
 from local_aws.remote import client_of
 
 
@@ -39,8 +41,8 @@ def release(
     `approve` gets the question that a person answers in the CodePipeline console. Raises
     CommandFailed, DeploymentFailed or NotApproved; then prod and its stage are as they were.
     """
-    what = f"version {model_version} of {model_name}"
-    with narrator.step(f"build: package {what}, write the stage configs") as build:
+    asked = f"version {model_version} of {model_name}"
+    with narrator.step(f"build: package {asked}, write the stage configs") as build:
         commands.run(
             build,
             "build-deployment",
@@ -53,6 +55,9 @@ def release(
             *("--export-staging-config", _config_path(commands, "staging")),
             *("--export-prod-config", _config_path(commands, "prod")),
         )
+        tags = json.loads(Path(_config_path(commands, "staging")).read_text())["Tags"]
+        what = f"version {tags['mlflow:model-version']} of {model_name}"
+        build.result = f"{what}, archive {tags['model-archive-sha256'][:12]}"
     staging = _deploy_and_test(commands, narrator, "staging", model_name)
     question = f"Deploy {what} to prod?"
     if not approve(question):
@@ -63,12 +68,15 @@ def release(
 
 
 def _deploy_and_test(commands: Commands, narrator: Narrator, stage: str, model_name: str) -> float:
+    """Raises what the test raised, after the stack is again as it was before the deployment."""
     environment = commands.environment
+    cloudformation = client_of(environment, "cloudformation")
     project = f"{environment['SAGEMAKER_PROJECT_NAME']}-{environment['SAGEMAKER_PROJECT_ID']}"
     stack_name = f"sagemaker-{project}-deploy-{stage}"
+    before = read_settings(cloudformation, stack_name)
     with narrator.step(f"deploy {stage}: CloudFormation stack {stack_name}") as deploy:
         outputs = deploy_stack(
-            client_of(environment, "cloudformation"),
+            cloudformation,
             stack_name,
             commands.project_dir / "model_deploy" / "endpoint-config-template.yml",
             commands.output_dir / f"{stage}-config-export.json",
@@ -76,12 +84,18 @@ def _deploy_and_test(commands: Commands, narrator: Narrator, stage: str, model_n
         )
         deploy.result = f"endpoint {outputs['EndpointName']} in service"
     with narrator.step(f"test {stage}: the endpoint answers as the model does") as test:
-        commands.run(
-            test,
-            "test-endpoint",
-            *("--import-build-config", _config_path(commands, stage)),
-            *("--export-test-results", str(commands.output_dir / f"{stage}-test-results.json")),
-        )
+        try:
+            commands.run(
+                test,
+                "test-endpoint",
+                *("--import-build-config", _config_path(commands, stage)),
+                *("--export-test-results", str(commands.output_dir / f"{stage}-test-results.json")),
+            )
+        except CommandFailed:
+            if before is not None:
+                restore_stack(cloudformation, stack_name, before, test.progress)
+                narrator.say(f"    rolled back: {stage} serves what it served before")
+            raise
         versions = read_versions(environment["MLFLOW_TRACKING_URI"], model_name)
         stages = ", ".join(f"version {row['version']} {row['stage']}" for row in versions)
         test.result = f"passed; {stages}"

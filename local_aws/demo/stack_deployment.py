@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,16 @@ from botocore.exceptions import ClientError
 from local_aws.errors import DeploymentFailed
 
 _POLL_SECONDS = 0.3
+_CREATION_FAILED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackSettings:
+    """What a stack is deployed with."""
+
+    template: str
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
 
 
 def deploy_stack(
@@ -35,14 +46,58 @@ def deploy_stack(
     reasons when it rolled back.
     """
     configuration = json.loads(configuration_path.read_text())
+    settings = StackSettings(
+        template=template_path.read_text(),
+        parameters=configuration["Parameters"],
+        tags=configuration["Tags"],
+    )
+    return _apply(cloudformation, stack_name, settings, on_event)
+
+
+def read_settings(cloudformation: Any, stack_name: str) -> StackSettings | None:
+    """What the stack was last deployed with; None if there is none that ever came up."""
+    try:
+        stack = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
+    except ClientError as err:
+        if "does not exist" in str(err):
+            return None
+        raise
+    if stack["StackStatus"] in _CREATION_FAILED:
+        return None
+    return StackSettings(
+        template=cloudformation.get_template(StackName=stack_name)["TemplateBody"],
+        parameters={
+            parameter["ParameterKey"]: parameter["ParameterValue"]
+            for parameter in stack["Parameters"]
+        },
+        tags={tag["Key"]: tag["Value"] for tag in stack["Tags"]},
+    )
+
+
+def restore_stack(
+    cloudformation: Any,
+    stack_name: str,
+    settings: StackSettings,
+    on_event: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Deploy once more what `read_settings` saw, as CodePipeline's rollback of a stage does."""
+    _apply(cloudformation, stack_name, settings, on_event)
+
+
+def _apply(
+    cloudformation: Any,
+    stack_name: str,
+    settings: StackSettings,
+    on_event: Callable[[str], None],
+) -> dict[str, str]:
     request = {
         "StackName": stack_name,
-        "TemplateBody": template_path.read_text(),
+        "TemplateBody": settings.template,
         "Parameters": [
             {"ParameterKey": key, "ParameterValue": value}
-            for key, value in configuration["Parameters"].items()
+            for key, value in settings.parameters.items()
         ],
-        "Tags": [{"Key": key, "Value": value} for key, value in configuration["Tags"].items()],
+        "Tags": [{"Key": key, "Value": value} for key, value in settings.tags.items()],
     }
     _delete_if_creation_failed(cloudformation, stack_name, on_event)
     seen = _events(cloudformation, stack_name)
@@ -86,7 +141,7 @@ def _delete_if_creation_failed(
         if "does not exist" in str(err):
             return
         raise
-    if stack["StackStatus"] in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"):
+    if stack["StackStatus"] in _CREATION_FAILED:
         on_event(f"deleting the stack, whose creation had failed ({stack['StackStatus']})")
         cloudformation.delete_stack(StackName=stack_name)
         waiter = cloudformation.get_waiter("stack_delete_complete")

@@ -108,6 +108,7 @@ class Results:
     """What was seen, filled as it is seen, so that it can be written whatever happens."""
 
     endpoint_name: str = ""
+    endpoint_arn: str = ""
     stage_name: str = ""
     model_name: str = ""
     model_version: str = ""
@@ -239,7 +240,7 @@ def check_and_move(request: CheckRequest, results: Results) -> None:
     results.registry = handler.move_stage(
         _STAGE_OF_NAME[request.stage_name],
         Evidence(
-            endpoint_name=request.endpoint_name,
+            endpoint_arn=results.endpoint_arn,
             pipeline_execution_id=request.pipeline_execution_id,
             deployed_by=request.deployed_by,
         ),
@@ -254,6 +255,7 @@ def _check(request: CheckRequest, handler: MLflowHandler, scratch: Path, results
     results.add(in_service)
     if in_service.status == checks.FAILED:
         return
+    results.endpoint_arn = (endpoint.describe() or {}).get("EndpointArn", "")
     results.add(checks.check_configuration(endpoint, request.parameters))
     description = _read_description(handler, scratch)
     example_name = (description.get("saved_input_example_info") or {}).get("serving_input_path")

@@ -13,7 +13,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from model_build import get_pipeline_definition, run_pipeline
+from model_build import command_line, get_pipeline_definition, run_pipeline
+from model_build.errors import ConfigError
 
 from .conftest import KEYWORDS
 
@@ -170,6 +171,14 @@ def test_definition_goes_to_a_file_without_an_account(
     ]
     assert '"SOURCE_COMMIT": "0123abc"' in text
     assert "s3://artifacts/housing-build/code/" in text
+
+
+def test_definition_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "such" / "folder.json"
+    with pytest.raises(ConfigError, match="No such file or directory") as caught:
+        command_line.write_text(path, "{}", "--file-name")
+    assert "--file-name" in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 MODULE = '''

@@ -12,9 +12,8 @@ import pytest
 from model_deploy.errors import InputError, MLflowError, ModelNotFound
 from model_deploy.mlflow_handler import Evidence, MLflowHandler, without_credentials
 
-_EVIDENCE = Evidence(
-    endpoint_name="shop-prod", pipeline_execution_id="execution-1", deployed_by="ada"
-)
+_ENDPOINT = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/shop-prod"
+_EVIDENCE = Evidence(endpoint_arn=_ENDPOINT, pipeline_execution_id="execution-1", deployed_by="ada")
 _WRITES = (
     "set_model_version_tag",
     "delete_model_version_tag",
@@ -229,7 +228,7 @@ def test_production_version_deployed_to_staging_again_is_not_demoted(
     assert (state.stage, state.aliases) == ("Production", ("champion",))
     assert registry.stages(name) == {"1": "Production", "2": "Archived"}
     assert registry.aliases(name) == {"champion": "1"}
-    assert registry.tags(name, "1")["deploy.staging_endpoint"] == "shop-prod"
+    assert registry.tags(name, "1")["deploy.staging_endpoint"] == _ENDPOINT
 
 
 def test_an_archived_version_can_come_back(
@@ -253,13 +252,32 @@ def test_an_alias_that_a_person_set_on_another_version_stays(
     assert registry.aliases(name) == {"challenger": "2", "champion": "1", "tuesday": "1"}
 
 
+def test_another_model_that_claimed_the_same_endpoint_is_archived(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    served, unconcerned, new = (register_versions(1) for _ in range(3))
+    elsewhere = Evidence(endpoint_arn=_ENDPOINT.replace("us-east-1", "eu-west-1"))
+    MLflowHandler(registry.uri, served, "1").move_stage("Production", _EVIDENCE)
+    MLflowHandler(registry.uri, unconcerned, "1").move_stage("Production", elsewhere)
+
+    MLflowHandler(registry.uri, new, "1").move_stage("Staging", _EVIDENCE)
+    assert registry.stages(served) == {"1": "Production"}  # another stage's endpoint tag
+    MLflowHandler(registry.uri, new, "1").move_stage("Production", _EVIDENCE)
+
+    assert registry.stages(served) == {"1": "Archived"}
+    assert registry.aliases(served) == {}
+    assert registry.tags(served, "1")["deploy.replaced_by"] == f"{new}/1"
+    assert registry.stages(unconcerned) == {"1": "Production"}
+    assert registry.aliases(unconcerned) == registry.aliases(new) == {"champion": "1"}
+
+
 def test_move_is_recorded_in_tags(registry: Any, register_versions: Callable[..., str]) -> None:
     name = register_versions(1)
     MLflowHandler(registry.uri, name, "1").move_stage("Production", _EVIDENCE)
     tags = registry.tags(name, "1")
     assert tags.pop("deploy.production_at").endswith("+00:00")
     assert tags == {
-        "deploy.production_endpoint": "shop-prod",
+        "deploy.production_endpoint": _ENDPOINT,
         "deploy.production_pipeline_execution_id": "execution-1",
         "deploy.production_by": "ada",
     }

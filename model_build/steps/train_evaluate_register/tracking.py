@@ -1,5 +1,6 @@
 """The connection to MLflow: quick to find out that there is none, patient once there is one."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ class TrackingError(Exception):
 
 def connect(tracking_uri: str, experiment_name: str) -> str:
     """Point MLflow at the server and choose the experiment; its id. Raises TrackingError."""
+    # sagemaker-mlflow, there for SageMaker's managed MLflow, warns about each other address.
+    logging.getLogger("mlflow.tracking.request_header.registry").setLevel(logging.ERROR)
     import mlflow  # seconds to import
     from mlflow.exceptions import MlflowException
 

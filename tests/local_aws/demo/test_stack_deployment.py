@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from local_aws.demo.stack_deployment import deploy_stack
+from local_aws.demo.stack_deployment import deploy_stack, read_settings, restore_stack
 from local_aws.errors import DeploymentFailed
 
 TEMPLATE = Path(__file__).parents[3] / "model_deploy/endpoint-config-template.yml"
@@ -82,3 +82,30 @@ def test_a_refused_request_is_raised_as_it_is(serving_account, configuration):
 
     with pytest.raises(ClientError, match="ModelDataLocation"):
         deploy_stack(serving_account.cloudformation, "refused", TEMPLATE, path)
+
+
+def test_what_was_deployed_before_can_be_restored(serving_account, configuration):
+    name = f"stack-{uuid.uuid4().hex[:8]}"
+    assert read_settings(serving_account.cloudformation, name) is None
+    first, second = (serving_account.put_archive(archive) for archive in ("first", "second"))
+    outputs = deploy_stack(
+        serving_account.cloudformation, name, TEMPLATE, configuration(first), lambda _: None
+    )
+    before = read_settings(serving_account.cloudformation, name)
+    deploy_stack(serving_account.cloudformation, name, TEMPLATE, configuration(second))
+
+    restore_stack(serving_account.cloudformation, name, before)
+
+    endpoint = outputs["EndpointName"]
+    answer = serving_account.runtime.invoke_endpoint(EndpointName=endpoint, Body=b"x")
+    assert json.loads(answer["Body"].read())["name"] == "first"
+    assert read_settings(serving_account.cloudformation, name) == before
+
+
+def test_a_stack_that_never_came_up_has_nothing_to_restore(serving_account, configuration):
+    name = f"stack-{uuid.uuid4().hex[:8]}"
+    bad = configuration(serving_account.put_archive("bad", mode="crash"))
+    with pytest.raises(DeploymentFailed):
+        deploy_stack(serving_account.cloudformation, name, TEMPLATE, bad)
+
+    assert read_settings(serving_account.cloudformation, name) is None

@@ -127,7 +127,7 @@ def test_staging_that_passes_claims_staging(
     assert latency["requests"] == 3
     assert 0 < latency["p50_ms"] <= latency["p95_ms"] <= latency["max_ms"]
     tags = endpoint_test.registry.tags(endpoint_test.name, "1")
-    assert tags["deploy.staging_endpoint"] == "shop-staging"
+    assert tags["deploy.staging_endpoint"].endswith(":endpoint/shop-staging")
     assert tags["deploy.staging_pipeline_execution_id"] == "execution-1"
     assert tags["deploy.staging_by"] == "codepipeline/shop-deploy"
 

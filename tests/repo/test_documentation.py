@@ -48,10 +48,12 @@ def test_decision_records_have_at_most_40_lines():
 
 
 def test_no_placeholder_is_left_in_the_sources():
-    placeholder = re.compile(r"\b(TODO|FIXME|XXX|lorem ipsum)\b|raise NotImplementedError")
+    placeholder = re.compile(
+        r"\b(TODO|FIXME|XXX|lorem ipsum|(DEMO|TEST) OUTPUT|RESULTS)\b|raise NotImplementedError"
+    )
     found = [
         f"{path.relative_to(PROJECT_DIR)}: {match[0]}"
-        for path in SOURCES
+        for path in [*SOURCES, *DOCUMENTS]
         if path != Path(__file__)
         for match in placeholder.finditer(path.read_text())
     ]

@@ -2,7 +2,8 @@
 
 AwsError                    an AWS API call is refused: the error answer of the call's protocol
 LocalAwsError               the person at the terminal is told; the CLI exits with `exit_code`
-├── CommandFailed     1     a command of the project failed; its last lines are the cause
+├── CommandFailed     1-3   a command of the project failed; its last lines are the cause, its
+│                           exit code is ours
 ├── DeploymentFailed  1     a stack rolled back; its events' reasons are the cause
 ├── NotApproved       1     the person said no
 ├── UsageError        2     wrong input, or the state doesn't allow it (runs already, doesn't run)
@@ -27,7 +28,14 @@ class LocalAwsError(Exception):
 
 
 class CommandFailed(LocalAwsError):
-    """A command of the project ended with an exit code other than 0."""
+    """A command of the project ended with an exit code other than 0.
+
+    What it says of the cause is passed on: 2 wrong input, 3 AWS or MLflow refused; else 1.
+    """
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code if exit_code in (2, 3) else 1
 
 
 class DeploymentFailed(LocalAwsError):

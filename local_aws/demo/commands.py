@@ -45,11 +45,13 @@ class Commands:
                 step.progress(_last_line(log_path))
         finally:
             process.stop()
-        if process.poll() != 0:
+        code = process.wait()
+        if code != 0:
             lines = log_path.read_text(errors="replace").splitlines()[-_LINES_SHOWN:]
             raise CommandFailed(
-                f"{program} ended with exit code {process.poll()}; its last lines ({log_path}):\n"
-                + "\n".join(f"    {line}" for line in lines)
+                f"{program} ended with exit code {code}; its last lines ({log_path}):\n"
+                + "\n".join(f"    {line}" for line in lines),
+                code,
             )
 
 

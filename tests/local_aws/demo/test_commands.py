@@ -38,6 +38,7 @@ def test_a_failing_command_is_told_with_its_exit_code_and_last_lines(tmp_path, s
     with pytest.raises(CommandFailed, match="build-deployment ended with exit code 2") as caught:
         commands.run(step, "build-deployment", "--nonsense")
 
+    assert caught.value.exit_code == 2
     assert "--nonsense" in str(caught.value)
     assert "01-build-deployment.log" in str(caught.value)
 

@@ -60,6 +60,40 @@ def test_a_python_that_is_too_old_or_does_not_run_is_refused_by_name(tmp_path, s
     assert "make PYTHON=" in process.stderr
 
 
+def test_an_interrupted_installation_starts_anew_and_a_finished_one_does_not(tmp_path):
+    (tmp_path / "requirements").mkdir()
+    script = tmp_path / "requirements" / "install.sh"
+    script.write_bytes((PROJECT_DIR / "requirements" / "install.sh").read_bytes())
+    python = tmp_path / "python3"
+    python.write_text(
+        """#!/bin/sh
+        case "$*" in
+          -c*) echo 3.12 ;;
+          "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+          "-m pip install "*) exit "$PIP_ENDS_WITH" ;;
+        esac
+        """
+    )
+    python.chmod(0o755)
+    half_written = tmp_path / ".venv" / "half-written"
+
+    def install(pip_ends_with: int) -> int:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHON": str(python),
+            "PIP_ENDS_WITH": str(pip_ends_with),
+        }
+        return subprocess.run(["bash", script], env=environment, capture_output=True).returncode
+
+    assert install(pip_ends_with=130) == 130
+    half_written.touch()
+    assert install(pip_ends_with=0) == 0
+    assert not half_written.exists()
+    half_written.touch()
+    assert install(pip_ends_with=0) == 0
+    assert half_written.exists()
+
+
 def test_versions_are_those_of_the_image_and_of_the_design():
     development = _locked("requirements/dev.txt")
     wanted = {

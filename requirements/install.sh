@@ -20,26 +20,37 @@ find_python() {
   done
 }
 
-seen=$(mktemp)
-trap 'rm -f "$seen"' EXIT
-python=$(find_python)
-if [ -z "$python" ]; then
-  {
-    echo "error: no Python 3.12 or 3.11 found; the project supports these two. Tried:"
-    cat "$seen"
-    echo "Install one (on Debian and Ubuntu with its -venv package), or name it: make PYTHON=/path/to/python3.12 demo"
-  } >&2
-  exit 2
-fi
-
+# Whether .venv is whole, and made with the Python that PYTHON names, or with any that is supported if it names none.
 # .unfinished is there while .venv is filled: what a killed run left half written, pip and uv take for installed.
-if [ -e .venv/.unfinished ] || [ "$(version_of .venv/bin/python)" != "$(version_of "$python")" ]; then
+is_kept() {
+  local made_with
+  made_with=$(version_of .venv/bin/python)
+  case "$made_with" in
+    3.11 | 3.12) [ ! -e .venv/.unfinished ] && [ "$made_with" = "$(version_of "${PYTHON:-.venv/bin/python}")" ] ;;
+    *) false ;;
+  esac
+}
+
+make_venv() {
+  seen=$(mktemp)
+  trap 'rm -f "$seen"' EXIT
+  python=$(find_python)
+  if [ -z "$python" ]; then
+    {
+      echo "error: no Python 3.12 or 3.11 found; the project supports these two. Tried:"
+      cat "$seen"
+      echo "Install one (on Debian and Ubuntu with its -venv package), or name it: make PYTHON=/path/to/python3.12 demo"
+    } >&2
+    exit 2
+  fi
   echo "Making .venv with $("$python" --version)"
   rm -rf .venv/bin .venv # bin first: without it, half a .venv isn't taken for one
   mkdir .venv
   touch .venv/.unfinished
   "$python" -m venv .venv
-fi
+}
+
+is_kept || make_venv
 touch .venv/.unfinished
 echo "Installing the locked packages into .venv (1.3 GB; two or three minutes the first time, seconds when little changed)"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt

@@ -60,38 +60,62 @@ def test_a_python_that_is_too_old_or_does_not_run_is_refused_by_name(tmp_path, s
     assert "make PYTHON=" in process.stderr
 
 
-def test_an_interrupted_installation_starts_anew_and_a_finished_one_does_not(tmp_path):
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with nothing but install.sh; bin/ has Pythons whose pip ends as asked."""
     (tmp_path / "requirements").mkdir()
-    script = tmp_path / "requirements" / "install.sh"
-    script.write_bytes((PROJECT_DIR / "requirements" / "install.sh").read_bytes())
-    python = tmp_path / "python3"
-    python.write_text(
-        """#!/bin/sh
-        case "$*" in
-          -c*) echo 3.12 ;;
-          "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
-          "-m pip install "*) exit "$PIP_ENDS_WITH" ;;
-        esac
-        """
-    )
-    python.chmod(0o755)
-    half_written = tmp_path / ".venv" / "half-written"
+    script = PROJECT_DIR / "requirements" / "install.sh"
+    (tmp_path / "requirements" / "install.sh").write_bytes(script.read_bytes())
+    (tmp_path / "bin").mkdir()
+    for version in ("3.11", "3.12"):
+        python = tmp_path / "bin" / f"python{version}"
+        python.write_text(
+            f"""#!/bin/sh
+            case "$*" in
+              -c*) echo {version} ;;
+              "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+              "-m pip install "*) exit "$PIP_ENDS_WITH" ;;
+            esac
+            """
+        )
+        python.chmod(0o755)
+    return tmp_path
 
-    def install(pip_ends_with: int) -> int:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHON": str(python),
-            "PIP_ENDS_WITH": str(pip_ends_with),
-        }
-        return subprocess.run(["bash", script], env=environment, capture_output=True).returncode
 
-    assert install(pip_ends_with=130) == 130
+def _install(checkout: Path, *, python: str | None = None, pip_ends_with: int = 0) -> int:
+    environment = {
+        "PATH": f"{checkout / 'bin'}:{os.environ['PATH']}",
+        "PIP_ENDS_WITH": str(pip_ends_with),
+        **({"PYTHON": python} if python else {}),
+    }
+    command = ["bash", checkout / "requirements" / "install.sh"]
+    return subprocess.run(command, env=environment, capture_output=True).returncode
+
+
+def _version_in(checkout: Path) -> str:
+    python = checkout / ".venv" / "bin" / "python"
+    return subprocess.run([python, "-c", ""], capture_output=True, text=True).stdout.strip()
+
+
+def test_an_interrupted_installation_starts_anew_and_a_finished_one_does_not(checkout):
+    half_written = checkout / ".venv" / "half-written"
+
+    assert _install(checkout, pip_ends_with=130) == 130
     half_written.touch()
-    assert install(pip_ends_with=0) == 0
+    assert _install(checkout) == 0
     assert not half_written.exists()
     half_written.touch()
-    assert install(pip_ends_with=0) == 0
+    assert _install(checkout) == 0
     assert half_written.exists()
+
+
+def test_the_newer_python_is_preferred_until_another_is_named_and_then_kept(checkout):
+    assert _install(checkout) == 0
+    assert _version_in(checkout) == "3.12"
+    assert _install(checkout, python="python3.11") == 0
+    assert _version_in(checkout) == "3.11"
+    assert _install(checkout) == 0
+    assert _version_in(checkout) == "3.11"
 
 
 def test_versions_are_those_of_the_image_and_of_the_design():

@@ -396,11 +396,12 @@ def _count_days_of(value: datetime.date) -> float:
 
 
 def _check_finite(column: "pd.Series[Any]", name: str, source: str) -> "pd.Series[Any]":
-    infinite = int(np.isinf(column.to_numpy()).sum())
-    if infinite:
+    # scikit-learn's trees compute in float32, where larger numbers are infinite.
+    too_large = int((column.abs() > np.finfo(np.float32).max).sum())
+    if too_large:
         raise DataError(
-            f"column {name!r} in {source} has {infinite} infinite values; "
-            "replace them, or leave them empty"
+            f"column {name!r} in {source} has {too_large} infinite values, or values beyond "
+            "3.4e38, which no tree can hold; replace them, or leave them empty"
         )
     return column
 

@@ -238,6 +238,7 @@ def test_every_kind_of_column_becomes_number_or_text(
         (missing([{"a": 1}, None] * 2), "holds 'dict'"),
         (missing([b"raw", None] * 2), "holds 'bytes'"),
         (missing([1.0, np.inf] * 2, "float64"), "'extra' in .* has 20 infinite values"),
+        (missing([1.0, -1e39] * 2, "float64"), "'extra' in .* has 20 .* values beyond 3.4e38"),
     ],
 )
 def test_what_no_model_can_use_is_refused(column: pd.Series[Any], expected: str) -> None:

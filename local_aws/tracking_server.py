@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,9 +20,16 @@ from local_aws.errors import StartFailed
 
 logger = logging.getLogger(__name__)
 
+# A server that ends again within this time is broken, not unlucky: it isn't restarted.
+_LONG_ENOUGH_SECONDS = 10.0
+
 
 class TrackingServer:
-    """The server of one folder; `url` serves once `wait_until_ready()` has returned."""
+    """The server of one folder; `url` serves once `wait_until_ready()` has returned.
+
+    From then on a server that ends is restarted, as an endpoint's is: MLflow's clients ask again
+    for minutes before they give up.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -29,6 +37,9 @@ class TrackingServer:
         self.url = f"http://127.0.0.1:{self._port}"
         self.log_path = folder / "server.log"
         self._process: SupervisedProcess | None = None
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._restarted = False
 
     def start(self) -> TrackingServer:
         """Start the process; returns before it is ready, because that takes seconds."""
@@ -65,6 +76,7 @@ class TrackingServer:
                 raise StartFailed(f"MLflow's server ended at once:\n{self._last_lines()}")
             try:
                 if http.request("GET", f"{self.url}/health").status == 200:
+                    threading.Thread(target=self._keep, name="keep MLflow", daemon=True).start()
                     return
             except urllib3.exceptions.HTTPError:
                 pass
@@ -76,8 +88,26 @@ class TrackingServer:
 
     def stop(self) -> None:
         """End the server, if it runs."""
+        with self._lock:
+            self._stopping = True
         if self._process is not None:
             self._process.stop()
+
+    def _keep(self) -> None:
+        """Restart the server when it ends unasked."""
+        while True:
+            assert self._process is not None, "start() comes first"
+            started = time.monotonic()
+            self._process.wait()
+            with self._lock:
+                if self._stopping:
+                    return
+                if time.monotonic() - started < _LONG_ENOUGH_SECONDS and self._restarted:
+                    logger.error("MLflow's server ended again:\n%s", self._last_lines())
+                    return
+                logger.warning("MLflow's server at %s ended; restarting it", self.url)
+                self._restarted = True
+                self.start()
 
     def _last_lines(self) -> str:
         if not self.log_path.exists():

@@ -172,7 +172,8 @@ def _download(bucket: str, key: str, folder: Path) -> list[Path]:
 def _choose_data_keys(found: Iterable[str], prefix: str, source: str) -> list[str]:
     """Files in the folder `prefix`; not what Spark and others leave there (_SUCCESS, _temporary/).
 
-    Raises DataError for a table whose own log says which of its files count.
+    Raises DataError for a table whose own log says which of its files count, and for one with
+    columns that only the folders' names hold.
     """
     folder = prefix.rstrip("/") + "/"
     chosen = []
@@ -181,6 +182,12 @@ def _choose_data_keys(found: Iterable[str], prefix: str, source: str) -> list[st
         kind = next((TABLE_FORMATS[part] for part in parts if part in TABLE_FORMATS), None)
         if key.startswith(folder) and kind:
             raise DataError(f"{source} is a {kind} table; write it as plain Parquet files")
+        partition = next((part for part in parts[:-1] if "=" in part), None)
+        if key.startswith(folder) and partition:
+            raise DataError(
+                f"{source} is partitioned (folder {partition!r}): the files lack the column "
+                f"{partition.partition('=')[0]!r}; write it into the files, or point at one folder"
+            )
         hidden = any(part.startswith(("_", ".")) for part in parts)
         if key.startswith(folder) and not key.endswith("/") and not hidden:
             chosen.append(key)

@@ -95,8 +95,15 @@ def test_a_prefix_of_compressed_csv_files_in_the_order_of_their_names(s3: Any) -
 def test_a_prefix_of_parquet_files(s3: Any, tmp_path: Path) -> None:
     for name, part in (("a", table()[:25]), ("b", table()[25:])):
         part.to_parquet(tmp_path / name)
-        s3.upload_file(str(tmp_path / name), "tables", f"houses/day=1/{name}.parquet")
+        s3.upload_file(str(tmp_path / name), "tables", f"houses/deep/{name}.parquet")
     pd.testing.assert_frame_equal(prepare_data.read_table(SOURCE), table())
+
+
+def test_a_column_that_only_folder_names_hold_is_not_lost_without_a_word(s3: Any) -> None:
+    s3.put_object(Bucket="tables", Key="houses/year=2020/a.csv", Body=csv_of(table()))
+    with pytest.raises(DataError, match=r"is partitioned \(folder 'year=2020'\): .*column 'year'"):
+        prepare_data.read_table(SOURCE)
+    assert len(prepare_data.read_table(f"{SOURCE.rstrip('/')}/year=2020/")) == 40
 
 
 def test_what_spark_was_still_writing_is_no_part_of_the_table(s3: Any) -> None:

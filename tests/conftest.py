@@ -57,7 +57,8 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+# Not for the session: another module's mock_aws() empties moto, which is one for the process.
+@pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """A running local_aws gateway with all services, without MLflow. Shared: use unique names."""
     from local_aws.gateway import Gateway

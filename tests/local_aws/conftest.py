@@ -193,7 +193,8 @@ def eventually(attempt: Callable[[], Any], seconds: float = 20.0) -> Any:
     raise AssertionError(f"nothing within {seconds} s")
 
 
-@pytest.fixture(scope="session")
+# Not for the session: another module's mock_aws() empties moto, which is one for the process.
+@pytest.fixture(scope="module")
 def serving_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingAccount]:
     """Endpoints and CloudFormation with the stand-in image. Shared: names are unique."""
     gateway = Gateway(

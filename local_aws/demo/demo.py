@@ -52,12 +52,12 @@ def run_demo(
     begun = time.monotonic()
     seconds = _Seconds()
     with contextlib.ExitStack() as stack:
-        threading.Thread(target=_import_libraries, daemon=True).start()
         with narrator.step("up: AWS and MLflow on this machine") as step:
             local_aws = stack.enter_context(LocalAws(state_dir))
             mlflow_url = local_aws.environment["MLFLOW_TRACKING_URI"]
             step.result = f"AWS at {local_aws.own.url}, MLflow at {mlflow_url}"
         seconds.up = step.seconds
+        threading.Thread(target=_import_libraries, daemon=True).start()
         commands = Commands(local_aws.environment, project_dir, local_aws.state.path / "demo")
         for version, trees in _TREES.items():
             seconds.train += _train(commands, narrator, version, trees)
@@ -79,9 +79,9 @@ def run_demo(
 
 
 def _import_libraries() -> None:
-    """Import what reading back needs, seconds long, while the servers start."""
+    """Import what reading back needs, seconds long, while the commands run."""
     import mlflow.pyfunc
-    import mlflow.sklearn  # noqa: F401
+    import skops.io  # noqa: F401
 
 
 def _train(commands: Commands, narrator: Narrator, version: str, trees: int) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ from local_aws.aws_protocol import (
     operation_of,
     signature_of,
 )
-from local_aws.errors import AwsError
+from local_aws.errors import AwsError, StartFailed
 from local_aws.own_aws import OwnAws
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class Gateway:
             for key, handler in service.operations().items()
         }
         self._moto = DomainDispatcherApplication(create_backend_app)
+        _require_free(port)
         self._server: BaseWSGIServer = make_server(
             "127.0.0.1", port, self._answer, threaded=True, request_handler=_QuietHandler
         )
@@ -125,6 +127,19 @@ class Gateway:
             f"{response.status} {'OK' if response.status < 400 else 'Error'}", list(headers.items())
         )
         return [response.body]
+
+
+def _require_free(port: int) -> None:
+    """Raise StartFailed if something listens there; werkzeug would end the process."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as err:
+            raise StartFailed(
+                f"cannot listen on 127.0.0.1:{port}: {err.strerror}. "
+                "End what listens there, or pass another --port (0 takes a free one)."
+            ) from err
 
 
 class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # moto has no types

@@ -6,6 +6,7 @@ up ─▶ run-pipeline, twice ─▶ release version 1 ─▶ release version 2 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import threading
 import time
 from collections.abc import Callable
@@ -80,8 +81,8 @@ def run_demo(
 
 def _import_libraries() -> None:
     """Import what reading back needs, seconds long, while the commands run."""
-    import mlflow.pyfunc
-    import skops.io  # noqa: F401
+    for name in ("mlflow.pyfunc", "skops.io"):
+        importlib.import_module(name)
 
 
 def _train(commands: Commands, narrator: Narrator, version: str, trees: int) -> float:

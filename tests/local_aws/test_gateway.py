@@ -11,7 +11,7 @@ import urllib3
 from botocore.exceptions import ClientError
 
 from local_aws.aws_protocol import RawResponse
-from local_aws.errors import AwsError
+from local_aws.errors import AwsError, StartFailed
 from local_aws.gateway import Gateway
 
 
@@ -202,3 +202,13 @@ def test_requests_are_answered_in_parallel(tmp_path):
     gateway.close()
 
     assert not both_in.broken
+
+
+def test_a_port_in_use_is_told_with_what_to_do(tmp_path):
+    first = Gateway(tmp_path, lambda _: [])
+    port = int(first.url.rpartition(":")[2])
+
+    with pytest.raises(StartFailed, match=rf"cannot listen on 127.0.0.1:{port}: .*--port") as told:
+        Gateway(tmp_path, lambda _: [], port=port)
+    assert told.value.exit_code == 3
+    first.start().close()

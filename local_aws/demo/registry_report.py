@@ -111,7 +111,7 @@ def read_prediction(
 def table_of(report: Mapping[str, Any]) -> Table:
     """The report as a table: a row for each version, with the endpoint that serves it."""
     table = Table(title=None)
-    for heading in ("endpoint", "version", "stage", "alias", "median absolute error"):
+    for heading in ("endpoint", "version", "stage", "alias", "median AE"):
         table.add_column(heading)
     for version in report["versions"]:
         serving = [

@@ -18,7 +18,8 @@ from local_aws.demo.registry_report import read_endpoints, read_versions, table_
 def model_name(mlflow_sqlite):
     """A registered model: version 1 archived, version 2 in production, version 3 by hand."""
     name = f"report-{uuid.uuid4().hex[:8]}"
-    client = MlflowClient(mlflow_sqlite)
+    # The registry by name too: tests of the training step leave a global one of their own behind.
+    client = MlflowClient(mlflow_sqlite, mlflow_sqlite)
     client.create_registered_model(name)
     experiment = client.create_experiment(name)
     for error in (4.0, 2.5, None):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ import urllib3
 
 from local_aws.containers.supervision import SupervisedProcess, start_supervised
 from local_aws.errors import StartFailed
+from local_aws.ports import find_free_port
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class TrackingServer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port = _free_port()
+        self._port = find_free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.log_path = folder / "server.log"
         self._process: SupervisedProcess | None = None
@@ -113,12 +113,6 @@ class TrackingServer:
         if not self.log_path.exists():
             return "  (it printed nothing)"
         return "\n".join(f"  {line}" for line in self.log_path.read_text().splitlines()[-15:])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _without_aws(environment: os._Environ[str]) -> dict[str, str]:

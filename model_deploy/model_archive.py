@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 ARCHIVE_NAME = "model.tar.gz"
 # One PUT, so that S3 checks the whole object's digest and refuses to overwrite.
 _LARGEST_PUT_BYTES = 5 * 1024**3
-_CHUNK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,6 @@ from typing import Any
 
 from model_deploy.errors import ConfigError
 
-STAGES = ("staging", "prod")
 # A stage's file may not say these: they identify what is deployed.
 _BUILT_PARAMETERS = ("SageMakerProjectName", "ModelDataLocation")
 # CloudFormation's limits on tags ("Tag", CloudFormation API reference).

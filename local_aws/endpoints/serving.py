@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-import socket
 import threading
 import time
 import uuid
@@ -29,6 +28,7 @@ from local_aws.endpoints.definitions import container_of
 from local_aws.endpoints.model_data import ModelDataError, fetch_model_data
 from local_aws.errors import AwsError, LocalAwsError
 from local_aws.own_aws import OwnAws
+from local_aws.ports import find_free_port
 
 logger = logging.getLogger(__name__)
 
@@ -193,7 +193,7 @@ class Serving:
     def _start_container(
         self, image: Image, environment: ContainerEnvironment, variables: Mapping[str, str]
     ) -> None:
-        port = _free_port()
+        port = find_free_port()
         with self._lock:
             self._raise_if_stopping()
             self._process = start_container(
@@ -273,9 +273,3 @@ def _last_lines(path: Path, limit: int) -> str:
         return text
     end = text[-limit:]
     return end.partition("\n")[2] or end
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

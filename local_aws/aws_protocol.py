@@ -1,11 +1,11 @@
 """AWS requests decoded, answers encoded, by botocore's service models.
 
 decode(request) -> Call              which operation, with which parameters, validated
-encode(call, result) -> RawResponse  the answer in the call's protocol (json, query, rest-json)
+encode(call, result) -> RawResponse  the answer in the call's protocol
 encode_error(...)   -> RawResponse   an AwsError in the same protocol
 
 The parsers and serializers are moto's (moto.core.parse, moto.core.serialize): it brings one for
-each AWS protocol.
+each AWS protocol but smithy-rpc-v2-cbor, which no botocore prefers.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
 
 from local_aws.errors import AwsError
+from local_aws.rest_routes import find_route
 
 _CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/")
 # Services that write XML whether or not a form asks them; S3 does too, in a shape of its own.
 _XML_SERVICES = frozenset({"cloudformation", "cloudfront", "iam", "route53", "sts"})
 _INVOKE = re.compile(r"^/endpoints/(?P<EndpointName>[^/]+)/invocations$")
+# REST services of which local_aws executes something.
+_REST_SERVICES = frozenset({"scheduler"})
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Signature:
 class Call:
     """One AWS API call.
 
-    Decoded: `service` and `operation` as boto3 names them, `params` typed by the model.
+    Decoded: `service` and `operation` as boto3 names them, `params` typed by the model;
+    `caller_arn` is the user or the assumed role that signed it.
     """
 
     service: str
@@ -58,6 +62,7 @@ class Call:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     access_key: str = ""
+    caller_arn: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,9 @@ def operation_of(request: Request, signature: Signature) -> tuple[str, str]:
     target = request.headers.get("X-Amz-Target", "")
     if target:
         return signature.service, target.rsplit(".", 1)[-1]
+    if signature.service in _REST_SERVICES:
+        route = find_route(signature.service, request.method, request.path)
+        return signature.service, route.operation if route else ""
     if signature.service != "s3" and _is_query(request):
         request.get_data(cache=True)  # keeps the body, which reading the form would use up
         return signature.service, request.form.get("Action", "")
@@ -102,7 +110,9 @@ def _is_query(request: Request) -> bool:
     return str(request.mimetype) == "application/x-www-form-urlencoded"
 
 
-def decode(request: Request, service: str, operation: str, access_key: str) -> Call:
+def decode(
+    request: Request, service: str, operation: str, access_key: str, caller_arn: str = ""
+) -> Call:
     """The call with its parameters.
 
     Raises AwsError for an unknown operation or invalid parameters.
@@ -114,7 +124,7 @@ def decode(request: Request, service: str, operation: str, access_key: str) -> C
         "headers": request.headers,
         "body": request.get_data(),
         "url_path": request.path,
-        "url_params": _path_parameters(request.path),
+        "url_params": _path_parameters(request, service),
     }
     params = PROTOCOL_PARSERS[_protocol(model)](model).parse(values)
     if service != "sagemaker-runtime":  # its body is the payload itself, nothing to validate
@@ -128,6 +138,7 @@ def decode(request: Request, service: str, operation: str, access_key: str) -> C
         body=request.get_data(),
         headers=dict(request.headers),
         access_key=access_key,
+        caller_arn=caller_arn,
     )
 
 
@@ -197,9 +208,12 @@ def _operation_model(service: str, operation: str) -> OperationModel:
 
 
 def _protocol(model: OperationModel) -> str:
-    return str(model.service_model.protocol)
+    return str(model.service_model.resolved_protocol)
 
 
-def _path_parameters(path: str) -> dict[str, str]:
-    match = _INVOKE.match(path)
+def _path_parameters(request: Request, service: str) -> dict[str, str]:
+    if service in _REST_SERVICES:
+        route = find_route(service, request.method, request.path)
+        return route.path_parameters if route else {}
+    match = _INVOKE.match(request.path)
     return match.groupdict() if match else {}

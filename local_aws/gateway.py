@@ -1,6 +1,7 @@
 """One HTTP endpoint for all of AWS on this machine.
 
     boto3, aws, sagemaker ─▶ Gateway ──▶ a Service of ours, where something must really happen
+    git ─▶                       ├─────▶ what a service mounts, for other protocols than AWS's
                                  └─────▶ moto, for state that only has to be kept
 
 What neither of the two is known to do right is refused with an AWS error that names the operation.
@@ -14,8 +15,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
-from wsgiref.types import StartResponse, WSGIEnvironment
+from typing import Any, Protocol, runtime_checkable
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from moto.core.request import Request
 from moto.moto_server.werkzeug_app import (
@@ -42,7 +43,9 @@ logger = logging.getLogger(__name__)
 Handler = Callable[[Call], Mapping[str, Any] | RawResponse | None]
 
 # Services whose state moto keeps, by signing name.
-_KEPT_BY_MOTO = frozenset({"s3", "iam", "sts", "ecr", "logs", "secretsmanager", "kms", "ssm"})
+_KEPT_BY_MOTO = frozenset(
+    {"s3", "iam", "sts", "ecr", "logs", "secretsmanager", "kms", "ssm", "sns", "sqs"}
+)
 # Of SageMaker, moto answers only these right.
 _SAGEMAKER_KEPT_BY_MOTO = frozenset({"ListPipelines", "ListTags", "DeleteTags"})
 
@@ -62,6 +65,14 @@ class Service(Protocol):
         """End the threads and processes that belong to the service."""
 
 
+@runtime_checkable
+class Mounted(Protocol):
+    """A service that answers plain HTTP too, such as git's."""
+
+    def mounts(self) -> Mapping[str, WSGIApplication]:
+        """Path prefix, which ends with a slash, to what answers below it."""
+
+
 class Gateway:
     """The HTTP server on 127.0.0.1; `url` and `own` serve from `start()` to `close()`."""
 
@@ -77,6 +88,12 @@ class Gateway:
             key: handler
             for service in self._services
             for key, handler in service.operations().items()
+        }
+        self._mounts = {
+            prefix: application
+            for service in self._services
+            if isinstance(service, Mounted)
+            for prefix, application in service.mounts().items()
         }
         self._moto = DomainDispatcherApplication(create_backend_app)
         _require_free(port)
@@ -103,6 +120,9 @@ class Gateway:
         self._server.server_close()
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        for prefix, application in self._mounts.items():
+            if environ["PATH_INFO"].startswith(prefix):
+                return application(environ, start_response)
         request = Request(environ)
         signature = signature_of(request)
         service, operation = "", ""
@@ -113,7 +133,8 @@ class Gateway:
                 _require_kept_by_moto(service, operation)
                 _rewind(environ, request)
                 return self._moto(environ, start_response)  # type: ignore[no-any-return]
-            call = decode(request, service, operation, signature.access_key)
+            key = signature.access_key
+            call = decode(request, service, operation, key, self.own.caller_arn(key))
             result = handler(call)
             response = result if isinstance(result, RawResponse) else encode(call, result)
         except AwsError as err:

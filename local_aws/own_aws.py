@@ -5,6 +5,7 @@ What it does inside is an API call under the role that AWS would use.
 
 from __future__ import annotations
 
+import getpass
 import json
 import threading
 from pathlib import Path
@@ -83,6 +84,18 @@ class OwnAws:
             "AWS_EC2_METADATA_DISABLED": "true",
             **{name.upper(): value for name, value in credentials.items()},
         }
+
+    def caller_arn(self, access_key: str) -> str:
+        """Who signs with that key: the person at the terminal, or a service in an assumed role."""
+        if access_key == DEVELOPER_KEY:
+            return f"arn:aws:iam::{self.account}:user/{getpass.getuser()}"
+        with self._lock:
+            credentials = dict(self._credentials)
+        for (role_arn, principal), values in credentials.items():
+            if values["aws_access_key_id"] == access_key:
+                role, session = role_arn.rpartition("/")[2], principal.partition(".")[0]
+                return f"arn:aws:sts::{self.account}:assumed-role/{role}/{session}"
+        return f"arn:aws:iam::{self.account}:user/{access_key or 'anonymous'}"
 
     def arn(self, service: str, resource: str) -> str:
         """`arn:aws:<service>:<region>:<account>:<resource>`."""

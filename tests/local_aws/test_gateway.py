@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 
 import boto3
@@ -13,6 +14,8 @@ from botocore.exceptions import ClientError
 from local_aws.aws_protocol import RawResponse
 from local_aws.errors import AwsError, StartFailed
 from local_aws.gateway import Gateway
+
+_UUID = "01234567-89ab-cdef-0123-456789abcdef"
 
 
 class Echo:
@@ -26,6 +29,30 @@ class Echo:
             ("sagemaker", "DescribeTrainingJob"): self._describe,
             ("sagemaker-runtime", "InvokeEndpoint"): self._invoke,
             ("cloudformation", "DescribeStacks"): self._stacks,
+            ("codepipeline", "GetPipelineExecution"): self._execution,
+            ("scheduler", "GetSchedule"): lambda call: {
+                "Name": call.params["Name"],
+                "Description": call.caller_arn,
+            },
+        }
+
+    def mounts(self):
+        return {"/plain/": self._plain}
+
+    @staticmethod
+    def _plain(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [environ["PATH_INFO"].encode()]
+
+    def _execution(self, call):
+        if call.params["pipelineName"] == "refused":
+            raise AwsError("PipelineNotFoundException", "no such pipeline")
+        return {
+            "pipelineExecution": {
+                "pipelineName": call.params["pipelineName"],
+                "statusSummary": call.caller_arn,
+                "_private": 1,
+            }
         }
 
     def _describe(self, call):
@@ -88,6 +115,41 @@ def test_query_protocol_errors_are_xml_with_the_message_escaped(echo):
     assert caught.value.response["Error"]["Code"] == "ValidationError"
 
 
+def test_services_that_have_more_than_one_protocol_answer_in_the_one_that_boto3_takes(echo):
+    client = _client(echo, "codepipeline")
+    assert len(client.meta.service_model.metadata["protocols"]) > 1
+
+    execution = client.get_pipeline_execution(pipelineName="p", pipelineExecutionId=_UUID)
+
+    assert execution["pipelineExecution"]["pipelineName"] == "p"
+    with pytest.raises(client.exceptions.PipelineNotFoundException, match="no such pipeline"):
+        client.get_pipeline_execution(pipelineName="refused", pipelineExecutionId=_UUID)
+
+
+def test_rest_services_are_told_what_stands_in_the_path_and_who_calls(echo):
+    person = echo.own.client("scheduler").get_schedule(Name="nightly")
+
+    assert person["Name"] == "nightly"
+    assert re.fullmatch(r"arn:aws:iam::\d{12}:user/[\w.-]+", person["Description"])
+
+
+def test_a_call_under_a_role_is_told_apart_from_the_person(echo):
+    trust = {"Statement": [{"Principal": {"Service": "events.amazonaws.com"}}]}
+    role = echo.own.client("iam").create_role(
+        RoleName="r", Path="/p/", AssumeRolePolicyDocument=json.dumps(trust)
+    )["Role"]["Arn"]
+
+    service = echo.own.client("scheduler", role, principal="events.amazonaws.com")
+
+    assert service.get_schedule(Name="x")["Description"].endswith("assumed-role/r/events")
+
+
+def test_what_a_service_mounts_answers_plain_http(echo):
+    answer = urllib3.request("GET", f"{echo.url}/plain/repo/info")
+
+    assert (answer.status, answer.data) == (200, b"/plain/repo/info")
+
+
 def test_invoke_endpoint_passes_the_body_through(echo):
     answer = _client(echo, "sagemaker-runtime").invoke_endpoint(EndpointName="mine", Body=b"abc")
 
@@ -99,10 +161,12 @@ def test_invoke_endpoint_passes_the_body_through(echo):
     ("service", "operation", "named"),
     [
         ("sagemaker", "list_transform_jobs", "sagemaker:ListTransformJobs"),
-        ("sqs", "list_queues", "sqs:ListQueues"),
+        ("dynamodb", "list_tables", "dynamodb:ListTables"),
         ("lambda", "list_functions", "lambda"),
         ("ec2", "describe_instances", "ec2:DescribeInstances"),
-        ("sns", "list_topics", "sns:ListTopics"),
+        ("rds", "describe_db_instances", "rds:DescribeDBInstances"),
+        ("codepipeline", "list_webhooks", "codepipeline:ListWebhooks"),
+        ("scheduler", "list_schedule_groups", "scheduler:ListScheduleGroups"),
         ("route53", "list_hosted_zones", "route53"),
     ],
 )

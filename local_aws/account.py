@@ -1,21 +1,29 @@
-"""What an AWS account holds before the project comes: a bucket, roles, an image repository."""
+"""What an AWS account holds before the project comes.
+
+A bucket, roles and an image repository to work with at once, and the SSM parameters that
+infra/project.yml asks for: MLflow, the network, the key and the image are other stacks' business.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from local_aws.own_aws import OwnAws
 
 PROJECT_NAME = "local"
 PROJECT_ID = "p-local"
+# Below it the stacks of an account find each other.
+PARAMETER_PREFIX = "/sagemaker-mlflow"
 
 
 def furnish(own: OwnAws) -> dict[str, str]:
-    """Create them; returns the environment variables by which the project's programs find them.
+    """Create what needs no MLflow; returns the environment variables by which programs find it.
 
     The names are those that AWS's own project template gives to CodeBuild.
     """
-    bucket = f"sagemaker-project-{PROJECT_ID}-{own.account}"
+    bucket = f"local-{own.account}-{own.region}"
     own.client("s3").create_bucket(Bucket=bucket)
     pipeline_role = _create_role(own, "local-pipeline-execution", "sagemaker.amazonaws.com")
     model_role = _create_role(own, "local-model-execution", "sagemaker.amazonaws.com")
@@ -30,12 +38,44 @@ def furnish(own: OwnAws) -> dict[str, str]:
     }
 
 
-def _create_role(own: OwnAws, name: str, principal: str) -> str:
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": principal}, "Action": "sts:AssumeRole"}
-        ],
+def publish_parameters(own: OwnAws, environment: Mapping[str, str]) -> None:
+    """Put the SSM parameters of infra/project.yml, as the stacks of an account would.
+
+    `environment` names MLflow and the image. Subnets and security group are only names here: no
+    job or build of local_aws is in a network of its own.
+    """
+    values = {
+        "tracking-uri": environment["MLFLOW_TRACKING_URI"],
+        "reader-policy-arn": _create_policy(own, "mlflow-reader"),
+        "writer-policy-arn": _create_policy(own, "mlflow-writer"),
+        "key-arn": own.client("kms").create_key(Description="project")["KeyMetadata"]["Arn"],
+        "client-security-group-id": "sg-0123456789abcdef0",
+        "images/inference": environment["CONTAINER_IMAGE_URI"],
+        "network/vpc-id": "vpc-0123456789abcdef0",
+        "network/private-subnet-ids": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
     }
-    role = own.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
+    ssm = own.client("ssm")
+    for name, value in values.items():
+        kind = "StringList" if "," in value else "String"
+        ssm.put_parameter(Name=f"{PARAMETER_PREFIX}/{name}", Value=value, Type=kind)
+
+
+def _create_role(own: OwnAws, name: str, principal: str) -> str:
+    trust = {"Effect": "Allow", "Principal": {"Service": principal}, "Action": "sts:AssumeRole"}
+    role = own.client("iam").create_role(
+        RoleName=name, AssumeRolePolicyDocument=_policy_document(trust)
+    )
     return str(role["Role"]["Arn"])
+
+
+def _create_policy(own: OwnAws, name: str) -> str:
+    """MLflow on this machine asks nobody who he is: the policy need not allow anything real."""
+    statement = {"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
+    policy = own.client("iam").create_policy(
+        PolicyName=name, Path="/sagemaker-mlflow/", PolicyDocument=_policy_document(statement)
+    )
+    return str(policy["Policy"]["Arn"])
+
+
+def _policy_document(statement: Mapping[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from local_aws.account import furnish
+from local_aws.account import furnish, publish_parameters
 from local_aws.gateway import Gateway
 from local_aws.own_aws import OwnAws
 from local_aws.services import all_services
@@ -44,6 +44,7 @@ class LocalAws:
                 "MLFLOW_TRACKING_URI": self._tracking.url,
                 **furnish(self.own),
             }
+            publish_parameters(self.own, self.environment)
             self._tracking.wait_until_ready()
             self.state.announce(self.own.url, self._tracking.url, self.environment)
         except BaseException:

@@ -16,7 +16,7 @@ import json
 import logging
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,17 +60,26 @@ class ExecutionPlan:
 class PipelineRun:
     """A running or ended execution. Safe to use from any thread.
 
-    `sagemaker` and `s3` are clients under the role of the plan.
+    `sagemaker` and `s3` are clients under the role of the plan. `on_status` is told the status
+    before and the new one, each time that it changes.
     """
 
     def __init__(
-        self, plan: ExecutionPlan, *, sagemaker: Any, s3: Any, clock: Clock, cache: StepCache
+        self,
+        plan: ExecutionPlan,
+        *,
+        sagemaker: Any,
+        s3: Any,
+        clock: Clock,
+        cache: StepCache,
+        on_status: Callable[[ExecutionPlan, str, str], None] = lambda *_: None,
     ) -> None:
         self.plan = plan
         self._sagemaker = sagemaker
         self._s3 = s3
         self._clock = clock
         self._cache = cache
+        self._on_status = on_status
         self._lock = threading.RLock()
         self._entries: dict[str, dict[str, Any]] = {}
         self._results: dict[str, Mapping[str, Any]] = {}
@@ -84,6 +93,7 @@ class PipelineRun:
     def start(self) -> None:
         """Run the steps in a thread of their own; returns at once."""
         name = f"pipeline-execution-{self.plan.execution_id}"
+        self._on_status(self.plan, "", "Executing")
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -299,9 +309,11 @@ class PipelineRun:
         self._report(step, members)
 
     def _become(self, status: str, failure_reason: str = "") -> None:
-        self._status = status
+        before, self._status = self._status, status
         self._failure_reason = failure_reason
         self._modified = self._clock.now()
+        if status != "Executing":  # start() says that
+            self._on_status(self.plan, before, status)
 
 
 def _outcome(value: bool) -> str:

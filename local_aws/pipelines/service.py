@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from local_aws.aws_protocol import Call
 from local_aws.errors import AwsError
+from local_aws.event_bus import EventBus
 from local_aws.gateway import Handler
 from local_aws.own_aws import OwnAws
 from local_aws.pagination import page_of
@@ -34,8 +35,11 @@ _CLOSE_SECONDS = 10.0
 class PipelineExecutions:
     """The service: handlers for the gateway, and all executions."""
 
-    def __init__(self, own: OwnAws, clock: Clock | None = None) -> None:
+    def __init__(
+        self, own: OwnAws, clock: Clock | None = None, bus: EventBus | None = None
+    ) -> None:
         self._own = own
+        self._bus = bus or EventBus(own)
         self._clock = clock or SystemClock()
         self._pipelines = Pipelines(own)
         self._cache = StepCache()
@@ -93,6 +97,7 @@ class PipelineExecutions:
             s3=self._own.client("s3", role_arn=plan.role_arn),
             clock=self._clock,
             cache=self._cache,
+            on_status=self._publish_status,
         )
         with self._lock:
             # Two calls with one token may have come this far side by side: the first one counts.
@@ -104,6 +109,27 @@ class PipelineExecutions:
         self._pipelines.note_run(plan.pipeline_name, plan.created)
         run.start()
         return {"PipelineExecutionArn": plan.execution_arn}
+
+    def _publish_status(self, plan: ExecutionPlan, before: str, status: str) -> None:
+        """The event of the EventBridge user guide, "SageMaker pipeline execution state change"."""
+        detail = {
+            "pipelineArn": plan.pipeline_arn,
+            "pipelineExecutionArn": plan.execution_arn,
+            "pipelineExecutionDisplayName": plan.display_name,
+            "pipelineExecutionDescription": plan.description,
+            "currentPipelineExecutionStatus": status,
+            "executionStartTime": f"{plan.created:%Y-%m-%dT%H:%M:%SZ}",
+        }
+        if before:
+            detail["previousPipelineExecutionStatus"] = before
+        if status in ("Succeeded", "Failed", "Stopped"):
+            detail["executionEndTime"] = f"{self._clock.now():%Y-%m-%dT%H:%M:%SZ}"
+        self._bus.publish(
+            "aws.sagemaker",
+            "SageMaker Model Building Pipeline Execution Status Change",
+            resources=[plan.pipeline_arn, plan.execution_arn],
+            detail=detail,
+        )
 
     def describe(self, call: Call) -> Mapping[str, Any]:
         """DescribePipelineExecution."""

@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from local_aws.aws_protocol import Call
 from local_aws.errors import AwsError
+from local_aws.event_bus import EventBus
 from local_aws.gateway import Gateway
 from local_aws.own_aws import OwnAws
 from local_aws.pipelines.service import PipelineExecutions
@@ -142,6 +143,7 @@ class Aws:
 
     def __init__(self, folder: Path) -> None:
         self.jobs = FakeJobs()
+        self.events: list[Mapping[str, Any]] = []
         self.clock = SkippingClock()
         self.gateway = Gateway(folder, self._services).start()
         self.sagemaker = self.gateway.own.client("sagemaker")
@@ -163,7 +165,9 @@ class Aws:
         )["Role"]["Arn"]
 
     def _services(self, own: OwnAws) -> list[Any]:
-        return [self.jobs, PipelineExecutions(own, self.clock)]
+        bus = EventBus(own)
+        bus.subscribe(lambda event: self.events.append(event.document))
+        return [self.jobs, PipelineExecutions(own, self.clock, bus)]
 
     def create(self, *steps: Mapping[str, Any], **members: Any) -> str:
         """The name of a new pipeline."""
@@ -561,6 +565,23 @@ def test_failed_step_and_changed_arguments_are_no_cache_hits(aws: Aws) -> None:
     third = aws.start(name)
     aws.finish(third)
     assert "CacheHitResult" not in aws.steps(third)["A"]
+
+
+def test_each_change_of_an_execution_is_an_event_with_its_arns(aws: Aws) -> None:
+    arn = aws.start(aws.create(fail("Bad", "no good")))
+    aws.finish(arn)
+
+    mine = [event for event in aws.events if arn in event["resources"]]
+    assert [event["source"] for event in mine] == ["aws.sagemaker"] * 2
+    details = [event["detail"] for event in mine]
+    assert [detail["currentPipelineExecutionStatus"] for detail in details] == [
+        "Executing",
+        "Failed",
+    ]
+    assert details[1]["previousPipelineExecutionStatus"] == "Executing"
+    assert details[1]["pipelineExecutionArn"] == arn
+    assert details[1]["pipelineArn"] == arn.partition("/execution/")[0]
+    assert details[1]["executionEndTime"] >= details[1]["executionStartTime"]
 
 
 def test_stop_ends_the_running_job_and_starts_no_other_step(aws: Aws) -> None:

@@ -25,7 +25,7 @@ DEFAULT_MODULE = "model_build.pipeline"
 
 # Keyword of get_pipeline -> flag besides --kwargs, and environment variable, that give it a value.
 _FALLBACKS: Mapping[str, tuple[str | None, str]] = {
-    "role": ("--role-arn", "SAGEMAKER_PIPELINE_ROLE_ARN"),
+    "role": ("--role-arn", "SAGEMAKER_JOB_ROLE_ARN or SAGEMAKER_PIPELINE_ROLE_ARN"),
     "bucket": (None, "ARTIFACT_BUCKET"),
     "pipeline_name": (None, "SAGEMAKER_PROJECT_NAME"),
     "base_job_prefix": (None, "SAGEMAKER_PROJECT_NAME"),
@@ -35,13 +35,17 @@ _PREFIX_LENGTH = 30
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRequest:
-    """What flags and environment say about the pipeline to make."""
+    """What flags and environment say about the pipeline to make.
+
+    `role_arn` runs the pipeline; `job_role_arn` its jobs, where another role than that does.
+    """
 
     module_name: str
     keywords: Mapping[str, Any]
     region: str
     environment: Mapping[str, str]
     role_arn: str | None
+    job_role_arn: str | None
     tags: tuple[tuple[str, str], ...]
 
 
@@ -58,8 +62,9 @@ def add_build_flags(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help="keywords for get_pipeline(), as a JSON object: role, bucket, pipeline_name, "
         "base_job_prefix, region, mlflow_tracking_uri, subnets, security_group_ids, kms_key, ... "
-        "(default: {}; what is missing comes from SAGEMAKER_PIPELINE_ROLE_ARN, ARTIFACT_BUCKET, "
-        "SAGEMAKER_PROJECT_NAME, AWS_REGION, MLFLOW_TRACKING_URI)",
+        "(default: {}; what is missing comes from SAGEMAKER_JOB_ROLE_ARN or else the pipeline's "
+        "role, ARTIFACT_BUCKET, ARTIFACT_BUCKET_KMS_ID, SAGEMAKER_PROJECT_NAME, SUBNET_IDS, "
+        "SECURITY_GROUP_IDS, AWS_REGION, MLFLOW_TRACKING_URI)",
     )
 
 
@@ -87,7 +92,9 @@ def read_request(args: argparse.Namespace, environment: Mapping[str, str]) -> Bu
         keywords=keywords,
         region=str(region),
         environment=environment,
-        role_arn=getattr(args, "role_arn", None),
+        role_arn=getattr(args, "role_arn", None) or environment.get("SAGEMAKER_PIPELINE_ROLE_ARN"),
+        job_role_arn=getattr(args, "job_role_arn", None)
+        or environment.get("SAGEMAKER_JOB_ROLE_ARN"),
         tags=tags,
     )
 
@@ -182,7 +189,7 @@ def _list_fallback_values(request: BuildRequest) -> dict[str, Any]:
     environment = request.environment
     project = environment.get("SAGEMAKER_PROJECT_NAME", "")
     return {
-        "role": request.role_arn or environment.get("SAGEMAKER_PIPELINE_ROLE_ARN"),
+        "role": request.job_role_arn or request.role_arn,
         "bucket": environment.get("ARTIFACT_BUCKET"),
         "pipeline_name": f"{project}-build" if project else None,
         "base_job_prefix": project[:_PREFIX_LENGTH].rstrip("-"),
@@ -190,7 +197,15 @@ def _list_fallback_values(request: BuildRequest) -> dict[str, Any]:
         "mlflow_tracking_uri": environment.get("MLFLOW_TRACKING_URI"),
         "tags": [{"Key": key, "Value": value} for key, value in request.tags],
         "source_commit": find_source_commit(environment),
+        "subnets": _split(environment.get("SUBNET_IDS", "")),
+        "security_group_ids": _split(environment.get("SECURITY_GROUP_IDS", "")),
+        "kms_key": environment.get("ARTIFACT_BUCKET_KMS_ID"),
     }
+
+
+def _split(listed: str) -> tuple[str, ...]:
+    """The parts of a comma-separated value; none of an empty one."""
+    return tuple(part.strip() for part in listed.split(",") if part.strip())
 
 
 def _describe_missing(name: str) -> str:

@@ -45,7 +45,10 @@ def build_parser() -> argparse.ArgumentParser:
     command_line.add_build_flags(parser)
     parser.add_argument(
         "--role-arn",
-        help="role of the jobs (default: the role in --kwargs, then SAGEMAKER_PIPELINE_ROLE_ARN)",
+        dest="job_role_arn",
+        metavar="ROLE_ARN",
+        help="role of the jobs (default: the role in --kwargs, then SAGEMAKER_JOB_ROLE_ARN, then "
+        "SAGEMAKER_PIPELINE_ROLE_ARN)",
     )
     parser.add_argument(
         "--file-name", type=Path, help="write to this file (default: standard output)"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from model_build import command_line
-from model_build.errors import ExecutionError, ModelBuildError, ServiceError
+from model_build.errors import ConfigError, ExecutionError, ModelBuildError, ServiceError
 from model_build.parameters import Kind, Value, check_values, read_assignments
 
 logger = logging.getLogger(__name__)
@@ -48,8 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     command_line.add_build_flags(parser)
     parser.add_argument(
         "--role-arn",
-        help="role that runs the pipeline (default: SAGEMAKER_PIPELINE_ROLE_ARN, then the role "
-        "in --kwargs)",
+        help="role that runs the pipeline, and its jobs unless SAGEMAKER_JOB_ROLE_ARN or --kwargs "
+        "names theirs (default: SAGEMAKER_PIPELINE_ROLE_ARN, then the role in --kwargs)",
     )
     parser.add_argument(
         "--tags",
@@ -77,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     assignments = read_assignments(args.parameters)
     request = command_line.read_request(args, environment)
+    role_arn = _find_pipeline_role(request)
     check_credentials()
     logger.info("compiling %s", request.module_name)
     pipeline = command_line.make_pipeline(request, offline=False)
@@ -89,11 +90,10 @@ def _run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
 
     try:
         client = open_client(request.region)
-        role = request.role_arn or environment.get("SAGEMAKER_PIPELINE_ROLE_ARN")
         execution_arn = start(
             pipeline,
             client,
-            role_arn=role or request.keywords.get("role"),
+            role_arn=role_arn,
             description=args.description,
             tags=[{"Key": key, "Value": value} for key, value in request.tags],
             values=values,
@@ -117,6 +117,20 @@ def _run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
         command_line.write_text(args.output, text, "--output")
     _print_result(result)
     return 0
+
+
+def _find_pipeline_role(request: command_line.BuildRequest) -> str | None:
+    """The role that starts the jobs. Theirs does not do instead: it may do what they need only."""
+    role = request.role_arn or request.keywords.get("role")
+    if not role and request.job_role_arn:
+        raise ConfigError(
+            "--role-arn",
+            [
+                "the pipeline has no role, only its jobs have (SAGEMAKER_JOB_ROLE_ARN); pass "
+                "--role-arn, or set SAGEMAKER_PIPELINE_ROLE_ARN"
+            ],
+        )
+    return role
 
 
 def check_credentials() -> None:

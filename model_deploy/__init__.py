@@ -1,10 +1,12 @@
 """A registered model version -> a SageMaker endpoint.
 
 build              CLI: registry -> archive -> both stage configurations
+deploy_request     deploy.json: which version to deploy
 mlflow_handler     the registry: find, fetch, move a model version
 model_validation   what a model must have before it is packaged
 model_archive      model folder -> reproducible model.tar.gz -> S3
 stage_config       the parameters and tags of each stage's stack
+exported_variables  what CodePipeline's approval shows of a build and a test
 atomic_write       files written whole, all or none
 command_line       what both command lines set up for their process
 test               CLI of TestStaging and TestProd: check the endpoint, then move the stage

@@ -1,7 +1,7 @@
 """CLI: a registered model version -> model.tar.gz in S3 and both stage configurations.
 
-    registry ─resolve, fetch─▶ validate ─▶ model.tar.gz ─▶ s3://<bucket>/.../<sha256>/
-                                                  └─▶ staging- and prod-config-export.json
+    deploy.json ─resolve, fetch─▶ validate ─▶ model.tar.gz ─▶ s3://<bucket>/.../<sha256>/
+                                                    └─▶ staging- and prod-config-export.json
 
 No stage moves here: a stage says what an endpoint serves, and none serves this version yet.
 Exit codes: 0 written, 2 wrong input, 3 AWS or MLflow refused, 130 interrupted.
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_deploy.command_line import set_up_process
+from model_deploy.deploy_request import DeployRequest
 from model_deploy.errors import ConfigError, DeployError
 
 if TYPE_CHECKING:
@@ -55,11 +56,13 @@ class BuildRequest:
     kms_key_id: str
     archive_prefix: str
     trusted_skops_types: tuple[str, ...]
+    export_variables: Path | None
     region: str | None
 
     @classmethod
     def from_args(cls, args: argparse.Namespace, environment: Mapping[str, str]) -> BuildRequest:
         """Raises ConfigError with every missing value, its flag and its variable."""
+        wanted = DeployRequest.of_flags(args.model_name, args.model_version, args.deploy_config)
         problems: list[str] = []
 
         def required(flag: str, given: str, variable: str) -> str:
@@ -83,8 +86,8 @@ class BuildRequest:
             export_staging_config=args.export_staging_config,
             export_prod_config=args.export_prod_config,
             tracking_uri=required("--tracking-uri", args.tracking_uri, "MLFLOW_TRACKING_URI"),
-            model_name=args.model_name,
-            model_version=args.model_version,
+            model_name=wanted.model_name,
+            model_version=wanted.model_version,
             container_image_uri=required(
                 "--container-image-uri", args.container_image_uri, "CONTAINER_IMAGE_URI"
             ),
@@ -94,12 +97,15 @@ class BuildRequest:
             kms_key_id=args.s3_kms_key_id,
             archive_prefix=args.archive_prefix,
             trusted_skops_types=tuple(args.trusted_skops_type),
+            export_variables=args.export_variables,
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"),
         )
-        if not request.model_name:
-            problems.append("--model-name is missing: pass the registered model's name")
-        if request.export_staging_config == request.export_prod_config:
-            problems.append("--export-staging-config and --export-prod-config are the same file")
+        exported = [args.export_staging_config, args.export_prod_config, args.export_variables]
+        if len(set(exported)) < len(exported):
+            problems.append(
+                "--export-staging-config, --export-prod-config and --export-variables name the "
+                "same file twice"
+            )
         if problems:
             raise ConfigError("the command line", problems)
         return request
@@ -149,8 +155,20 @@ def build_parser() -> argparse.ArgumentParser:
     registry = parser.add_argument_group("model")
     add = registry.add_argument
     add("--tracking-uri", default="", help="MLflow's URI; else MLFLOW_TRACKING_URI")
-    add("--model-name", default="", help="name of the registered model")
-    add("--model-version", default="latest", help="a number, 'latest', or an alias (@challenger)")
+    add(
+        "--deploy-config",
+        type=Path,
+        default=_HERE / "deploy.json",
+        metavar="FILE",
+        help="the model's name and version as JSON; not read when --model-name is given",
+    )
+    add("--model-name", default="", help="name of the registered model; else the file's")
+    add(
+        "--model-version",
+        default="",
+        help="a number, 'latest', or an alias (@challenger); else the file's, or 'latest' with "
+        "--model-name",
+    )
     add(
         "--trusted-skops-type",
         action="append",
@@ -195,6 +213,12 @@ def build_parser() -> argparse.ArgumentParser:
             metavar="FILE",
             help=f"configuration of {stage}'s stack to write",
         )
+    files.add_argument(
+        "--export-variables",
+        type=Path,
+        metavar="FILE",
+        help="shell lines to write that export MODEL_NAME, MODEL_VERSION, MODEL_METRICS, MODEL_URL",
+    )
     return parser
 
 
@@ -208,6 +232,7 @@ def build(request: BuildRequest) -> dict[str, str]:
     import tempfile
 
     from model_deploy.atomic_write import write_all_or_none
+    from model_deploy.exported_variables import to_shell
     from model_deploy.mlflow_handler import MLflowHandler
     from model_deploy.model_archive import ARCHIVE_NAME, ArchiveStore, upload_archive
     from model_deploy.model_validation import validate_model
@@ -236,13 +261,14 @@ def build(request: BuildRequest) -> dict[str, str]:
         )
         archive = handler.package(model_folder, Path(scratch) / ARCHIVE_NAME)
         configs = _configure(request, stages, declared, store, archive.sha256, handler)
-        uri = upload_archive(_s3(request.region), archive, store, request.model_name)
-    write_all_or_none(
-        {
+        texts = {
             request.export_staging_config: configs[0].to_json(),
             request.export_prod_config: configs[1].to_json(),
         }
-    )
+        if request.export_variables:
+            texts[request.export_variables] = to_shell(_variables(request, handler))
+        uri = upload_archive(_s3(request.region), archive, store, request.model_name)
+    write_all_or_none(texts)
     return {
         "model_name": request.model_name,
         "model_version": version,
@@ -287,6 +313,19 @@ def _configure(
     if listed:
         raise ConfigError("the stage configuration", listed)
     return configs
+
+
+def _variables(request: BuildRequest, handler: MLflowHandler) -> dict[str, str]:
+    """What an approval's message says of the version."""
+    from model_deploy.exported_variables import describe_metrics, shorten, version_page
+
+    version = handler.resolve()
+    return {
+        "MODEL_NAME": shorten(request.model_name),
+        "MODEL_VERSION": version,
+        "MODEL_METRICS": describe_metrics(handler.run_metrics()),
+        "MODEL_URL": version_page(request.tracking_uri, request.model_name, version),
+    }
 
 
 def _s3(region: str | None) -> object:

@@ -122,6 +122,13 @@ class MLflowHandler:
         to_folder.mkdir(parents=True, exist_ok=True)
         return Path(self._ask("download_artifacts", run_id, path, str(to_folder)))
 
+    def run_metrics(self) -> dict[str, float]:
+        """The last value of each metric of the version's run; empty when it has no run."""
+        run_id = self.state().run_id
+        if not run_id:
+            return {}
+        return dict(self._ask("get_run", run_id).data.metrics)
+
     def package(self, model_folder: Path, archive_path: Path) -> ModelArchive:
         """`model.tar.gz` of a fetched model, with its digest."""
         return write_archive(model_folder, archive_path)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from model_deploy.atomic_write import write_all_or_none
 from model_deploy.command_line import set_up_process
 from model_deploy.errors import ConfigError, DeployError
+from model_deploy.exported_variables import shorten, to_shell
 
 if TYPE_CHECKING:
     from model_deploy.mlflow_handler import MLflowHandler, VersionState
@@ -122,6 +123,25 @@ class Results:
         """Every check was made or skipped for a reason, and none failed."""
         return bool(self.checks) and all(check.status != "failed" for check in self.checks)
 
+    @property
+    def summary(self) -> str:
+        """In a few words: `7 checks passed, p95 52 ms`, or what failed."""
+        if self.error:
+            return f"stopped: {self.error}"
+        if not self.checks:
+            return "no check was made"
+        failed = [check.name for check in self.checks if check.status == "failed"]
+        if failed:
+            return f"{len(failed)} of {len(self.checks)} checks failed: {', '.join(failed)}"
+        counts = {
+            status: sum(check.status == status for check in self.checks)
+            for status in ("passed", "skipped")
+        }
+        told = f"{counts['passed']} checks passed"
+        if counts["skipped"]:
+            told += f", {counts['skipped']} skipped"
+        return f"{told}, p95 {self.latency.p95_ms:.0f} ms" if self.latency else told
+
     def add(self, check: Check) -> None:
         """Keep a check, and tell of it."""
         self.checks.append(check)
@@ -137,6 +157,15 @@ class Results:
         }
         return json.dumps(document, indent=2, sort_keys=True) + "\n"
 
+    def to_shell(self) -> str:
+        """The lines of --export-variables."""
+        return to_shell(
+            {
+                "TEST_SUMMARY": shorten(self.summary),
+                "TESTED_ENDPOINT": shorten(self.endpoint_name),
+            }
+        )
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the CLI; the exit code. Results are written whenever the configuration could be read."""
@@ -146,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         request = CheckRequest.from_args(args, os.environ)
         # Before the work, so that a place that can not be written is known while nothing moved.
-        write_all_or_none({args.export_test_results: results.to_json()})
+        _write(args, results)
         check_and_move(request, results)
         code = 0 if results.passed else 1
     except DeployError as err:
@@ -158,11 +187,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         logger.error("interrupted; no stage was moved")
         code = 130
     try:
-        write_all_or_none({args.export_test_results: results.to_json()})
+        _write(args, results)
     except ConfigError as err:
         logger.error("%s", err)
         return code or err.exit_code
     return code
+
+
+def _write(args: argparse.Namespace, results: Results) -> None:
+    texts = {args.export_test_results: results.to_json()}
+    if args.export_variables:
+        texts[args.export_variables] = results.to_shell()
+    write_all_or_none(texts)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -187,6 +223,12 @@ def build_parser() -> argparse.ArgumentParser:
         default=Path("test-results.json"),
         metavar="FILE",
         help="results to write",
+    )
+    add(
+        "--export-variables",
+        type=Path,
+        metavar="FILE",
+        help="shell lines to write that export TEST_SUMMARY and TESTED_ENDPOINT",
     )
     add(
         "--log-level",

@@ -156,6 +156,10 @@ def test_definition_goes_to_a_file_without_an_account(
     monkeypatch.setenv("SAGEMAKER_PROJECT_NAME", "housing")
     monkeypatch.setenv("ARTIFACT_BUCKET", "artifacts")
     monkeypatch.setenv("SAGEMAKER_PIPELINE_ROLE_ARN", KEYWORDS["role"])
+    monkeypatch.setenv("SAGEMAKER_JOB_ROLE_ARN", "arn:aws:iam::123456789012:role/TheirOwn")
+    monkeypatch.setenv("SUBNET_IDS", "subnet-0a,subnet-0b")
+    monkeypatch.setenv("SECURITY_GROUP_IDS", "sg-0c")
+    monkeypatch.setenv("ARTIFACT_BUCKET_KMS_ID", "1234abcd-12ab-34cd-56ef-1234567890ab")
     monkeypatch.setenv("CODEBUILD_RESOLVED_SOURCE_VERSION", "0123abc")
     path = tmp_path / "definition.json"
     with warnings.catch_warnings():
@@ -170,7 +174,60 @@ def test_definition_goes_to_a_file_without_an_account(
         "TrainEvaluateRegister",
     ]
     assert '"SOURCE_COMMIT": "0123abc"' in text
+    for step in json.loads(text)["Steps"]:
+        arguments = json.dumps(step["Arguments"])
+        assert step["Arguments"]["RoleArn"] == "arn:aws:iam::123456789012:role/TheirOwn"
+        assert '"Subnets": ["subnet-0a", "subnet-0b"]' in arguments
+        assert '"SecurityGroupIds": ["sg-0c"]' in arguments
+        assert "1234abcd-12ab-34cd-56ef-1234567890ab" in arguments
     assert "s3://artifacts/housing-build/code/" in text
+
+
+def _keywords(environment: dict[str, str], **flags: str) -> dict[str, Any]:
+    from argparse import Namespace
+
+    def get_pipeline(role, subnets=(), security_group_ids=(), kms_key=None):  # type: ignore[no-untyped-def]
+        raise AssertionError
+
+    args = Namespace(module_name="m", kwargs=flags.pop("kwargs", "{}"), **flags)
+    request = command_line.read_request(args, {"AWS_REGION": "us-east-1", **environment})
+    return command_line.complete_keywords(request, get_pipeline)
+
+
+def test_jobs_have_the_pipelines_role_unless_theirs_is_named() -> None:
+    both = {"SAGEMAKER_PIPELINE_ROLE_ARN": "pipeline", "SAGEMAKER_JOB_ROLE_ARN": "jobs"}
+    assert _keywords(both)["role"] == "jobs"
+    assert _keywords(both, role_arn="flag")["role"] == "jobs"
+    assert _keywords(both, job_role_arn="flag")["role"] == "flag"
+    assert _keywords(both, kwargs='{"role": "keyword"}')["role"] == "keyword"
+    assert _keywords({"SAGEMAKER_PIPELINE_ROLE_ARN": "pipeline"})["role"] == "pipeline"
+    assert _keywords({}, role_arn="flag")["role"] == "flag"
+
+
+def test_network_and_key_come_from_the_environment_unless_they_are_empty() -> None:
+    named = {
+        "SAGEMAKER_PIPELINE_ROLE_ARN": "pipeline",
+        "SUBNET_IDS": "subnet-1, subnet-2,",
+        "SECURITY_GROUP_IDS": "sg-1",
+        "ARTIFACT_BUCKET_KMS_ID": "key",
+    }
+    assert _keywords(named) == {
+        "role": "pipeline",
+        "subnets": ("subnet-1", "subnet-2"),
+        "security_group_ids": ("sg-1",),
+        "kms_key": "key",
+    }
+    empty = dict.fromkeys(named, "") | {"SAGEMAKER_PIPELINE_ROLE_ARN": "pipeline"}
+    assert _keywords(empty) == {"role": "pipeline"}
+
+
+def test_a_pipeline_does_not_run_under_its_jobs_role(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGEMAKER_JOB_ROLE_ARN", KEYWORDS["role"])
+    code, told = run()
+    assert code == 2
+    assert "the pipeline has no role, only its jobs have (SAGEMAKER_JOB_ROLE_ARN); pass" in told
 
 
 def test_definition_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:

@@ -142,6 +142,50 @@ def test_alias_is_resolved_once_and_exported_as_a_number(build: _Build) -> None:
     assert json.loads(build.prod.read_text())["Tags"]["mlflow:model-version"] == "1"
 
 
+def test_the_version_is_the_one_that_the_file_names(build: _Build) -> None:
+    build.registry.register(build.name)
+    build.registry.register(build.name)
+    file = build.folder / "deploy.json"
+    file.write_text(json.dumps({"model_name": build.name, "model_version": "1"}))
+    assert build.run(model_name="", deploy_config=str(file)) == 0
+    assert json.loads(build.prod.read_text())["Tags"]["mlflow:model-version"] == "1"
+    assert build.run("--model-version", "2", model_name="", deploy_config=str(file)) == 0
+    assert json.loads(build.prod.read_text())["Tags"]["mlflow:model-version"] == "2"
+
+
+def test_a_file_that_can_not_be_used_stops_before_any_download(
+    build: _Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = build.folder / "deploy.json"
+    assert build.run(model_name="", deploy_config=str(file)) == 2
+    (message,) = caplog.messages
+    assert message.startswith(f"{file} can not be used:\n  - it can not be read: No such file")
+
+
+def test_variables_tell_the_resolved_version_and_its_runs_metrics(build: _Build) -> None:
+    run_id = build.registry.run_with_sample({})
+    for metric, value in (("median_absolute_error", 35.24), ("max_median_absolute_error", 66.1)):
+        build.registry.client.log_metric(run_id, metric, value)
+    build.registry.register(build.name)
+    build.registry.register(build.name, run_id=run_id)
+    file = build.folder / "build-variables.sh"
+    assert build.run("--export-variables", str(file)) == 0
+    assert file.read_text() == (
+        f"export MODEL_NAME={build.name}\n"
+        "export MODEL_VERSION=2\n"
+        "export MODEL_METRICS='median AE 35.2 (limit 66.1)'\n"
+        f"export MODEL_URL=models:/{build.name}/2\n"
+    )
+
+
+def test_an_unwritable_variables_file_leaves_no_configuration(build: _Build) -> None:
+    build.registry.register(build.name)
+    (build.folder / "variables").mkdir()
+    assert build.run("--export-variables", str(build.folder / "variables")) == 2
+    assert not build.staging.exists()
+    assert not build.prod.exists()
+
+
 def test_environment_fills_what_flags_leave_out(
     build: _Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,8 +226,8 @@ def test_everything_missing_is_told_at_once(
         "  - --tracking-uri is missing: pass it, or set MLFLOW_TRACKING_URI\n"
         "  - --container-image-uri is missing: pass it, or set CONTAINER_IMAGE_URI\n"
         "  - --artifact-bucket is missing: pass it, or set ARTIFACT_BUCKET\n"
-        "  - --model-name is missing: pass the registered model's name\n"
-        "  - --export-staging-config and --export-prod-config are the same file"
+        "  - --export-staging-config, --export-prod-config and --export-variables name the same "
+        "file twice"
     ]
 
 

@@ -16,6 +16,7 @@ _FOLDER = Path(model_deploy.__file__).parent
 # What AWS's project templates (and ours) give the build and test projects.
 _PROJECT_VARIABLES = {
     "ARTIFACT_BUCKET",
+    "ARTIFACT_BUCKET_KMS_ID",
     "BUILD_CONFIG",
     "CODEBUILD_SRC_DIR_BuildArtifact",
     "CONTAINER_IMAGE_URI",
@@ -53,7 +54,7 @@ def test_variables_are_those_of_the_project_or_its_own(name: str) -> None:
 def test_commands_are_accepted_by_the_command_line(name: str, module: str, parser: Any) -> None:
     commands = _read(name)["phases"]["build"]["commands"]
     (command,) = [words for words in map(shlex.split, commands) if module in words]
-    assert command[:3] == ["python", "-m", module]
+    assert command[:3] == [".venv/bin/python", "-m", module]
     parser.parse_args(command[3:])
 
 
@@ -61,3 +62,27 @@ def test_artifacts_are_what_the_commands_export() -> None:
     built = _read("buildspec.yml")["artifacts"]["files"]
     commands = "\n".join(_read("buildspec.yml")["phases"]["build"]["commands"])
     assert all(name in commands for name in built)
+
+
+@pytest.mark.parametrize("name", ["buildspec.yml", "test/buildspec.yml"])
+def test_no_variable_of_the_project_has_a_default_that_would_hide_a_missing_one(name: str) -> None:
+    assert not set(_read(name)["env"]["variables"]) & _PROJECT_VARIABLES
+
+
+@pytest.mark.parametrize(
+    ("name", "exported"),
+    [
+        ("buildspec.yml", ["MODEL_NAME", "MODEL_VERSION", "MODEL_METRICS", "MODEL_URL"]),
+        ("test/buildspec.yml", ["TEST_SUMMARY", "TESTED_ENDPOINT"]),
+    ],
+)
+def test_exported_variables_are_sourced_from_the_file_that_the_command_writes(
+    name: str, exported: list[str]
+) -> None:
+    document = _read(name)
+    assert document["env"]["exported-variables"] == exported
+    build = document["phases"]["build"]
+    command, *rest = [*build["commands"], *build.get("finally", [])]
+    words = shlex.split(command)
+    file = words[words.index("--export-variables") + 1]
+    assert rest[0] == f". ./{file}"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from model_build.run_pipeline import build_parser
+from model_build import get_pipeline_definition, run_pipeline
 
 PROJECT_DIR = Path(__file__).parents[2]
 
@@ -147,15 +147,22 @@ def test_laptop_job_and_training_layer_agree_where_they_share_a_package():
 
 
 @pytest.mark.parametrize(
-    "buildspec",
-    ["codebuild-buildspec.yml", "model_deploy/buildspec.yml", "model_deploy/test/buildspec.yml"],
+    ("buildspec", "lock"),
+    [
+        ("codebuild-buildspec.yml", "requirements/model-build.txt"),
+        ("model_deploy/buildspec.yml", "requirements/model-deploy.txt"),
+        ("model_deploy/test/buildspec.yml", "requirements/model-deploy.txt"),
+    ],
 )
-def test_each_buildspec_installs_from_locks_that_exist(buildspec):
+def test_each_buildspec_installs_its_lock_into_an_environment_of_its_own(buildspec, lock):
     install = yaml.safe_load((PROJECT_DIR / buildspec).read_text())["phases"]["install"]
-    locks = re.findall(r"requirements/[\w-]+\.txt", "\n".join(install["commands"]))
 
-    assert len(locks) == len(install["commands"])
-    assert all((PROJECT_DIR / lock).is_file() for lock in locks)
+    assert install["commands"] == [
+        "python -m pip install --quiet --require-hashes -r requirements/uv.txt",
+        "python -m uv venv --quiet .venv",
+        f"python -m uv pip sync --quiet --python .venv/bin/python --require-hashes {lock}",
+    ]
+    assert (PROJECT_DIR / lock).is_file()
 
 
 def test_the_deploy_unit_installs_no_sagemaker_sdk_and_agrees_with_the_laptop():
@@ -167,20 +174,36 @@ def test_the_deploy_unit_installs_no_sagemaker_sdk_and_agrees_with_the_laptop():
         assert deploy[name] == development[name]
 
 
-def test_the_modelbuild_buildspec_calls_run_pipeline_with_flags_that_it_has():
-    buildspec = yaml.safe_load((PROJECT_DIR / "codebuild-buildspec.yml").read_text())
-    (command,) = buildspec["phases"]["build"]["commands"]
-    program, *arguments = shlex.split(
-        command.replace("$SAGEMAKER_PROJECT_NAME", "name").replace("$SAGEMAKER_PROJECT_ID", "id")
-    )[2:]
+def test_the_modelbuild_buildspec_checks_then_runs_with_flags_that_exist():
+    phases = yaml.safe_load((PROJECT_DIR / "codebuild-buildspec.yml").read_text())["phases"]
+    *lint, definition = phases["pre_build"]["commands"]
+    (run,) = phases["build"]["commands"]
+    assert [line.split()[:4] for line in lint] == [
+        [".venv/bin/python", "-m", "ruff", command] for command in ("check", "format")
+    ]
 
-    parsed = build_parser().parse_args(arguments)
+    _, _, program, *arguments = shlex.split(definition)
+    parsed = get_pipeline_definition.build_parser().parse_args(arguments)
+    assert program == "model_build.get_pipeline_definition"
+    assert str(parsed.file_name) == "pipeline-definition.json"
 
+    _, _, program, *arguments = shlex.split(
+        run.replace("$SAGEMAKER_PROJECT_NAME", "name").replace("$SAGEMAKER_PROJECT_ID", "id")
+    )
+    parsed = run_pipeline.build_parser().parse_args(arguments)
     assert program == "model_build.run_pipeline"
     assert [tag["Key"] for tag in json.loads(parsed.tags)] == [
         "sagemaker:project-name",
         "sagemaker:project-id",
     ]
+
+
+def test_the_build_unit_lints_with_the_developers_ruff():
+    build = _locked("requirements/model-build.txt")
+    development = _locked("requirements/dev.txt")
+
+    for name in ("ruff", "sagemaker", "mlflow-skinny"):
+        assert build[name] == development[name], name
 
 
 @pytest.mark.parametrize("lock", ["dev", "uv", "sagemaker-sklearn", "model-build", "model-deploy"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -130,6 +131,29 @@ def test_staging_that_passes_claims_staging(
     assert tags["deploy.staging_endpoint"].endswith(":endpoint/shop-staging")
     assert tags["deploy.staging_pipeline_execution_id"] == "execution-1"
     assert tags["deploy.staging_by"] == "codepipeline/shop-deploy"
+
+
+def test_variables_sum_up_a_test_that_passed_and_one_that_failed(
+    endpoint_test: _EndpointTest, sample: dict[str, Any]
+) -> None:
+    endpoint_test.register(sample)
+    file = endpoint_test.folder / "test-variables.sh"
+    assert endpoint_test.run("--export-variables", str(file)) == 0
+    assert re.fullmatch(
+        r"export TEST_SUMMARY='7 checks passed, p95 \d+ ms'\nexport TESTED_ENDPOINT=shop-staging\n",
+        file.read_text(),
+    )
+    endpoint_test.sagemaker.statuses = ["Failed"]
+    assert endpoint_test.run("--export-variables", str(file)) == 1
+    assert file.read_text() == (
+        "export TEST_SUMMARY='1 of 1 checks failed: endpoint in service'\n"
+        "export TESTED_ENDPOINT=shop-staging\n"
+    )
+    endpoint_test.tags["mlflow:tracking-uri"] = "http://127.0.0.1:9"
+    assert endpoint_test.run("--export-variables", str(file)) == 3
+    assert file.read_text().startswith(
+        "export TEST_SUMMARY='stopped: MLflow at http://127.0.0.1:9 can not be reached:"
+    )
 
 
 def test_prod_that_passes_claims_production(

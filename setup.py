@@ -1,4 +1,4 @@
-"""Installs whichever of the three packages this checkout holds.
+"""Installs whichever of the packages this checkout holds.
 
 A unit's own repository holds only one of them.
 """
@@ -8,13 +8,15 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-PRESENT = {name for name in ("model_build", "model_deploy", "local_aws") if (HERE / name).is_dir()}
+PACKAGES = ("model_build", "model_deploy", "local_aws", "infra")
+PRESENT = {name for name in PACKAGES if (HERE / name).is_dir()}
 
 # What each package needs to run; requirements/ holds the locked sets.
 NEEDS = {
     "model_build": ["sagemaker>=3.27,<4", "boto3", "mlflow-skinny>=3.17,<4", "rich"],
     "model_deploy": ["boto3", "mlflow-skinny>=3.17,<4", "skops>=0.16", "scikit-learn>=1.9,<2"],
     "local_aws": [],
+    "infra": ["boto3"],
 }
 EXTRAS = {
     "local": [
@@ -40,11 +42,13 @@ SCRIPTS = {
         "test-endpoint = model_deploy.test.test:main",
     ],
     "local_aws": ["local-aws = local_aws.cli:main"],
+    "infra": [],
 }
 DATA = {
     "model_build": ["steps/**/*.py", "steps/**/*.txt"],
     "model_deploy": ["*.yml", "*.json", "test/*.yml"],
     "local_aws": ["README.md"],
+    "infra": ["*.yml", "*.md", "seeds/*/*.md"],
 }
 
 

@@ -1,9 +1,19 @@
-"""Fixtures for all tests: no way to a real account, a registry, a running local_aws."""
+"""Fixtures for all tests: no way to a real account, a registry, a running local_aws.
+
+A unit's own repository has this file too, and no local_aws.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -53,18 +63,54 @@ def mlflow_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a real MLflow server process."""
-    from local_aws.tracking_server import TrackingServer
+    folder = tmp_path_factory.mktemp("mlflow-server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "MLFLOW_", "_MLFLOW_"))
+    }
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
+                *("--host", "127.0.0.1", "--port", str(port)),
+                *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
+                *("--artifacts-destination", str(folder / "artifacts")),
+            ],
+            env={**inherited, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # it has children, which end with it
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_healthy(url, process, folder / "server.log")
+        yield url
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
 
-    server = TrackingServer(tmp_path_factory.mktemp("mlflow-server")).start()
-    server.wait_until_ready()
-    yield server.url
-    server.stop()
+
+def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"no MLflow server at {url}: {log.read_text()[-2000:]}")
 
 
 # Not for the session: another module's mock_aws() empties moto, which is one for the process.
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """A running local_aws gateway with all services, without MLflow. Shared: use unique names."""
+    pytest.importorskip("local_aws", reason="this unit's own repository has no local_aws")
     from local_aws.gateway import Gateway
     from local_aws.services import all_services
 

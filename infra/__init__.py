@@ -1,0 +1,1 @@
+"""The CloudFormation templates, and the command that cuts the repositories which they begin with."""

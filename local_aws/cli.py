@@ -3,7 +3,9 @@
 up       serve until Ctrl-C            env      what to export: eval "$(local-aws env)"
 status   what runs                     logs     what jobs and endpoints printed
 invoke   ask an endpoint               down     end what `up` started
-demo     the whole road, from data to a prod prediction
+deploy   put the project's CI/CD up    push     release the working tree: build or deploy
+pipeline how far its pipelines are     approve  let what waits go to prod; reject: stop it
+schedule when it trains by itself      demo     the whole road, from `git push` to prod
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.errors import LocalAwsError, UsageError
+from local_aws.project.command_line import add_project_commands
 from local_aws.state import DEFAULT_STATE_DIR, StateFolder, process_of
 
 _END_SECONDS = 40.0  # how long `down` waits before it ends the process the hard way
@@ -48,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {err}", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
-        print("ended by Ctrl-C; nothing of local_aws runs any more", file=sys.stderr)
+        print(f"ended by Ctrl-C; {arguments.interrupted}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -76,15 +79,19 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(
-        name: str, function: Callable[[argparse.Namespace], int], text: str
+        name: str,
+        function: Callable[[argparse.Namespace], int],
+        text: str,
+        interrupted: str = "what runs in the folder runs on",
     ) -> argparse.ArgumentParser:
         command = commands.add_parser(
             name, help=text, description=text, parents=[shared], allow_abbrev=False
         )
-        command.set_defaults(command=function)
+        command.set_defaults(command=function, interrupted=interrupted)
         return command
 
-    up = add("up", _up, "serve until Ctrl-C; prints the environment to export")
+    all_ended = "nothing of local_aws runs any more"
+    up = add("up", _up, "serve until Ctrl-C; prints the environment to export", all_ended)
     up.add_argument("--port", type=int, default=0, help="of the gateway (default: a free one)")
     add("env", _env, 'print what to export: eval "$(local-aws env)"')
     add("status", _status, "what runs: servers, pipeline executions, endpoints, stacks")
@@ -110,8 +117,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--model-version", default="latest", help="number, alias or latest (default: %(default)s)"
     )
     released.add_argument("--yes", action="store_true", help="approve the deployment to prod")
+    add_project_commands(add)
     demo = add(
-        "demo", _demo, "train, register, deploy to staging and prod, predict; writes demo.json"
+        "demo",
+        _demo,
+        "deploy the project, push, approve, predict from prod; writes demo.json",
+        all_ended,
     )
     demo.add_argument("--yes", action="store_true", help="approve each deployment to prod unasked")
     demo.add_argument(

@@ -19,7 +19,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,13 @@ class StateFolder:
             environment=dict(environment),
         )
         write_json(self._running, asdict(running))
+
+    def update_environment(self, changes: Mapping[str, str]) -> Running:
+        """Export these variables too, from now on; raises UsageError if nobody serves."""
+        running = self.require_running()
+        running = replace(running, environment={**running.environment, **changes})
+        write_json(self._running, asdict(running))
+        return running
 
     def withdraw(self) -> None:
         """Take the announcement back."""

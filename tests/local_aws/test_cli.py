@@ -15,6 +15,12 @@ from local_aws.cli import main
         ["logs"],
         ["invoke", "e", "--data", "{}"],
         ["release", "--model-name", "m", "--yes"],
+        ["deploy"],
+        ["push", "build"],
+        ["pipeline", "deploy"],
+        ["approve"],
+        ["reject", "--comment", "no"],
+        ["schedule", "rate(1 day)"],
     ],
 )
 def test_without_a_running_local_aws_it_says_how_to_start_one(arguments, tmp_path, capsys):
@@ -48,7 +54,19 @@ def test_demo_outside_the_project_says_where_to_run_it(tmp_path, capsys, monkeyp
     assert not (tmp_path / "state").exists()
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["invoke", "e"], ["up", "--por", "1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["invoke", "e"],
+        ["up", "--por", "1"],
+        ["push"],
+        ["push", "prod"],
+        ["pipeline", "--follow", "--once"],
+        ["reject"],
+    ],
+)
 def test_wrong_arguments_exit_with_2(arguments):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
@@ -57,8 +75,24 @@ def test_wrong_arguments_exit_with_2(arguments):
 
 
 def test_each_command_has_a_help_text(capsys):
-    for command in ("up", "env", "status", "logs", "invoke", "down", "release", "demo"):
+    servers = ("up", "env", "status", "logs", "invoke", "down", "release", "demo")
+    project = ("deploy", "push", "pipeline", "approve", "reject", "schedule")
+    for command in (*servers, *project):
         with pytest.raises(SystemExit) as caught:
             main([command, "--help"])
         assert caught.value.code == 0
         assert "--state-dir" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["reject", "--comment", " "], "--comment is empty"),
+        (["deploy", "--parameter", "Branch"], "'Branch' is not of the form NAME=VALUE"),
+        (["schedule", "--off", "rate(1 day)"], "--off goes with neither"),
+    ],
+)
+def test_wrong_values_are_told_before_anything_is_asked(arguments, message, tmp_path, capsys):
+    assert main([*arguments, "--state-dir", str(tmp_path)]) == 2
+
+    assert message in capsys.readouterr().err

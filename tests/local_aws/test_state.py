@@ -75,3 +75,19 @@ def test_json_is_sorted_and_leaves_no_temporary_file(tmp_path):
 
     assert (tmp_path / "deep" / "x.json").read_text() == '{\n  "a": 2,\n  "b": 1\n}\n'
     assert len(list((tmp_path / "deep").iterdir())) == 1
+
+
+def test_what_is_exported_can_change_while_it_runs(tmp_path):
+    state = StateFolder(tmp_path)
+    with pytest.raises(UsageError, match="no local_aws runs"):
+        state.update_environment({"ARTIFACT_BUCKET": "project"})
+    state.announce("http://aws", "http://mlflow", {"ARTIFACT_BUCKET": "first", "A": "b"})
+
+    state.update_environment({"ARTIFACT_BUCKET": "project", "SAGEMAKER_JOB_ROLE_ARN": "arn"})
+
+    assert state.require_running().environment == {
+        "ARTIFACT_BUCKET": "project",
+        "SAGEMAKER_JOB_ROLE_ARN": "arn",
+        "A": "b",
+    }
+    assert state.require_running().gateway_url == "http://aws"

@@ -1,0 +1,152 @@
+"""`local-aws schedule`: when the model is trained again by itself.
+
+The schedule is set through the stack's parameters, so that the stack says what is true.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from botocore.exceptions import ClientError
+
+from local_aws.errors import UsageError
+from local_aws.events.cron import ExpressionError
+from local_aws.events.expressions import Expression, parse_expression
+from local_aws.project.clients import Clients
+from local_aws.project.project_stack import ProjectStack, require_project_stack
+from local_aws.project.stack_change import StackChange, change_stack
+from local_aws.project.stack_events import StackEvent
+
+_TIMES_SHOWN = 3
+_EXECUTIONS_SHOWN = 5
+_INVOCATIONS = "/aws/scheduler/"
+
+
+def set_schedule(
+    clients: Clients,
+    expression: str | None,
+    timezone: str | None,
+    on_event: Callable[[StackEvent], None] = lambda _: None,
+) -> bool:
+    """Update the stack's parameters, which None leaves as they are; "" is no schedule.
+
+    Returns whether anything changed. Raises UsageError for what Scheduler would refuse.
+    """
+    stack = require_project_stack(clients)
+    wanted = stack.parameters.get("Schedule", "") if expression is None else expression
+    zone = timezone or stack.parameters.get("ScheduleTimezone") or "UTC"
+    if wanted:
+        _parsed(wanted, zone)
+    parameters = {"Schedule": wanted, **({"ScheduleTimezone": timezone} if timezone else {})}
+    change = StackChange(stack_name=stack.name, parameters=parameters)
+    return change_stack(clients, change, bucket="", on_event=on_event).changed
+
+
+def show_schedule(clients: Clients) -> list[str]:
+    """The schedule, its next times, what it did last and the executions there are, as lines."""
+    schedule = _schedule(clients, require_project_stack(clients))
+    if schedule is None:
+        return ["no schedule. Set one: local-aws schedule 'cron(0 3 ? * MON *)' --timezone TZ"]
+    zone = schedule.get("ScheduleExpressionTimezone", "UTC")
+    text = schedule["ScheduleExpression"]
+    lines = [
+        f"{schedule['Name']}  {text}  {zone}  {schedule['State']}",
+        f"  starts      {schedule['Target']['Arn']}",
+    ]
+    times = islice(_times(_parsed(text, zone), schedule["CreationDate"]), _TIMES_SHOWN)
+    lines += [f"  next        {time.astimezone(ZoneInfo(zone)):%a %F %H:%M %Z}" for time in times]
+    lines += [f"  invocation  {line}" for line in _invocations(clients, schedule["Name"])]
+    lines += [f"  execution   {line}" for line in _executions(clients, schedule["Target"])]
+    return lines
+
+
+def run_now(clients: Clients) -> str:
+    """Do once what the schedule does; returns what it started, raises UsageError without one."""
+    stack = require_project_stack(clients)
+    schedule = _schedule(clients, stack)
+    if schedule is None:
+        name = stack.outputs["SageMakerPipelineName"]
+        try:
+            answer = clients("sagemaker").start_pipeline_execution(PipelineName=name)
+        except ClientError as err:
+            if err.response["Error"]["Code"] != "ResourceNotFound":
+                raise
+            raise UsageError(
+                f"there is no SageMaker pipeline {name} yet: `local-aws push build` makes it."
+            ) from err
+        return str(answer["PipelineExecutionArn"])
+    target = schedule["Target"]
+    name = target["Arn"].rpartition("/")[2].rpartition(":")[2]
+    if ":codepipeline:" in target["Arn"]:
+        started = clients("codepipeline").start_pipeline_execution(name=name)
+        return f"{name} {started['pipelineExecutionId']}"
+    parameters = target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", [])
+    started = clients("sagemaker").start_pipeline_execution(
+        PipelineName=name, PipelineParameters=parameters
+    )
+    return str(started["PipelineExecutionArn"])
+
+
+def _parsed(text: str, zone: str) -> Expression:
+    try:
+        return parse_expression(text, ZoneInfo(zone))
+    except (ZoneInfoNotFoundError, ValueError) as err:
+        if isinstance(err, ExpressionError):
+            raise UsageError(
+                f"{text!r} is no schedule: {err}. Right are 'cron(0 3 ? * MON *)' (Mondays at 3), "
+                "'rate(1 day)', 'at(2027-01-31T03:00:00)'."
+            ) from err
+        raise UsageError(
+            f"there is no timezone {zone!r}. Take a name such as Europe/Paris or UTC."
+        ) from err
+
+
+def _schedule(clients: Clients, stack: ProjectStack) -> dict[str, Any] | None:
+    name = stack.outputs.get("ScheduleName")
+    return dict(clients("scheduler").get_schedule(Name=name)) if name else None
+
+
+def _times(expression: Expression, first: datetime) -> Iterator[datetime]:
+    moment: datetime | None = datetime.now(UTC)
+    while moment is not None:
+        moment = expression.next_after(moment, first=first)
+        if moment is not None:
+            yield moment
+
+
+def _invocations(clients: Clients, schedule_name: str) -> list[str]:
+    """The last ones, as local_aws notes them in CloudWatch Logs; AWS has metrics in their place."""
+    logs = clients("logs")
+    lines: list[tuple[int, str]] = []
+    for group in logs.describe_log_groups(logGroupNamePrefix=_INVOCATIONS)["logGroups"]:
+        events = logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
+        lines += [(e["timestamp"], e["message"]) for e in events if schedule_name in e["message"]]
+    return [message for _, message in sorted(lines)[-_TIMES_SHOWN:]]
+
+
+def _executions(clients: Clients, target: dict[str, Any]) -> list[str]:
+    """The newest of the target, with who started each."""
+    name = target["Arn"].rpartition("/")[2].rpartition(":")[2]
+    if ":codepipeline:" in target["Arn"]:
+        summaries = clients("codepipeline").list_pipeline_executions(pipelineName=name)
+        return [
+            f"{row['startTime'].astimezone():%F %H:%M:%S}  {row['status']:<10}  "
+            f"{row['pipelineExecutionId']}  {json.dumps(row.get('trigger', {}))}"
+            for row in summaries["pipelineExecutionSummaries"][:_EXECUTIONS_SHOWN]
+        ]
+    try:
+        found = clients("sagemaker").list_pipeline_executions(PipelineName=name)
+    except ClientError as err:
+        if err.response["Error"]["Code"] != "ResourceNotFound":
+            raise
+        return []  # the first push makes the pipeline
+    return [
+        f"{row['StartTime'].astimezone():%F %H:%M:%S}  {row['PipelineExecutionStatus']:<10}  "
+        f"{row.get('PipelineExecutionDisplayName', row['PipelineExecutionArn'].rpartition('/')[2])}"
+        for row in found["PipelineExecutionSummaries"][:_EXECUTIONS_SHOWN]
+    ]

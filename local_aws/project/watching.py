@@ -1,0 +1,108 @@
+"""A pipeline's execution as it changes, until it has ended or waits for a person."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from botocore.exceptions import ClientError
+
+from local_aws.errors import CommandFailed
+from local_aws.project.clients import Clients
+from local_aws.project.executions import (
+    ActionRecord,
+    ExecutionRecord,
+    newest_execution_id,
+    read_execution,
+)
+
+POLL_SECONDS = 0.5
+
+
+def watch(
+    clients: Clients,
+    pipeline_name: str,
+    execution_id: str,
+    on_change: Callable[[ActionRecord], None] = lambda _: None,
+) -> ExecutionRecord:
+    """Wait until the execution has ended or waits for approval; returns it as it is then.
+
+    `on_change` gets each action when its status or what it says changes.
+    """
+    before: tuple[ActionRecord, ...] = ()
+    for record in states_of(clients, pipeline_name, execution_id):
+        for action in changed_actions(before, record.actions):
+            on_change(action)
+        before = record.actions
+    return record
+
+
+def states_of(clients: Clients, pipeline_name: str, execution_id: str) -> Iterator[ExecutionRecord]:
+    """The execution every half second; the last one has ended or waits for approval."""
+    while True:
+        record = read_execution(clients, pipeline_name, execution_id)
+        yield record
+        if record.at_rest:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def changed_actions(
+    before: tuple[ActionRecord, ...], after: tuple[ActionRecord, ...]
+) -> list[ActionRecord]:
+    """What is new in `after`, apart from the seconds that passed."""
+    known = {(a.stage, a.action): replace(a, seconds=None) for a in before}
+    return [
+        action
+        for action in after
+        if replace(action, seconds=None)
+        != known.get(
+            (action.stage, action.action), ActionRecord(stage=action.stage, action=action.action)
+        )
+    ]
+
+
+def wait_for_execution(
+    clients: Clients, pipeline_name: str, after: str | None, seconds: float = 30.0
+) -> str:
+    """The id of the execution newer than `after`; raises CommandFailed if none starts in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        newest = newest_execution_id(clients, pipeline_name)
+        if newest is not None and newest != after:
+            return newest
+        if time.monotonic() > deadline:
+            raise CommandFailed(
+                f"no execution of {pipeline_name} started within {seconds:.0f} s. Is its rule "
+                "enabled (aws events describe-rule), and the push on the branch it watches?"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+class LogTails:
+    """The last line that a running build has printed."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._streams: dict[str, tuple[str, str]] = {}
+
+    def last_line(self, action: ActionRecord) -> str:
+        """The line; empty for what has no log, or has not printed yet."""
+        if not action.log:
+            return ""
+        try:
+            group, stream = self._stream_of(action.log)
+            events = self._clients("logs").get_log_events(
+                logGroupName=group, logStreamName=stream, limit=1, startFromHead=False
+            )["events"]
+        except (ClientError, LookupError):
+            return ""  # the stream comes with the first line
+        return str(events[-1]["message"]).rstrip() if events else ""
+
+    def _stream_of(self, build_id: str) -> tuple[str, str]:
+        if build_id not in self._streams:
+            (build,) = self._clients("codebuild").batch_get_builds(ids=[build_id])["builds"]
+            logs = build["logs"]
+            self._streams[build_id] = logs["groupName"], logs["streamName"]
+        return self._streams[build_id]

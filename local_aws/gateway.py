@@ -35,6 +35,7 @@ from local_aws.aws_protocol import (
     operation_of,
     signature_of,
 )
+from local_aws.call_log import CallLog
 from local_aws.errors import AwsError, StartFailed
 from local_aws.own_aws import OwnAws
 
@@ -100,6 +101,7 @@ class Gateway:
         self._server: BaseWSGIServer = make_server(
             "127.0.0.1", port, self._answer, threaded=True, request_handler=_QuietHandler
         )
+        self._log = CallLog(state_dir)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self.own.url = self.url
         self._thread = threading.Thread(
@@ -118,6 +120,7 @@ class Gateway:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+        self._log.close()
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         for prefix, application in self._mounts.items():
@@ -126,15 +129,16 @@ class Gateway:
         request = Request(environ)
         signature = signature_of(request)
         service, operation = "", ""
+        caller_arn = self.own.caller_arn(signature.access_key)
         try:
             service, operation = operation_of(request, signature)
             handler = self._handlers.get((service, operation))
             if handler is None:
                 _require_kept_by_moto(service, operation)
-                _rewind(environ, request)
-                return self._moto(environ, start_response)  # type: ignore[no-any-return]
-            key = signature.access_key
-            call = decode(request, service, operation, key, self.own.caller_arn(key))
+                return self._answer_from_moto(
+                    environ, start_response, request, service, operation, caller_arn
+                )
+            call = decode(request, service, operation, signature.access_key, caller_arn)
             result = handler(call)
             response = result if isinstance(result, RawResponse) else encode(call, result)
         except AwsError as err:
@@ -143,11 +147,31 @@ class Gateway:
             logger.exception("%s.%s failed inside local_aws", service, operation)
             text = f"local_aws: {type(err).__name__}: {err}"
             response = encode_error(service, AwsError("InternalFailure", text, 500), request)
+        if operation:
+            self._log.write(request, service, operation, caller_arn, response.status)
         headers = {**response.headers, "Content-Length": str(len(response.body))}
         start_response(
             f"{response.status} {'OK' if response.status < 400 else 'Error'}", list(headers.items())
         )
         return [response.body]
+
+    def _answer_from_moto(
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        request: Request,
+        service: str,
+        operation: str,
+        caller_arn: str,
+    ) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            self._log.write(request, service, operation, caller_arn, int(status.split()[0]))
+            return start_response(status, headers, *more)
+
+        if service != "s3":  # its bodies are data, and large
+            body = request.get_data(cache=True)
+            environ["wsgi.input"] = io.BytesIO(body)
+        return self._moto(environ, start)  # type: ignore[no-any-return]
 
 
 def _require_free(port: int) -> None:
@@ -186,12 +210,3 @@ def _require_kept_by_moto(service: str, operation: str) -> None:
         "UnsupportedOperation",
         f"local_aws does not support {name}; local_aws/README.md lists what it does",
     )
-
-
-def _rewind(environ: WSGIEnvironment, request: Request) -> None:
-    """Give moto the body again if looking for the operation consumed it."""
-    if (
-        request.mimetype == "application/x-www-form-urlencoded"
-        and "HTTP_X_AMZ_TARGET" not in environ
-    ):
-        environ["wsgi.input"] = io.BytesIO(request.get_data())

@@ -1,0 +1,63 @@
+"""Who called what, read from the file after real calls."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from local_aws.call_log import FILE_NAME, iam_action
+from local_aws.gateway import Gateway
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "expected"),
+    [
+        ("GET", "/", {}, ("s3:ListAllMyBuckets", "")),
+        ("GET", "/b", {"list-type": "2"}, ("s3:ListBucket", "arn:aws:s3:::b")),
+        ("HEAD", "/b", {}, ("s3:ListBucket", "arn:aws:s3:::b")),
+        ("GET", "/b", {"versioning": ""}, ("s3:GetBucketVersioning", "arn:aws:s3:::b")),
+        ("PUT", "/b", {"policy": ""}, ("s3:PutBucketPolicy", "arn:aws:s3:::b")),
+        ("HEAD", "/b/x/y.csv", {}, ("s3:GetObject", "arn:aws:s3:::b/x/y.csv")),
+        ("POST", "/b/x", {"uploads": ""}, ("s3:PutObject", "arn:aws:s3:::b/x")),
+        ("DELETE", "/b/x", {"uploadId": "7"}, ("s3:AbortMultipartUpload", "arn:aws:s3:::b/x")),
+        ("DELETE", "/b/x", {}, ("s3:DeleteObject", "arn:aws:s3:::b/x")),
+    ],
+)
+def test_s3_requests_have_the_iam_action_of_the_authorization_reference(
+    method, path, query, expected
+):
+    assert iam_action("s3", "", method, path, query) == expected
+
+
+def test_invoke_endpoint_is_an_action_of_sagemaker():
+    assert iam_action("sagemaker-runtime", "InvokeEndpoint", "POST", "/", {})[0] == (
+        "sagemaker:InvokeEndpoint"
+    )
+
+
+def test_calls_are_kept_with_caller_action_and_status_but_no_value(tmp_path):
+    gateway = Gateway(tmp_path, lambda _: []).start()
+    own = gateway.own
+    trust = {"Statement": [{"Principal": {"Service": "codebuild.amazonaws.com"}}]}
+    role = own.client("iam").create_role(
+        RoleName="builder", AssumeRolePolicyDocument=json.dumps(trust)
+    )["Role"]["Arn"]
+    builder = own.client("s3", role, principal="codebuild.amazonaws.com")
+    own.client("s3").create_bucket(Bucket="bucket")
+    builder.put_object(Bucket="bucket", Key="k", Body=b"the-value")
+    own.client("ssm").put_parameter(Name="/p", Value="the-value", Type="String")
+    with pytest.raises(own.client("ssm").exceptions.ParameterNotFound):
+        own.client("ssm").get_parameter(Name="/absent")
+    gateway.close()
+
+    text = (tmp_path / FILE_NAME).read_text()
+    entries = [json.loads(line) for line in text.splitlines()]
+    found = {(entry["action"], entry["status"]): entry for entry in entries}
+    assert "the-value" not in text
+    assert found["s3:PutObject", 200]["caller"].endswith("assumed-role/builder/codebuild")
+    assert found["s3:PutObject", 200]["resource"] == "arn:aws:s3:::bucket/k"
+    assert found["ssm:PutParameter", 200]["parameters"] == {"Name": "/p"}
+    assert found["ssm:PutParameter", 200]["caller"].startswith("arn:aws:iam::")
+    assert found["ssm:GetParameter", 400]["parameters"] == {"Name": "/absent"}
+    assert found["iam:CreateRole", 200]["parameters"] == {"RoleName": "builder"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,13 @@ class BareRepository:
         self.path.mkdir(parents=True)
         self.git("init", "--quiet", "--bare", f"--initial-branch={_DEFAULT_BRANCH}", ".")
         self.git("config", "http.receivepack", "true")
+        # It would go on in the background after a push; repositories here are short-lived.
+        self.git("config", "receive.autogc", "false")
+
+    def delete(self) -> None:
+        """Remove it from disk, when no writer is at work."""
+        with self._lock:
+            shutil.rmtree(self.path)
 
     def git(
         self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None
@@ -99,13 +107,17 @@ class BareRepository:
 
     def find_commit(self, specifier: str) -> str | None:
         """The id of the commit that a branch, a tag, a full ref, HEAD or a full id names."""
-        if specifier == "HEAD" or specifier.startswith("refs/") or _FULL_ID.fullmatch(specifier):
+        if is_full_id(specifier):
             return self._peel(specifier)
-        return self._peel(BRANCHES + specifier) or self._peel(TAGS + specifier)
+        refs = self.refs()
+        if specifier == "HEAD":
+            return refs.get(BRANCHES + (self.default_branch() or ""))
+        named = (specifier, BRANCHES + specifier, TAGS + specifier)
+        return next((refs[ref] for ref in named if ref in refs), None)
 
-    def _peel(self, name: str) -> str | None:
+    def _peel(self, object_id: str) -> str | None:
         try:
-            found = self.git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+            found = self.git("rev-parse", "--verify", "--quiet", f"{object_id}^{{commit}}")
         except GitError:
             return None
         return found.decode().strip()

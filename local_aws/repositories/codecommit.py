@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from local_aws.gateway import Handler
 from local_aws.own_aws import OwnAws
 from local_aws.pagination import page_of
 from local_aws.repositories.bare_repository import BareRepository, RefChange
-from local_aws.repositories.git import find_git
+from local_aws.repositories.git import GitNotFound, find_git
 from local_aws.repositories.push_events import publish_codecommit
 
 CLONE_PATH = "/v1/repos/"
@@ -90,7 +89,7 @@ class CodeCommitRepositories:
         _check_name(name)
         _check_description(params.get("repositoryDescription"))
         _check_tags(tags, {})
-        find_git()
+        _require_git()
         with self._lock:
             self._require_free(name)
             repository_id = str(uuid.uuid4())
@@ -179,7 +178,7 @@ class CodeCommitRepositories:
             repository = self._repositories.pop(name, None)
         if repository is None:
             return {}
-        shutil.rmtree(repository.bare.path)
+        repository.bare.delete()
         return {"repositoryId": repository.id}
 
     def tag_resource(self, call: Call) -> None:
@@ -252,6 +251,13 @@ def page_by_token(
     except AwsError as err:
         raise AwsError("InvalidContinuationTokenException", err.message) from err
     return page, {"nextToken": more["NextToken"]} if more else {}
+
+
+def _require_git() -> None:
+    try:
+        find_git()
+    except GitNotFound as err:
+        raise AwsError("OperationNotAllowedException", str(err)) from err
 
 
 def _check_name(name: str) -> None:

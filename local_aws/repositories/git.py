@@ -86,7 +86,7 @@ def find_git() -> str:
     """The path of the git program; raises GitNotFound, which says what to install."""
     program = shutil.which("git")
     if program is None:
-        raise GitNotFound("no git on PATH: repositories need it. Install git (2.28 or later).")
+        raise GitNotFound("no git on PATH: repositories need it. Install git (2.31 or later).")
     return program
 
 

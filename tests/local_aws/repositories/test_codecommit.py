@@ -1,0 +1,189 @@
+"""CodeCommit's repositories, as boto3 meets them."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import ClientError
+
+
+def _refused(call, **arguments):
+    """The error's code and message."""
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def test_a_created_repository_is_described_with_the_url_to_clone_from(hosting):
+    created = hosting.codecommit.create_repository(
+        repositoryName="described", repositoryDescription="Trains.", tags={"team": "ml"}
+    )["repositoryMetadata"]
+
+    metadata = hosting.codecommit.get_repository(repositoryName="described")["repositoryMetadata"]
+    assert metadata == created
+    assert metadata["cloneUrlHttp"] == f"{hosting.url}/v1/repos/described"
+    assert metadata["Arn"] == "arn:aws:codecommit:us-east-1:123456789012:described"
+    assert metadata["repositoryDescription"] == "Trains."
+    assert len(metadata["repositoryId"]) == 36
+    assert "defaultBranch" not in metadata
+
+
+def test_the_default_branch_appears_with_the_first_commit(hosting):
+    name = hosting.create()
+    hosting.commit(name, {"a": b"1"})
+
+    metadata = hosting.codecommit.get_repository(repositoryName=name)["repositoryMetadata"]
+    assert metadata["defaultBranch"] == "main"
+    assert metadata["lastModifiedDate"] > metadata["creationDate"]
+
+
+def test_a_name_is_taken_once(hosting):
+    name = hosting.create()
+
+    code, message = _refused(hosting.codecommit.create_repository, repositoryName=name)
+
+    assert code == "RepositoryNameExistsException"
+    assert message == f"Repository named {name} already exists"
+
+
+@pytest.mark.parametrize("name", ["with space", "ends.git", "..", "a/b", "ü", "x" * 101])
+def test_names_that_codecommit_would_not_take(hosting, name):
+    code, message = _refused(hosting.codecommit.create_repository, repositoryName=name)
+
+    assert code == "InvalidRepositoryNameException"
+    assert message.startswith(f"{name!r} is not a valid repository name: 1 to 100 letters")
+
+
+def test_an_absent_repository_is_named(hosting):
+    code, message = _refused(hosting.codecommit.get_repository, repositoryName="absent")
+
+    assert (code, message) == ("RepositoryDoesNotExistException", "absent does not exist")
+
+
+def test_several_are_described_and_the_absent_named(hosting):
+    name = hosting.create()
+
+    answer = hosting.codecommit.batch_get_repositories(repositoryNames=[name, "absent"])
+
+    assert [one["repositoryName"] for one in answer["repositories"]] == [name]
+    assert answer["repositoriesNotFound"] == ["absent"]
+
+
+def test_a_list_can_be_sorted_by_the_last_change(hosting):
+    first, second = hosting.create(), hosting.create()
+    hosting.commit(first, {"a": b"1"})
+
+    def names(**arguments):
+        listed = hosting.codecommit.list_repositories(**arguments)["repositories"]
+        return [one["repositoryName"] for one in listed if one["repositoryName"] in (first, second)]
+
+    assert names() == sorted([first, second])
+    assert names(sortBy="lastModifiedDate") == [second, first]
+    assert names(sortBy="lastModifiedDate", order="descending") == [first, second]
+    code, _ = _refused(hosting.codecommit.list_repositories, sortBy="size")
+    assert code == "InvalidSortByException"
+
+
+def test_a_list_comes_in_pages(hosting):
+    names = {hosting.create() for _ in range(101)}
+
+    pages = hosting.codecommit.get_paginator("list_repositories").paginate()
+    listed = [one["repositoryName"] for page in pages for one in page["repositories"]]
+
+    assert len(listed) == len(set(listed))
+    assert names <= set(listed)
+    code, _ = _refused(hosting.codecommit.list_repositories, nextToken="nonsense")
+    assert code == "InvalidContinuationTokenException"
+
+
+def test_the_description_can_be_changed_and_taken_away(hosting):
+    name = hosting.create(repositoryDescription="old")
+    client = hosting.codecommit
+
+    client.update_repository_description(repositoryName=name, repositoryDescription="new")
+    metadata = client.get_repository(repositoryName=name)["repositoryMetadata"]
+    assert metadata["repositoryDescription"] == "new"
+
+    client.update_repository_description(repositoryName=name)
+    metadata = client.get_repository(repositoryName=name)["repositoryMetadata"]
+    assert "repositoryDescription" not in metadata
+
+    code, message = _refused(
+        client.update_repository_description,
+        repositoryName=name,
+        repositoryDescription="x" * 1001,
+    )
+    assert code == "InvalidRepositoryDescriptionException"
+    assert "1001" in message
+
+
+def test_a_renamed_repository_keeps_its_commits_at_the_new_url(hosting, clone):
+    old = hosting.create()
+    hosting.commit(old, {"a": b"1"})
+    new = f"{old}-renamed"
+
+    hosting.codecommit.update_repository_name(oldName=old, newName=new)
+
+    assert (clone(hosting.clone_url(new)).path / "a").read_text() == "1"
+    code, _ = _refused(hosting.codecommit.get_repository, repositoryName=old)
+    assert code == "RepositoryDoesNotExistException"
+    hosting.commit(new, {"a": b"2"})
+    assert hosting.told(new)[-1]["resources"][0].endswith(f":{new}")
+
+
+def test_a_deleted_repository_is_gone_and_its_name_free(hosting):
+    name = hosting.create()
+    hosting.commit(name, {"a": b"1"})
+    client = hosting.codecommit
+    repository_id = client.get_repository(repositoryName=name)["repositoryMetadata"]["repositoryId"]
+
+    assert client.delete_repository(repositoryName=name)["repositoryId"] == repository_id
+    assert "repositoryId" not in client.delete_repository(repositoryName=name)
+
+    client.create_repository(repositoryName=name)
+    assert client.list_branches(repositoryName=name)["branches"] == []
+
+
+def test_tags_are_added_replaced_listed_and_taken_away(hosting):
+    client, name = hosting.codecommit, hosting.create(tags={"team": "ml", "stage": "dev"})
+    arn = client.get_repository(repositoryName=name)["repositoryMetadata"]["Arn"]
+
+    client.tag_resource(resourceArn=arn, tags={"stage": "prod", "cost": "7"})
+    client.untag_resource(resourceArn=arn, tagKeys=["team", "absent"])
+
+    tags = client.list_tags_for_resource(resourceArn=arn)["tags"]
+    assert tags == {"stage": "prod", "cost": "7"}
+
+
+@pytest.mark.parametrize(
+    ("tags", "code"),
+    [
+        ({"aws:mine": "x"}, "InvalidSystemTagUsageException"),
+        ({"k": "v" * 257}, "InvalidTagsMapException"),
+        ({f"k{number}": "" for number in range(51)}, "TooManyTagsException"),
+    ],
+)
+def test_tags_that_codecommit_would_not_take(hosting, tags, code):
+    name = hosting.create()
+    arn = f"arn:aws:codecommit:us-east-1:123456789012:{name}"
+
+    assert _refused(hosting.codecommit.tag_resource, resourceArn=arn, tags=tags)[0] == code
+
+
+def test_tags_of_something_else_are_refused(hosting):
+    code, _ = _refused(hosting.codecommit.list_tags_for_resource, resourceArn="arn:aws:s3:::b")
+    assert code == "InvalidResourceArnException"
+    code, _ = _refused(
+        hosting.codecommit.list_tags_for_resource,
+        resourceArn="arn:aws:codecommit:us-east-1:123456789012:absent",
+    )
+    assert code == "RepositoryDoesNotExistException"
+
+
+def test_without_git_the_person_is_told_to_install_it(hosting, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    code, message = _refused(hosting.codecommit.create_repository, repositoryName="gitless")
+
+    assert code == "OperationNotAllowedException"
+    assert message == "no git on PATH: repositories need it. Install git (2.31 or later)."

@@ -41,6 +41,11 @@ class ProjectStack:
         return f"{gateway_url}/git/{repository}.git"
 
     @property
+    def connected(self) -> bool:
+        """The repositories are behind a Git connection, not in CodeCommit."""
+        return self.parameters.get("ConnectionArn", "") != ""
+
+    @property
     def shared_repository(self) -> bool:
         """Both units live in one repository, behind a Git connection."""
         build = self.parameters.get("ModelBuildRepository", "")

@@ -41,16 +41,16 @@ def push_unit(
     url = stack.clone_url(unit, clients.environment["AWS_ENDPOINT_URL"])
     author_name, author_email = Git(project_dir).author()
     with tempfile.TemporaryDirectory(prefix="local-aws-push-") as scratch:
-        Git(Path(scratch)).run("clone", "--quiet", "--no-tags", url, "repository")
         folder = Path(scratch) / "repository"
+        folder.mkdir()
         git = Git(folder)
-        begun = git.succeeds("rev-parse", "--verify", "--quiet", f"refs/remotes/origin/{BRANCH}")
+        git.run("init", "--quiet", "--initial-branch", BRANCH)
+        git.run("remote", "add", "origin", url)
+        begun = _fetch(git, may_be_missing=stack.connected)
         if begun:
-            git.run("checkout", "--quiet", "-B", BRANCH, f"origin/{BRANCH}")
+            git.run("reset", "--quiet", "--hard", f"origin/{BRANCH}")
             if not stack.shared_repository:
                 git.run("rm", "-r", "--quiet", "--ignore-unmatch", ".")
-        else:
-            git.run("symbolic-ref", "HEAD", f"refs/heads/{BRANCH}")
         files = Path(scratch) / "files"
         write_unit(UNITS[unit], files, project_dir)
         edit(files)
@@ -66,3 +66,16 @@ def push_unit(
         )
         git.run("push", "--quiet", "origin", f"HEAD:refs/heads/{BRANCH}")
         return Pushed(commit=git.run("rev-parse", "HEAD"), message=text, new=True)
+
+
+def _fetch(git: Git, *, may_be_missing: bool) -> bool:
+    """Whether the remote has the branch, which is then at hand.
+
+    Behind a connection a repository may not exist yet: its first push makes it.
+    """
+    if may_be_missing and not git.succeeds("ls-remote", "--quiet", "origin"):
+        return False
+    if not git.run("ls-remote", "--heads", "origin", BRANCH):
+        return False
+    git.run("fetch", "--quiet", "--no-tags", "origin", f"+{BRANCH}:refs/remotes/origin/{BRANCH}")
+    return True

@@ -1,0 +1,91 @@
+"""The actions of one stage: by run order, those of one run order side by side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+
+from local_aws.code_pipelines.action_run import ActionRunner
+from local_aws.code_pipelines.definition import Action
+from local_aws.code_pipelines.execution import SUCCEEDED, ActionRun, Execution, StageExecution
+from local_aws.code_pipelines.lanes import Lane
+
+
+class StageRun:
+    """One pass through a stage, in a thread of its own; `done` is called at its end."""
+
+    def __init__(
+        self,
+        runner: ActionRunner,
+        lane: Lane,
+        execution: Execution,
+        stage: StageExecution,
+        done: Callable[[StageRun], None],
+    ) -> None:
+        self.execution = execution
+        self.stage = stage
+        self._pass = stage.passes
+        self._runner = runner
+        self._lane = lane
+        self._done = done
+
+    @property
+    def is_current(self) -> bool:
+        """Whether no later pass began, and nobody abandoned this one."""
+        return self.stage.passes == self._pass
+
+    def start(self, actions: Collection[Action]) -> threading.Thread:
+        """Run these actions of the stage; returns the thread."""
+        thread = threading.Thread(
+            target=self._work,
+            args=(actions,),
+            name=f"stage-{self.execution.pipeline.name}-{self.stage.stage.name}",
+            daemon=True,
+        )
+        thread.start()
+        return thread
+
+    def _work(self, actions: Collection[Action]) -> None:
+        for group in self.stage.stage.run_orders():
+            runs = self._begin([action for action in group if action in actions])
+            if runs is None:
+                break
+            threads = [
+                threading.Thread(
+                    target=self._runner.run,
+                    args=(self.execution, run),
+                    name=f"action-{run.action.name}",
+                    daemon=True,
+                )
+                for run in runs
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            if any(run.status != SUCCEEDED for run in runs):
+                break
+        self._done(self)
+
+    def _begin(self, actions: Collection[Action]) -> list[ActionRun] | None:
+        """Records of the actions, begun together; None if the execution may not go on."""
+        execution = self.execution
+        with self._runner.lock:
+            if not (execution.goes_on and self.is_current):
+                return None
+            runs = [
+                ActionRun(
+                    action=action,
+                    stage_name=self.stage.stage.name,
+                    execution_id=execution.id,
+                    pipeline_version=execution.pipeline.version,
+                    region=self._runner.own.region,
+                )
+                for action in actions
+            ]
+            for run in runs:
+                self.stage.runs[run.action.name] = run
+                self._lane.latest_runs[run.action.name] = run
+                execution.history.append(run)
+                self._runner.changes.action(execution, run, "STARTED")
+            return runs

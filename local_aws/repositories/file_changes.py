@@ -12,7 +12,8 @@ from local_aws.gateway import Handler
 from local_aws.repositories.bare_repository import BRANCHES, TAGS, BareRepository, is_full_id
 from local_aws.repositories.branches import check_branch_name, no_such_branch
 from local_aws.repositories.codecommit import CodeCommitRepositories
-from local_aws.repositories.files import FILE_LIMIT_BYTES, MODE_NAMES, check_path
+from local_aws.repositories.files import FILE_LIMIT_BYTES, MODE_NAMES, check_path, mode_name
+from local_aws.repositories.git import GitError
 from local_aws.repositories.objects import (
     Entry,
     list_files,
@@ -120,7 +121,10 @@ def _write(bare: BareRepository, call: Call, request: Request, said: Mapping[str
     with bare.writing(call.caller_arn):
         parent = _parent(bare, branch, params.get("parentCommitId"))
         change = change_files(list_files(bare, parent) if parent else {}, request)
-        tree = write_tree(bare, change.files)
+        try:
+            tree = write_tree(bare, change.files)
+        except GitError as err:
+            raise AwsError("InvalidPathException", str(err)) from err
         commit = write_commit(
             bare,
             tree=tree,
@@ -199,6 +203,6 @@ def _mode(name: str) -> str:
 
 def _metadata(files: Mapping[str, Entry]) -> list[dict[str, str]]:
     return [
-        {"absolutePath": path, "blobId": entry.id, "fileMode": MODE_NAMES[entry.mode]}
+        {"absolutePath": path, "blobId": entry.id, "fileMode": mode_name(entry.mode)}
         for path, entry in sorted(files.items())
     ]

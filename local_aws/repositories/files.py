@@ -97,7 +97,7 @@ class CodeCommitFiles:
             "commitId": commit,
             "blobId": entry.id,
             "filePath": path,
-            "fileMode": MODE_NAMES[entry.mode],
+            "fileMode": mode_name(entry.mode),
             "fileSize": len(content),
             "fileContent": content,
         }
@@ -137,7 +137,7 @@ class CodeCommitFiles:
                 answer["subModules"].append({"commitId": entry.id, **place})
             else:
                 kind = "symbolicLinks" if entry.mode == "120000" else "files"
-                file = {"blobId": entry.id, "fileMode": MODE_NAMES[entry.mode], **place}
+                file = {"blobId": entry.id, "fileMode": mode_name(entry.mode), **place}
                 answer[kind].append(file)
         return answer
 
@@ -174,6 +174,11 @@ def check_path(path: str) -> str:
             f"{path!r} is not a valid path: no part of it may be empty, '.', '..' or '.git'",
         )
     return stripped
+
+
+def mode_name(mode: str) -> str:
+    """CodeCommit's word for git's mode; what old programs wrote otherwise is NORMAL."""
+    return MODE_NAMES.get(mode, "NORMAL")
 
 
 def _resolve(bare: BareRepository, specifier: str | None) -> str:

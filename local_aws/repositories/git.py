@@ -64,17 +64,20 @@ def run_git(
 def git_environment() -> dict[str, str]:
     """An environment in which git behaves the same for everybody.
 
-    No configuration of the user or the machine, no questions, English messages, and no doubt about
-    who owns a folder: the repositories are ours, whatever a mounted file system says.
+    No configuration of the user or the machine, no questions, English messages; no proxy, because
+    all servers are on this machine; and no doubt about who owns a folder: the repositories are
+    ours, whatever a mounted file system says.
     """
     kept = {name: text for name, text in os.environ.items() if not name.startswith(_GIT_PREFIX)}
     return {
         **kept,
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_COUNT": "2",
         "GIT_CONFIG_KEY_0": "safe.directory",
         "GIT_CONFIG_VALUE_0": "*",
+        "GIT_CONFIG_KEY_1": "http.proxy",
+        "GIT_CONFIG_VALUE_1": "",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "",
         "SSH_ASKPASS": "",

@@ -30,6 +30,19 @@ def test_branches_are_created_listed_and_read(hosting, repository):
     assert branch == {"branchName": "feature/x", "commitId": commit}
 
 
+def test_many_branches_come_in_pages(hosting, work_tree):
+    name = hosting.create()
+    names = [f"b{number:03}" for number in range(101)]
+    work_tree.commit(a="1")
+    work_tree("push", "--quiet", hosting.clone_url(name), *(f"main:{branch}" for branch in names))
+
+    pages = hosting.codecommit.get_paginator("list_branches").paginate(repositoryName=name)
+
+    listed = [page["branches"] for page in pages]
+    assert [len(page) for page in listed] == [100, 1]
+    assert [branch for page in listed for branch in page] == names
+
+
 def test_an_absent_branch_is_refused_by_name(hosting, repository):
     with pytest.raises(ClientError) as caught:
         hosting.codecommit.get_branch(repositoryName=repository[0], branchName="absent")

@@ -48,6 +48,16 @@ def test_configuration_and_variables_of_the_user_do_not_count(tmp_path, monkeypa
         run_git("config", "user.name", directory=folder)
 
 
+def test_a_proxy_is_not_asked_for_what_is_on_this_machine(hosting, tmp_path, monkeypatch):
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setenv("no_proxy", "")
+
+    run_git("clone", "--quiet", hosting.clone_url(hosting.create()), "copy", directory=tmp_path)
+
+    assert (tmp_path / "copy" / ".git").is_dir()
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give folders away")
 def test_a_repository_that_belongs_to_somebody_else_is_used(tmp_path):
     run_git("init", "--quiet", "--bare", ".", directory=tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 
 CALLER = f"arn:aws:iam::123456789012:user/{getpass.getuser()}"
 
@@ -92,3 +93,22 @@ def test_api_calls_tell_as_pushes_do(hosting):
         ("referenceDeleted", "x", None, first),
     ]
     assert {one["callerUserArn"] for one in details} == {CALLER}
+
+
+def test_a_role_that_calls_is_named_as_the_one_who_did(hosting):
+    own, name = hosting.gateway.own, hosting.create()
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": "codebuild.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    role = own.client("iam").create_role(
+        RoleName="committer",
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+    )["Role"]
+    own.client("codecommit", role["Arn"], principal="codebuild.amazonaws.com").put_file(
+        repositoryName=name, branchName="main", fileContent=b"1", filePath="a"
+    )
+
+    caller = hosting.told(name)[-1]["detail"]["callerUserArn"]
+    assert caller == "arn:aws:sts::123456789012:assumed-role/committer/codebuild"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import socket
 import threading
+import time
 
+import psutil
 import pytest
 import urllib3
 
@@ -191,3 +194,45 @@ def test_a_push_cut_off_on_its_way_changes_nothing(hosting, pushed):
 
     assert "400 Bad Request" in answer.splitlines()[0]
     assert len(hosting.told(pushed)) == before
+
+
+def test_a_client_that_leaves_in_the_middle_leaves_no_program_behind(hosting, work_tree):
+    name = hosting.create()
+    work_tree("config", "core.compression", "0")
+    commit = work_tree.commit(large=os.urandom(12_000_000))
+    work_tree("push", "--quiet", hosting.clone_url(name), "main")
+    host, port = hosting.url.removeprefix("http://").split(":")
+    body = f"0032want {commit}\n00000009done\n"
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(
+            f"POST /v1/repos/{name}/git-upload-pack HTTP/1.1\r\nHost: {host}\r\n"
+            "Content-Type: application/x-git-upload-pack-request\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        assert b"200 OK" in connection.recv(100)
+        assert _running_backends()
+
+    deadline = time.monotonic() + 10
+    while _running_backends() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _running_backends()
+
+
+def _running_backends():
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += [child.pid] if "http-backend" in " ".join(child.cmdline()) else []
+    return found
+
+
+def test_where_git_is_missing_the_server_says_so(hosting, pushed, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    pool = urllib3.PoolManager()
+    answer = pool.request("GET", f"{hosting.clone_url(pushed)}/info/refs?service=git-upload-pack")
+    pool.clear()
+
+    assert answer.status == 500
+    assert answer.data == (
+        b"local_aws: no git on PATH: repositories need it. Install git (2.31 or later).\n"
+    )

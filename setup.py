@@ -20,6 +20,7 @@ NEEDS = {
 }
 EXTRAS = {
     "local": [
+        "cfn-lint>=1.58",
         "mlflow>=3.17,<4",
         "moto[server]>=5.2.5",
         "packaging",

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from local_aws.aws_protocol import Call
+from local_aws.cloudformation.capabilities import require_capabilities
 from local_aws.cloudformation.parameters import given_parameters, shown_parameters
 from local_aws.cloudformation.plan import Plan
 from local_aws.cloudformation.requests import (
@@ -178,6 +179,7 @@ class ChangeSets:
         before = stack.plan
         role_arn = settings.role_arn or stack.settings.role_arn
         template = template_of(params, self._stacks.own, before.template if before else None)
+        require_capabilities(template, settings.capabilities)
         given = given_parameters(params.get("Parameters", []), before.parameters if before else {})
         tags = tags_of(params, before.tags if before else {})
         name = params["ChangeSetName"]

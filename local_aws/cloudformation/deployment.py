@@ -13,17 +13,21 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local_aws.cloudformation.dynamic_references import with_parameters, with_secrets
 from local_aws.cloudformation.plan import Plan, PlannedResource, with_stack_tags
 from local_aws.cloudformation.resources import (
     Interrupted,
+    Physical,
     Provisioner,
     ProvisioningError,
+    ResourceType,
     generated_name,
 )
 from local_aws.cloudformation.stack import Stack, StackResource
@@ -106,7 +110,7 @@ class Deployment:
             return
         verb = "DELETE" if on_failure == "DELETE" else "ROLLBACK"
         stack.enter(f"{verb}_IN_PROGRESS", f"{reason}{verb.capitalize()} requested by user.")
-        self._delete_all(verb)
+        self._delete_all(verb, undoing=True)
 
     def _converge(self, plan: Plan) -> None:
         """Bring each resource about, in order. _ResourceFailed at the first that can't be."""
@@ -131,7 +135,9 @@ class Deployment:
     def _bring(self, name: str, planned: PlannedResource, plan: Plan) -> None:
         """Make the resource what the plan says: as it is, updated in place, or made anew."""
         stack, kind = self._stack, planned.type
-        values = plan.evaluation(stack.lookup).value(planned.declaration.properties)
+        values = with_parameters(
+            self._by, plan.evaluation(stack.lookup).value(planned.declaration.properties)
+        )
         properties = with_stack_tags(kind, values, plan.tags)
         before = stack.resources.get(name)
         after = StackResource(
@@ -139,6 +145,7 @@ class Deployment:
             type=kind,
             properties=properties,
             retained_on_delete=planned.declaration.retained_on_delete,
+            retained_on_rollback=planned.declaration.retained_on_rollback,
             retained_on_replace=planned.declaration.retained_on_replace,
         )
         if before is None:
@@ -149,6 +156,7 @@ class Deployment:
             )
         elif before.properties == properties:
             before.retained_on_delete = after.retained_on_delete
+            before.retained_on_rollback = after.retained_on_rollback
             before.retained_on_replace = after.retained_on_replace
         elif kind.replaces(before.properties, properties):
             _require_new_name(before, after)
@@ -157,8 +165,7 @@ class Deployment:
             assert before.physical is not None
             after.physical = before.physical
             self._start(_Change(before, after), "UPDATE_IN_PROGRESS")
-            kind.update(self._by, before.physical, before.properties, properties)
-            kind.settle(self._by, before.physical, properties)
+            self._update(kind, before.physical, before.properties, properties)
             stack.mark(after, "UPDATE_COMPLETE")
 
     def _make(self, after: StackResource, before: StackResource | None) -> None:
@@ -167,11 +174,28 @@ class Deployment:
         self._start(
             _Change(before, after), f"{verb}_IN_PROGRESS", "" if before is None else _REPLACING
         )
-        made = kind.create(self._by, after.properties, generated_name(stack.name, after.logical_id))
+        properties = self._for_calls(kind, after.properties)
+        made = kind.create(self._by, properties, generated_name(stack.name, after.logical_id))
         after.physical = made
         stack.mark(after, f"{verb}_IN_PROGRESS", "Resource creation Initiated")
-        kind.settle(self._by, made, after.properties)
+        kind.furnish(self._by, made, properties)
+        kind.settle(self._by, made, properties)
         stack.mark(after, f"{verb}_COMPLETE")
+
+    def _update(
+        self,
+        kind: ResourceType,
+        physical: Physical,
+        old: Mapping[str, Any],
+        new: Mapping[str, Any],
+    ) -> None:
+        properties = self._for_calls(kind, new)
+        kind.update(self._by, physical, self._for_calls(kind, old), properties)
+        kind.settle(self._by, physical, properties)
+
+    def _for_calls(self, kind: ResourceType, properties: Mapping[str, Any]) -> dict[str, Any]:
+        """The properties as the type's calls take them: secrets filled in, scalars typed."""
+        return kind.typed(with_secrets(self._by, properties))
 
     def _start(self, change: _Change, status: str, reason: str = "") -> None:
         self._changes.append(change)
@@ -191,7 +215,8 @@ class Deployment:
         stack.enter("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
         for change in reversed(self._changes):
             if not change.in_place:
-                self._delete(change.after, retained=False)
+                kept = change.before is None and change.after.retained_on_rollback
+                self._delete(change.after, retained=kept)
         with stack.lock:
             stack.resources = {
                 n: r for n, r in stack.resources.items() if n in self._deployed.resources
@@ -218,18 +243,22 @@ class Deployment:
 
     def _change_back(self, after: StackResource, before: StackResource) -> None:
         assert before.physical is not None
-        before.type.update(self._by, before.physical, after.properties, before.properties)
-        before.type.settle(self._by, before.physical, before.properties)
+        self._update(before.type, before.physical, after.properties, before.properties)
 
-    def _delete_all(self, verb: str, kept: frozenset[str] = frozenset()) -> None:
+    def _delete_all(
+        self, verb: str, kept: frozenset[str] = frozenset(), *, undoing: bool = False
+    ) -> None:
         """Delete every resource; the stack ends in <verb>_COMPLETE or <verb>_FAILED."""
         stack = self._stack
         resources = [stack.resources[name] for name in _reversed_order(stack)]
+        # DeletionPolicy RetainExceptOnCreate is meant for the rollback of a creation.
         failed = [
             resource.logical_id
             for resource in resources
             if not self._delete(
-                resource, retained=resource.logical_id in kept or resource.retained_on_delete
+                resource,
+                retained=resource.logical_id in kept
+                or (resource.retained_on_rollback if undoing else resource.retained_on_delete),
             )
         ]
         if failed:
@@ -249,9 +278,13 @@ class Deployment:
             stack.mark(resource, "DELETE_SKIPPED")
             return True
         stack.mark(resource, "DELETE_IN_PROGRESS")
-        problem = _failure_of(lambda: resource.type.delete(self._by, physical))
+        problem = _failure_of(lambda: self._remove(resource, physical))
         stack.mark(resource, f"DELETE_{'FAILED' if problem else 'COMPLETE'}", problem or "")
         return problem is None
+
+    def _remove(self, resource: StackResource, physical: Physical) -> None:
+        # Secrets stay references: no deletion needs one, and it may be gone already.
+        resource.type.delete(self._by, physical, resource.type.typed(resource.properties))
 
 
 def _failure_of(action: Callable[[], None]) -> str | None:

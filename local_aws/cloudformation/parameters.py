@@ -76,6 +76,8 @@ def typed_parameters(
         stored = _SSM_VALUE.fullmatch(kind)
         if stored:
             kind, value = stored[1], ssm_parameter(value)
+        elif kind == "AWS::SSM::Parameter::Name":
+            ssm_parameter(value)  # it has to exist; the value is its name
         typed[name] = _split(value) if _is_list(kind) else value
     return typed
 

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from local_aws.cloudformation.dynamic_references import with_parameters
 from local_aws.cloudformation.intrinsics import Evaluation, Reference
 from local_aws.cloudformation.parameters import resolve_parameters, typed_parameters
+from local_aws.cloudformation.resource_types.tags import tags_in
 from local_aws.cloudformation.resources import RESOURCE_TYPES, Provisioner, ResourceType
+from local_aws.cloudformation.rules import check_rules
 from local_aws.cloudformation.template import ResourceDeclaration, Template, format_error
 from local_aws.cloudformation.validation import check_template
 from local_aws.errors import AwsError
@@ -82,6 +85,7 @@ def make_plan(
     check_template(template, RESOURCE_TYPES, provisioner)
     parameters = resolve_parameters(template.parameters, given)
     typed = typed_parameters(template.parameters, parameters, _ssm_lookup(provisioner))
+    check_rules(template, typed, pseudo)
     imports: set[str] = set()
     seen: set[str] = set()
     active: set[str] = set()
@@ -116,7 +120,8 @@ def make_plan(
         declaration = template.resources[name]
         seen.clear()
         kind = RESOURCE_TYPES[declaration.type]
-        sketch = with_stack_tags(kind, sketching.value(declaration.properties), tags)
+        values = with_parameters(provisioner, sketching.value(declaration.properties))
+        sketch = with_stack_tags(kind, values, tags)
         needed = frozenset((seen | set(declaration.depends_on)) & active)
         planned[name] = PlannedResource(
             declaration=declaration, type=kind, depends_on=needed, sketch=sketch
@@ -146,10 +151,11 @@ def with_stack_tags(
 
     AWS adds aws:cloudformation:* tags as well; they are left out here.
     """
-    if not kind.takes_tags or not (tags or properties.get("Tags")):
+    if kind.tag_form is None or not (tags or properties.get("Tags")):
         return dict(properties)
-    own = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
-    merged = {**tags, **own}
+    merged = {**tags, **tags_in(properties)}
+    if kind.tag_form == "map":
+        return {**properties, "Tags": {key: merged[key] for key in sorted(merged)}}
     return {**properties, "Tags": [{"Key": k, "Value": merged[k]} for k in sorted(merged)]}
 
 
@@ -167,13 +173,20 @@ def _order(planned: Mapping[str, PlannedResource]) -> list[str]:
 
 def _ssm_lookup(provisioner: Provisioner) -> Callable[[str], str]:
     def value(name: str) -> str:
-        client = provisioner.own.client("ssm")
+        client = provisioner.client("ssm")
         try:
-            return str(client.get_parameter(Name=name)["Parameter"]["Value"])
+            parameter = client.get_parameter(Name=name)["Parameter"]
         except client.exceptions.ParameterNotFound as err:
             raise AwsError(
                 "ValidationError",
                 f"Unable to fetch parameters [{name}] from parameter store for this account.",
             ) from err
+        if parameter["Type"] == "SecureString":
+            raise AwsError(
+                "ValidationError",
+                f"Parameters [{name}] referenced by template have types not supported by "
+                "CloudFormation.",
+            )
+        return str(parameter["Value"])
 
     return value

@@ -1,9 +1,11 @@
-"""A resource's properties and a botocore input shape: unknown names found, scalars typed."""
+"""A resource's properties and a shape: unknown names found, scalars typed.
+
+A shape is botocore's, or a node of a resource type's schema in the same form.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from local_aws.cloudformation.intrinsics import as_text, intrinsic_of
@@ -13,29 +15,16 @@ _INTEGERS = frozenset({"integer", "long"})
 _FLOATS = frozenset({"float", "double"})
 
 
-@dataclass(frozen=True)
-class UnionShape:
-    """Several structures as one: their members together, the first one's required."""
-
-    members: Mapping[str, Any]
-    required_members: Sequence[str]
-    type_name: str = "structure"
-
-
-def union_of(shapes: Sequence[Any]) -> UnionShape:
-    """One structure with the members of all `shapes`."""
-    members = {name: member for shape in reversed(shapes) for name, member in shape.members.items()}
-    return UnionShape(members, shapes[0].required_members)
-
-
-def property_problems(shape: Any, raw: Any, *, not_required: Collection[str] = ()) -> list[str]:
+def property_problems(shape: Any, raw: Any) -> list[str]:
     """What CloudFormation would reject in properties that are not evaluated yet."""
-    return list(_problems(shape, raw, "", not_required))
+    return list(_problems(shape, raw, ""))
 
 
 def coerce(shape: Any, value: Any, path: str = "#") -> Any:
     """`value` with its scalars in the shape's types: parameters of a template arrive as text."""
     kind = shape.type_name
+    if kind == "any":
+        return value
     if kind == "structure" and isinstance(value, Mapping):
         return {k: coerce(shape.members[k], v, f"{path}/{k}") for k, v in value.items()}
     if kind == "map" and isinstance(value, Mapping):
@@ -58,25 +47,25 @@ def coerce(shape: Any, value: Any, path: str = "#") -> Any:
     return as_text(value) if kind == "string" else value
 
 
-def _problems(shape: Any, raw: Any, path: str, not_required: Collection[str]) -> Iterator[str]:
+def _problems(shape: Any, raw: Any, path: str) -> Iterator[str]:
     intrinsic = intrinsic_of(raw)
     if intrinsic == "Fn::If":
         for branch in raw[intrinsic][1:]:
-            yield from _problems(shape, branch, path, not_required)
-    if intrinsic is not None:
+            yield from _problems(shape, branch, path)
+    if intrinsic is not None or shape.type_name == "any":
         return
     if shape.type_name == "structure" and isinstance(raw, Mapping):
         for name in sorted(set(raw) - set(shape.members)):
             yield f"#{path}: extraneous key [{name}] is not permitted"
         for name in shape.required_members:
-            if name not in raw and name not in not_required:
+            if name not in raw:
                 yield f"#{path}: required key [{name}] not found"
         for name, value in raw.items():
             if name in shape.members:
-                yield from _problems(shape.members[name], value, f"{path}/{name}", ())
+                yield from _problems(shape.members[name], value, f"{path}/{name}")
     elif shape.type_name == "list" and isinstance(raw, list):
         for index, value in enumerate(raw):
-            yield from _problems(shape.member, value, f"{path}/{index}", ())
+            yield from _problems(shape.member, value, f"{path}/{index}")
     elif shape.type_name in ("structure", "list", "map") and not isinstance(raw, Mapping):
         yield f"#{path}: expected type: {_JSON_TYPES[shape.type_name]}, found: {type(raw).__name__}"
     elif shape.type_name not in ("structure", "map") and isinstance(raw, (Mapping, list)):

@@ -13,6 +13,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from local_aws.aws_protocol import Call
+from local_aws.cloudformation.capabilities import (
+    described_capabilities,
+    require_capabilities,
+)
 from local_aws.cloudformation.change_sets import ChangeSets
 from local_aws.cloudformation.parameters import given_parameters
 from local_aws.cloudformation.requests import (
@@ -85,6 +89,7 @@ class CloudFormation:
             client_request_token=params.get("ClientRequestToken"),
         )
         template = template_of(params, self._own)
+        require_capabilities(template, settings.capabilities)
         stack = self._stacks.add(params["StackName"], settings, "CREATE_IN_PROGRESS")
         try:
             given = given_parameters(params.get("Parameters", []), {})
@@ -110,6 +115,7 @@ class CloudFormation:
             client_request_token=params.get("ClientRequestToken"),
         )
         template = template_of(params, self._own, before.template)
+        require_capabilities(template, settings.capabilities)
         given = given_parameters(params.get("Parameters", []), before.parameters)
         plan = self._stacks.plan(
             stack, template, given, tags_of(params, before.tags), settings.role_arn
@@ -232,6 +238,7 @@ class CloudFormation:
             ],
             "Description": template.description,
             "ResourceTypes": types,
+            **described_capabilities(template),
             "Version": "2010-09-09",
         }
 
@@ -243,6 +250,7 @@ class CloudFormation:
                 _parameter(name, declared) for name, declared in template.parameters.items()
             ],
             "Description": template.description,
+            **described_capabilities(template),
         }
 
     def list_exports(self, _: Call) -> Answer:

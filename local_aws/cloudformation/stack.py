@@ -28,6 +28,7 @@ class StackResource:
     properties: Mapping[str, Any]
     physical: Physical | None = None
     retained_on_delete: bool = False
+    retained_on_rollback: bool = False
     retained_on_replace: bool = False
     status: str = ""
     reason: str = ""

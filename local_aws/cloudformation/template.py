@@ -1,7 +1,7 @@
 """A CloudFormation template's text, YAML or JSON, as a checked `Template`.
 
 Format as in the CloudFormation user guide, "Template anatomy". What AWS would take and this engine
-doesn't (transforms, rules, creation and update policies) is refused by name.
+doesn't (transforms, creation and update policies) is refused by name.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ _SECTIONS = frozenset(
         "Description",
         "Metadata",
         "Parameters",
+        "Rules",
         "Mappings",
         "Conditions",
         "Resources",
         "Outputs",
     }
 )
-_UNSUPPORTED_SECTIONS = frozenset({"Transform", "Rules", "Hooks"})
+_UNSUPPORTED_SECTIONS = frozenset({"Transform", "Hooks"})
 _RESOURCE_ATTRIBUTES = frozenset(
     {
         "Type",
@@ -44,7 +45,11 @@ _RESOURCE_ATTRIBUTES = frozenset(
     }
 )
 _UNSUPPORTED_ATTRIBUTES = frozenset({"CreationPolicy", "UpdatePolicy"})
-_POLICIES = ("Delete", "Retain")
+# What a resource may ask for; Snapshot is for databases and volumes, which are not here.
+_POLICIES = {
+    "DeletionPolicy": ("Delete", "Retain", "RetainExceptOnCreate"),
+    "UpdateReplacePolicy": ("Delete", "Retain"),
+}
 
 # The short forms of YAML, `!Ref`; those without the prefix "Fn::" when written out.
 _PLAIN_TAGS = frozenset({"Ref", "Condition"})
@@ -53,6 +58,13 @@ INTRINSICS = frozenset(
     {
         *("Base64", "Cidr", "FindInMap", "GetAtt", "GetAZs", "If", "ImportValue", "Join", "Select"),
         *("Split", "Sub", "And", "Or", "Not", "Equals"),
+    }
+)
+# Functions of the section Rules only.
+RULE_FUNCTIONS = frozenset(
+    {
+        *("Contains", "EachMemberEquals", "EachMemberIn"),
+        *("RefAll", "ValueOf", "ValueOfAll"),
     }
 )
 
@@ -67,6 +79,7 @@ class ResourceDeclaration:
     depends_on: tuple[str, ...] = ()
     condition: str | None = None
     retained_on_delete: bool = False
+    retained_on_rollback: bool = False
     retained_on_replace: bool = False
 
 
@@ -78,6 +91,7 @@ class Template:
     description: str | None
     metadata: Mapping[str, Any] | None
     parameters: Mapping[str, Mapping[str, Any]]
+    rules: Mapping[str, Any]
     mappings: Mapping[str, Any]
     conditions: Mapping[str, Any]
     resources: Mapping[str, ResourceDeclaration]
@@ -113,6 +127,7 @@ def parse_template(body: str) -> Template:
         description=raw.get("Description"),
         metadata=sections["Metadata"] or None,
         parameters=sections["Parameters"],
+        rules=sections["Rules"],
         mappings=sections["Mappings"],
         conditions=sections["Conditions"],
         resources={name: _resource(name, value) for name, value in sections["Resources"].items()},
@@ -148,8 +163,13 @@ def _resource(logical_id: str, value: Any) -> ResourceDeclaration:
         raise format_error(
             f"local_aws does not support the attribute {name} (resource {logical_id})"
         )
-    for name in ("DeletionPolicy", "UpdateReplacePolicy"):
-        if value.get(name, "Delete") not in _POLICIES:
+    for name, policies in _POLICIES.items():
+        if value.get(name, "Delete") == "Snapshot":
+            raise format_error(
+                f"The resource type {value['Type']} does not support {name} Snapshot "
+                f"(resource {logical_id})"
+            )
+        if value.get(name, "Delete") not in policies:
             raise format_error(
                 f"local_aws does not support {name} {value[name]!r} (resource {logical_id})"
             )
@@ -164,6 +184,7 @@ def _resource(logical_id: str, value: Any) -> ResourceDeclaration:
         depends_on=(depends_on,) if isinstance(depends_on, str) else tuple(depends_on),
         condition=value.get("Condition"),
         retained_on_delete=value.get("DeletionPolicy", "Delete") != "Delete",
+        retained_on_rollback=value.get("DeletionPolicy") == "Retain",
         retained_on_replace=value.get("UpdateReplacePolicy", "Delete") != "Delete",
     )
 
@@ -216,7 +237,7 @@ class _TemplateLoader(yaml.SafeLoader):
 
 
 def _construct_intrinsic(loader: _TemplateLoader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    if tag not in INTRINSICS | _PLAIN_TAGS:
+    if tag not in INTRINSICS | _PLAIN_TAGS | RULE_FUNCTIONS:
         raise format_error(f"local_aws does not support the intrinsic function !{tag}")
     value: Any
     if isinstance(node, yaml.ScalarNode):

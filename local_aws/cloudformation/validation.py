@@ -7,6 +7,7 @@ from typing import Any
 
 from local_aws.cloudformation.intrinsics import PSEUDO_PARAMETERS, intrinsic_of, references
 from local_aws.cloudformation.resources import Provisioner, ResourceType
+from local_aws.cloudformation.rules import check_rule_functions
 from local_aws.cloudformation.template import ResourceDeclaration, Template, format_error
 from local_aws.errors import AwsError
 
@@ -35,6 +36,7 @@ def check_template(
             f"Unrecognized resource types: [{', '.join(unknown)}]; "
             f"local_aws knows {', '.join(types)}"
         )
+    check_rule_functions(template)
     for block in (
         template.conditions,
         template.outputs,

@@ -1,0 +1,165 @@
+"""CodeCommit, CodeBuild, CodePipeline, and connections to repositories elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from local_aws.cloudformation.resource_types.api_resource import ApiResource
+from local_aws.cloudformation.resource_types.calls import call
+from local_aws.cloudformation.resource_types.described import changed
+from local_aws.cloudformation.resource_types.resource_type import (
+    Physical,
+    Provisioner,
+    ProvisioningError,
+    ResourceType,
+)
+from local_aws.cloudformation.resource_types.seeding import seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Repository(ApiResource):
+    """A repository; Code seeds it once, later changes of Code do nothing, as on AWS."""
+
+    def furnish(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:
+        if "Code" in properties:
+            seed(by, physical.attributes["CloneUrlHttp"], properties["Code"])
+
+    def update(
+        self, by: Provisioner, physical: Physical, old: Mapping[str, Any], new: Mapping[str, Any]
+    ) -> None:
+        differing = changed(old, new)
+        if "RepositoryName" in differing:
+            raise ProvisioningError(
+                f"local_aws does not rename a repository ({old['RepositoryName']} to "
+                f"{new['RepositoryName']}). Use another logical ID to make a new one."
+            )
+        if "RepositoryDescription" in differing:
+            call(
+                by.client("codecommit"),
+                "UpdateRepositoryDescription",
+                {
+                    "RepositoryName": physical.attributes["Name"],
+                    "RepositoryDescription": new.get("RepositoryDescription", ""),
+                },
+            )
+        super().update(by, physical, old, new)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pipeline(ApiResource):
+    """A pipeline; stages that are closed from the start are closed by a call of their own."""
+
+    def create(self, by: Provisioner, properties: Mapping[str, Any], name: str) -> Physical:
+        made = super().create(by, properties, name)
+        return Physical(made.id, {**made.attributes, "Arn": by.own.arn("codepipeline", made.id)})
+
+    def update(
+        self, by: Provisioner, physical: Physical, old: Mapping[str, Any], new: Mapping[str, Any]
+    ) -> None:
+        super().update(by, physical, old, new)
+        if new.get("RestartExecutionOnUpdate") and changed(old, new) - {"Tags"}:
+            call(by.client("codepipeline"), "StartPipelineExecution", {"Name": physical.id})
+
+    def arrange(
+        self, by: Provisioner, physical: Physical, old: Mapping[str, Any], new: Mapping[str, Any]
+    ) -> None:
+        closed, to_close = (
+            {t["StageName"]: t["Reason"] for t in p.get("DisableInboundStageTransitions", [])}
+            for p in (old, new)
+        )
+        for stage in sorted(changed(closed, to_close)):
+            transition = {
+                "PipelineName": physical.id,
+                "StageName": stage,
+                "TransitionType": "Inbound",
+            }
+            verb, reason = ("Disable", to_close[stage]) if stage in to_close else ("Enable", None)
+            call(
+                by.client("codepipeline"),
+                f"{verb}StageTransition",
+                {**transition, "Reason": reason},
+            )
+
+    def parameters(self, properties: Mapping[str, Any]) -> dict[str, Any]:
+        stages = [
+            {**stage, "Actions": [_action(action) for action in stage.get("Actions", [])]}
+            for stage in properties["Stages"]
+        ]
+        return {**properties, "Stages": stages}
+
+
+def _action(action: Mapping[str, Any]) -> dict[str, Any]:
+    configuration = action.get("Configuration")
+    if isinstance(configuration, str):  # the schema takes a JSON document too
+        return {**action, "Configuration": json.loads(configuration)}
+    return dict(action)
+
+
+def _connection(service: str, prefix: str) -> ApiResource:
+    return ApiResource(
+        type=f"AWS::{prefix}::Connection",
+        service=service,
+        creates="CreateConnection",
+        deletes="DeleteConnection",
+        named_by="ConnectionName",
+        identified_by="ConnectionArn",
+        ref="ConnectionArn",
+        answers={"ConnectionArn": "ConnectionArn"},
+        tagged_by="ConnectionArn",
+        attributes=frozenset({"ConnectionArn"}),
+    )
+
+
+TYPES: tuple[ResourceType, ...] = (
+    _Repository(
+        type="AWS::CodeCommit::Repository",
+        service="codecommit",
+        creates="CreateRepository",
+        deletes="DeleteRepository",
+        named_by="RepositoryName",
+        identified_by="RepositoryName",
+        ref="RepositoryId",
+        answers={
+            "RepositoryId": "repositoryMetadata.repositoryId",
+            "Arn": "repositoryMetadata.Arn",
+            "CloneUrlHttp": "repositoryMetadata.cloneUrlHttp",
+            "CloneUrlSsh": "repositoryMetadata.cloneUrlSsh",
+            "Name": "repositoryMetadata.repositoryName",
+        },
+        apart=frozenset({"Code"}),
+        refused=frozenset({"Triggers"}),
+        attributes=frozenset({"Arn", "CloneUrlHttp", "CloneUrlSsh", "Name", "RepositoryId"}),
+    ),
+    ApiResource(
+        type="AWS::CodeBuild::Project",
+        service="codebuild",
+        creates="CreateProject",
+        updates="UpdateProject",
+        deletes="DeleteProject",
+        named_by="Name",
+        identified_by="Name",
+        ref="Name",
+        answers={"Arn": "project.arn"},
+        refused=frozenset({"Triggers", "Visibility", "ResourceAccessRole"}),
+        attributes=frozenset({"Arn"}),
+    ),
+    _Pipeline(
+        type="AWS::CodePipeline::Pipeline",
+        service="codepipeline",
+        creates="CreatePipeline",
+        updates="UpdatePipeline",
+        deletes="DeletePipeline",
+        named_by="Name",
+        identified_by="Name",
+        ref="Name",
+        wrapper="pipeline",
+        apart=frozenset({"DisableInboundStageTransitions", "RestartExecutionOnUpdate"}),
+        refused=frozenset({"ArtifactStores"}),
+        attributes=frozenset({"Arn"}),
+    ),
+    _connection("codeconnections", "CodeConnections"),
+    _connection("codestar-connections", "CodeStarConnections"),
+)

@@ -1,4 +1,4 @@
-"""Reads CloudWatch Logs for a person: what jobs and endpoints printed."""
+"""Reads CloudWatch Logs for a person: what jobs, endpoints and builds printed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Any
 from local_aws.errors import UsageError
 
 _POLL_SECONDS = 0.5
+_BUILDS = "/aws/codebuild/"
 
 
 def list_logs(logs: Any) -> None:
     """Print each stream with its group, oldest first."""
     streams = sorted(_streams(logs), key=lambda stream: stream[2])
     if not streams:
-        print("no job or endpoint has printed anything yet")
+        print("no job, endpoint or build has printed anything yet")
     for group, stream, created in streams:
         print(f"{created:%H:%M:%S}  {_name_of(group, stream)}  ({group})")
 
 
 def print_logs(logs: Any, name: str) -> None:
-    """Print all streams whose job or endpoint starts with `name`.
+    """Print all streams whose job, endpoint or build starts with `name`.
 
     Raises UsageError if there is none.
     """
@@ -57,15 +58,20 @@ def _matching(logs: Any, name: str) -> list[tuple[str, str, datetime]]:
         known = (
             ", ".join(sorted({_name_of(group, stream) for group, stream, _ in streams})) or "none"
         )
-        raise UsageError(f"no job or endpoint {name!r} has logs; there are: {known}")
+        raise UsageError(f"no job, endpoint or build {name!r} has logs; there are: {known}")
     return found
 
 
 def _name_of(group: str, stream: str) -> str:
-    """The job or endpoint.
+    """The job, endpoint or build.
 
-    The stream's name begins with the job's, the group's ends with the endpoint's.
+    The stream's name begins with the job's, the group's ends with the endpoint's. A build's id is
+    `<CodeBuild project>:<stream>`; where projects share a group, the stream has a prefix, with
+    which the group's name is the project's.
     """
+    if group.startswith(_BUILDS):
+        prefix, _, identifier = stream.rpartition("/")
+        return "-".join(filter(None, (group.removeprefix(_BUILDS), prefix))) + f":{identifier}"
     if group.startswith("/aws/sagemaker/Endpoints/"):
         return group.rpartition("/")[2]
     return stream.partition("/")[0]

@@ -12,15 +12,34 @@ from local_aws.state import Running
 
 
 def print_status(running: Running) -> None:
-    """Print the servers, then a table each of pipeline executions, endpoints and stacks."""
+    """Print the servers, then a table each of both kinds of pipelines, endpoints and stacks."""
     console = Console(highlight=False)
     console.print(f"AWS     {running.gateway_url}  (process {running.pid})", soft_wrap=True)
     console.print(f"MLflow  {running.mlflow_url}", soft_wrap=True)
     sagemaker = client_of(running.environment, "sagemaker")
     cloudformation = client_of(running.environment, "cloudformation")
-    _print_table(console, ("pipeline execution", "status", "started"), _executions(sagemaker))
+    codepipeline = client_of(running.environment, "codepipeline")
+    _print_table(console, ("CodePipeline pipeline", "status", "started"), _pipelines(codepipeline))
+    _print_table(
+        console, ("SageMaker pipeline execution", "status", "started"), _executions(sagemaker)
+    )
     _print_table(console, ("endpoint", "status", "changed"), _endpoints(sagemaker))
     _print_table(console, ("stack", "status", "changed"), _stacks(cloudformation))
+
+
+def _pipelines(codepipeline: Any) -> list[tuple[str, ...]]:
+    """Each with its newest execution."""
+    rows: list[tuple[str, ...]] = []
+    for pipeline in codepipeline.list_pipelines()["pipelines"]:
+        name = pipeline["name"]
+        newest = codepipeline.list_pipeline_executions(pipelineName=name, maxResults=1)
+        for execution in newest["pipelineExecutionSummaries"]:
+            identifier = execution["pipelineExecutionId"][:8]
+            started = f"{execution['startTime'].astimezone():%H:%M:%S}"
+            rows.append((f"{name} {identifier}", execution["status"], started))
+        if not newest["pipelineExecutionSummaries"]:
+            rows.append((name, "has not run", "-"))
+    return rows
 
 
 def _executions(sagemaker: Any) -> list[tuple[str, ...]]:

@@ -10,7 +10,6 @@ reference.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local_aws.errors import DeploymentFailed
-
-_POLL_SECONDS = 0.3
-_CREATION_FAILED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
+from local_aws.project.stack_events import (
+    CREATION_FAILED,
+    StackEvents,
+    find_stack,
+    stack_outputs,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +57,8 @@ def deploy_stack(
 
 def read_settings(cloudformation: Any, stack_name: str) -> StackSettings | None:
     """What the stack was last deployed with; None if there is none that ever came up."""
-    try:
-        stack = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
-    except ClientError as err:
-        if "does not exist" in str(err):
-            return None
-        raise
-    if stack["StackStatus"] in _CREATION_FAILED:
+    stack = find_stack(cloudformation, stack_name)
+    if stack is None or stack["StackStatus"] in CREATION_FAILED:
         return None
     return StackSettings(
         template=cloudformation.get_template(StackName=stack_name)["TemplateBody"],
@@ -100,65 +96,26 @@ def _apply(
         "Tags": [{"Key": key, "Value": value} for key, value in settings.tags.items()],
     }
     _delete_if_creation_failed(cloudformation, stack_name, on_event)
-    seen = _events(cloudformation, stack_name)
-    known = {event["EventId"] for event in seen}
+    events = StackEvents(cloudformation, stack_name)
     try:
-        if seen:
-            cloudformation.update_stack(**request)
-        else:
+        if find_stack(cloudformation, stack_name) is None:
             cloudformation.create_stack(**request)
+        else:
+            cloudformation.update_stack(**request)
     except ClientError as err:
         if "No updates are to be performed" not in str(err):
             raise
-        return _outputs(cloudformation, stack_name)
-    reasons = []
-    while True:
-        # The status first: what happened before it ended is then among the events.
-        status = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]["StackStatus"]
-        for event in reversed(_events(cloudformation, stack_name)):
-            if event["EventId"] in known:
-                continue
-            known.add(event["EventId"])
-            on_event(f"{event['LogicalResourceId']} {event['ResourceStatus']}")
-            if event["ResourceStatus"].endswith("_FAILED"):
-                reasons.append(
-                    f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
-                )
-        if not status.endswith("_IN_PROGRESS"):
-            break
-        time.sleep(_POLL_SECONDS)
-    if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-        raise DeploymentFailed(f"stack {stack_name} ended {status}: {'; '.join(reasons)}")
-    return _outputs(cloudformation, stack_name)
+    else:
+        events.follow(lambda event: on_event(f"{event.logical_id} {event.status}"))
+    return stack_outputs(cloudformation, stack_name)
 
 
 def _delete_if_creation_failed(
     cloudformation: Any, stack_name: str, on_event: Callable[[str], None]
 ) -> None:
-    try:
-        stack = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
-    except ClientError as err:
-        if "does not exist" in str(err):
-            return
-        raise
-    if stack["StackStatus"] in _CREATION_FAILED:
+    stack = find_stack(cloudformation, stack_name)
+    if stack is not None and stack["StackStatus"] in CREATION_FAILED:
         on_event(f"deleting the stack, whose creation had failed ({stack['StackStatus']})")
         cloudformation.delete_stack(StackName=stack_name)
         waiter = cloudformation.get_waiter("stack_delete_complete")
         waiter.wait(StackName=stack_name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
-
-
-def _events(cloudformation: Any, stack_name: str) -> list[dict[str, Any]]:
-    """The stack's events, newest first; none if there is no such stack."""
-    try:
-        events = cloudformation.describe_stack_events(StackName=stack_name)["StackEvents"]
-    except ClientError as err:
-        if "does not exist" in str(err):
-            return []
-        raise
-    return list(events)
-
-
-def _outputs(cloudformation: Any, stack_name: str) -> dict[str, str]:
-    stack = cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}

@@ -41,6 +41,11 @@ class ProjectStack:
         return f"{gateway_url}/git/{repository}.git"
 
     @property
+    def branch(self) -> str:
+        """The branch that starts the pipelines."""
+        return self.parameters.get("Branch", "main")
+
+    @property
     def connected(self) -> bool:
         """The repositories are behind a Git connection, not in CodeCommit."""
         return self.parameters.get("ConnectionArn", "") != ""

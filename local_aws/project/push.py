@@ -1,4 +1,4 @@
-"""`local-aws push`: the working tree's unit as a commit on top of its repository's main branch."""
+"""`local-aws push`: the working tree's unit as a commit on top of its repository's branch."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from local_aws.project.clients import Clients
 from local_aws.project.git import Git
 from local_aws.project.project_stack import UNITS, ProjectStack
 from local_aws.project.unit_files import write_unit
-
-BRANCH = "main"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +42,11 @@ def push_unit(
         folder = Path(scratch) / "repository"
         folder.mkdir()
         git = Git(folder)
-        git.run("init", "--quiet", "--initial-branch", BRANCH)
+        git.run("init", "--quiet", "--initial-branch", stack.branch)
         git.run("remote", "add", "origin", url)
-        begun = _fetch(git, may_be_missing=stack.connected)
+        begun = _fetch(git, stack.branch, may_be_missing=stack.connected)
         if begun:
-            git.run("reset", "--quiet", "--hard", f"origin/{BRANCH}")
+            git.run("reset", "--quiet", "--hard", f"origin/{stack.branch}")
             if not stack.shared_repository:
                 git.run("rm", "-r", "--quiet", "--ignore-unmatch", ".")
         files = Path(scratch) / "files"
@@ -64,18 +62,18 @@ def push_unit(
             *("-c", f"user.name={author_name}", "-c", f"user.email={author_email}"),
             *("commit", "--quiet", "--message", text),
         )
-        git.run("push", "--quiet", "origin", f"HEAD:refs/heads/{BRANCH}")
+        git.run("push", "--quiet", "origin", f"HEAD:refs/heads/{stack.branch}")
         return Pushed(commit=git.run("rev-parse", "HEAD"), message=text, new=True)
 
 
-def _fetch(git: Git, *, may_be_missing: bool) -> bool:
+def _fetch(git: Git, branch: str, *, may_be_missing: bool) -> bool:
     """Whether the remote has the branch, which is then at hand.
 
     Behind a connection a repository may not exist yet: its first push makes it.
     """
     if may_be_missing and not git.succeeds("ls-remote", "--quiet", "origin"):
         return False
-    if not git.run("ls-remote", "--heads", "origin", BRANCH):
+    if not git.run("ls-remote", "--heads", "origin", branch):
         return False
-    git.run("fetch", "--quiet", "--no-tags", "origin", f"+{BRANCH}:refs/remotes/origin/{BRANCH}")
+    git.run("fetch", "--quiet", "--no-tags", "origin", f"+{branch}:refs/remotes/origin/{branch}")
     return True

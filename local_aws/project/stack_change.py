@@ -18,10 +18,15 @@ from botocore.exceptions import ClientError
 
 from local_aws.errors import DeploymentFailed
 from local_aws.project.clients import Clients
-from local_aws.project.stack_events import StackEvent, StackEvents, find_stack, stack_outputs
+from local_aws.project.stack_events import (
+    CREATION_FAILED,
+    StackEvent,
+    StackEvents,
+    find_stack,
+    stack_outputs,
+)
 
 TEMPLATE_BODY_BYTES = 51_200
-_CREATION_FAILED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 _POLL_SECONDS = 0.2
 
@@ -88,7 +93,7 @@ def _without_failed_creation(cloudformation: Any, stack_name: str) -> dict[str, 
     stack = find_stack(cloudformation, stack_name)
     if stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS":
         return None
-    if stack["StackStatus"] in _CREATION_FAILED:
+    if stack["StackStatus"] in CREATION_FAILED:
         cloudformation.delete_stack(StackName=stack_name)
         waiter = cloudformation.get_waiter("stack_delete_complete")
         waiter.wait(StackName=stack_name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})

@@ -13,6 +13,7 @@ from local_aws.errors import DeploymentFailed
 
 _POLL_SECONDS = 0.3
 COMPLETE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+CREATION_FAILED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
 
 
 @dataclass(frozen=True, kw_only=True)

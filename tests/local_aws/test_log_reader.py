@@ -16,6 +16,8 @@ def logs(gateway):
     for group, stream in (
         ("/aws/sagemaker/TrainingJobs", "read-train-1/algo-1-170000"),
         ("/aws/sagemaker/Endpoints/read-endpoint", "AllTraffic/i-1"),
+        ("/aws/codebuild/read-builds", "8c4e-1"),
+        ("/aws/codebuild/read-project", "testing/9d5f-1"),
     ):
         if not client.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
             client.create_log_group(logGroupName=group)
@@ -29,16 +31,25 @@ def logs(gateway):
     return client
 
 
-def test_jobs_and_endpoints_are_listed_by_their_names(logs, capsys):
+def test_jobs_endpoints_and_builds_are_listed_by_their_names(logs, capsys):
     list_logs(logs)
 
     names = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
-    assert {"read-train-1", "read-endpoint"} <= set(names)
+    assert {
+        "read-train-1",
+        "read-endpoint",
+        "read-builds:8c4e-1",
+        "read-project-testing:9d5f-1",
+    } <= set(names)
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("read-train", "read-train-1/algo-1-170000"), ("read-endpoint", "AllTraffic/i-1")],
+    [
+        ("read-train", "read-train-1/algo-1-170000"),
+        ("read-endpoint", "AllTraffic/i-1"),
+        ("read-builds:8c4e", "8c4e-1"),
+    ],
 )
 def test_all_that_one_printed_is_printed_in_order(logs, name, expected, capsys):
     print_logs(logs, name)
@@ -49,6 +60,6 @@ def test_all_that_one_printed_is_printed_in_order(logs, name, expected, capsys):
 
 
 def test_an_unknown_name_lists_those_there_are(logs):
-    told = "no job or endpoint 'nonsense' has logs; there are: .*read-train-1"
+    told = "no job, endpoint or build 'nonsense' has logs; there are: .*read-train-1"
     with pytest.raises(UsageError, match=told):
         print_logs(logs, "nonsense")

@@ -117,7 +117,7 @@ def test_a_repository_that_is_gone_is_told_in_git_s_words(clients, stack):
     gone = clients.environment["AWS_ENDPOINT_URL"] + "/v1/repos/gone"
     stack = ProjectStack(name="n", parameters={}, outputs={"ModelDeployCloneUrl": gone})
 
-    with pytest.raises(CommandFailed, match="`git ls-remote` failed:\n.*gone"):
+    with pytest.raises(CommandFailed, match=r"`git ls-remote` failed:\n.*gone"):
         push_unit(clients, stack, "deploy", PROJECT_DIR)
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Resolves requirements/*.in (and the training step's requirements) for Python 3.11 and 3.12 and writes the locked files.
+# A unit's own repository has some of them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,6 +10,7 @@ compile() {
 }
 
 for name in uv sagemaker-sklearn model-build model-deploy dev; do
+  [ -f "requirements/$name.in" ] || continue
   echo "requirements/$name.txt"
   compile --generate-hashes "requirements/$name.in" --output-file "requirements/$name.txt"
 done
@@ -16,6 +18,7 @@ done
 # What the training job installs on top of AWS's image, as constraints; requirements.txt itself stays short and is
 # edited by people. Packages that the image holds are left out: whatever version AWS ships there stays.
 step=model_build/steps/train_evaluate_register
+[ -d "$step" ] || exit 0
 echo "$step/constraints.txt"
 in_image=()
 while read -r name; do in_image+=(--no-emit-package "$name"); done \

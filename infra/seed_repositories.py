@@ -13,6 +13,7 @@ import argparse
 import io
 import logging
 import shutil
+import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -38,15 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("nowhere to write to; pass --output-dir, --bucket or --folder")
     if args.folder and not args.unit:
         parser.error("--folder takes one unit; pass --unit as well")
-    units = {name: list_files(name) for name in ([args.unit] if args.unit else UNITS)}
     try:
+        units = {name: list_files(name) for name in ([args.unit] if args.unit else UNITS)}
         if args.folder:
             write_folder(units[args.unit], args.folder)
             sys.stdout.write(f"{args.folder}\n")
         if args.output_dir:
             for name, files in units.items():
                 sys.stdout.write(f"{write_archive(files, args.output_dir / f'{name}.zip')}\n")
-    except OSError as err:
+    except (OSError, subprocess.CalledProcessError) as err:  # git has said on stderr what it lacks
         logger.error("can not write the unit: %s", err)
         return _WRONG_INPUT
     return _upload(units, args.bucket) if args.bucket else 0

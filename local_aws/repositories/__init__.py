@@ -7,7 +7,8 @@ codecommit.py             CodeCommit's repositories, by name: CreateRepository, 
 branches.py               CodeCommit's branches
 files.py                  CodeCommit's commits, files and folders, read
 file_changes.py           CreateCommit, PutFile, DeleteFile
-connections.py            CodeConnections, and the repositories behind a connection
+connections.py            CodeConnections
+connection_repositories.py  what is behind a connection, made by its first push
 bare_repository.py        one bare repository: its refs, and who may change them when
 objects.py                commits, trees, blobs and differences of a bare repository
 tree_changes.py           which files a commit puts, moves and deletes: a pure function

@@ -126,6 +126,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--yes", action="store_true", help="approve each deployment to prod unasked")
     demo.add_argument(
+        "--versions",
+        type=int,
+        choices=[1, 2, 3],
+        default=1,
+        help="how often to train and release, each forest twice as large (default: %(default)s)",
+    )
+    demo.add_argument(
         "--exit", action="store_true", help="end everything afterwards, on a terminal too"
     )
     return parser
@@ -245,7 +252,9 @@ def _demo(arguments: argparse.Namespace) -> int:
 
     approve = _approval(arguments)
     with _sigterm_as_ctrl_c():
-        run_demo(arguments.state_dir, Path.cwd(), Narrator(), approve, stay)
+        run_demo(
+            arguments.state_dir, Path.cwd(), Narrator(), approve, stay, versions=arguments.versions
+        )
     return 0
 
 

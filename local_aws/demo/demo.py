@@ -1,29 +1,37 @@
-"""`local-aws demo`: the main job from data to production, through the commands a person types.
+"""`local-aws demo`: from `git push` to a prediction from prod, through the project's own pipelines.
 
-up ─▶ run-pipeline, twice ─▶ release version 1 ─▶ release version 2 ─▶ read everything back
+up ─▶ deploy infra/project.yml ─▶ push modelbuild: CI trains, registers
+   ─▶ push modeldeploy: CD builds, staging, test, approval, prod, test ─▶ read everything back
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import json
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from local_aws.demo.commands import Commands, require_project
+from local_aws.demo.commands import require_project
 from local_aws.demo.narration import Narrator
+from local_aws.demo.pipeline_story import execution_report, tell_execution
 from local_aws.demo.registry_report import read_endpoints, read_prediction, read_versions, table_of
-from local_aws.demo.release import release
 from local_aws.errors import CommandFailed
-from local_aws.remote import client_of
+from local_aws.project.clients import Clients
+from local_aws.project.deployment import DeploymentOptions, deploy_project
+from local_aws.project.executions import newest_execution_id
+from local_aws.project.project_stack import ProjectStack, require_project_stack, stack_name_of
+from local_aws.project.push import push_unit
+from local_aws.project.stack_events import StackEvent
+from local_aws.project.watching import wait_for_execution
 from local_aws.server import LocalAws
 from local_aws.state import write_json
 
-MODEL_NAME = "sklearn-random-forest"
-_TREES = {"1": 20, "2": 200}  # two versions that differ
+_TREES = re.compile(r'(name="NEstimators",\s+kind="Integer",\s+default=)(\d+)')
 
 
 @dataclass
@@ -31,10 +39,9 @@ class _Seconds:
     """Where the time went."""
 
     up: float = 0.0
+    deploy: float = 0.0
     train: float = 0.0
-    build: float = 0.0
-    staging: float = 0.0
-    prod: float = 0.0
+    release: float = 0.0
     total: float = 0.0
 
 
@@ -44,70 +51,157 @@ def run_demo(
     narrator: Narrator,
     approve: Callable[[str], bool],
     stay: Callable[[], None],
+    versions: int = 1,
 ) -> None:
-    """Up, the whole road, `demo.json`, the table; then `stay` decides how long it all stays up.
+    """Up, the whole road `versions` times, `demo.json`, the table; then `stay` decides how long
+    it all stays up.
 
     Raises LocalAwsError; whatever was started has ended then.
     """
     require_project(project_dir)
     begun = time.monotonic()
     seconds = _Seconds()
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as exits:
         with narrator.step("up: AWS and MLflow on this machine") as step:
-            local_aws = stack.enter_context(LocalAws(state_dir))
+            local_aws = exits.enter_context(LocalAws(state_dir))
             mlflow_url = local_aws.environment["MLFLOW_TRACKING_URI"]
             step.result = f"AWS at {local_aws.own.url}, MLflow at {mlflow_url}"
         seconds.up = step.seconds
+        clients = Clients(local_aws.environment)
+        seconds.deploy, stack = _deploy(clients, narrator, project_dir)
+        local_aws.state.update_environment(stack.environment)
+        # What reading back needs, seconds long, while the pipelines run.
         threading.Thread(target=_import_libraries, daemon=True).start()
-        commands = Commands(local_aws.environment, project_dir, local_aws.state.path / "demo")
-        for version, trees in _TREES.items():
-            seconds.train += _train(commands, narrator, version, trees)
-        for version in _TREES:
-            parts = release(commands, narrator, approve, MODEL_NAME, version)
-            seconds.build += parts.build
-            seconds.staging += parts.staging
-            seconds.prod += parts.prod
-        report = _read_back(commands, narrator)
+        demo = _Demo(clients, narrator, stack, project_dir, approve)
+        for number in range(versions):
+            seconds.train += demo.train(number)
+            seconds.release += demo.release()
+        report = _read_back(clients, narrator, demo.executions)
         seconds.total = time.monotonic() - begun
         rounded = {name: round(value, 1) for name, value in asdict(seconds).items()}
         path = local_aws.state.path / "demo.json"
         write_json(path, {**report, "seconds": rounded})
         narrator.console.print(table_of(report))
         narrator.say("seconds: " + ", ".join(f"{name} {value}" for name, value in rounded.items()))
-        narrator.say(f"MLflow: {mlflow_url}/#/models/{MODEL_NAME}")
+        narrator.say(f"MLflow: {mlflow_url}/#/models/{_model_name(project_dir)}")
         narrator.say(f"all of it, read back from MLflow and AWS: {path}")
         stay()
 
 
+class _Demo:
+    """The part between the project's stack and the report."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        narrator: Narrator,
+        stack: ProjectStack,
+        project_dir: Path,
+        approve: Callable[[str], bool],
+    ) -> None:
+        self._clients = clients
+        self._narrator = narrator
+        self._stack = stack
+        self._project_dir = project_dir
+        self._approve = approve
+        self.executions: list[tuple[str, str]] = []
+
+    def train(self, number: int) -> float:
+        """Push modelbuild, follow CI; the seconds of both."""
+        factor = 2**number
+        message = "Train" if factor == 1 else f"Train a forest {factor} times as large"
+        pushed = self._push("build", message, lambda folder: _multiply_trees(folder, factor))
+        return pushed + self._follow("CI trains and registers")
+
+    def release(self) -> float:
+        """Push modeldeploy, follow CD to prod; the seconds of both."""
+        pushed = self._push("deploy", "Deploy the latest version", lambda _: None)
+        return pushed + self._follow("CD deploys, tests, asks, deploys")
+
+    def _push(self, unit: str, message: str, edit: Callable[[Path], None]) -> float:
+        pipeline = self._stack.pipeline_name(unit)
+        before = newest_execution_id(self._clients, pipeline)
+        with self._narrator.step(f'git push: model{unit}, "{message}"') as step:
+            pushed = push_unit(
+                self._clients, self._stack, unit, self._project_dir, message, edit=edit
+            )
+            if pushed.new:
+                execution = wait_for_execution(self._clients, pipeline, before)
+                step.result = f"commit {pushed.commit[:8]} started {pipeline}"
+            else:
+                execution = self._clients("codepipeline").start_pipeline_execution(name=pipeline)[
+                    "pipelineExecutionId"
+                ]
+                step.result = f"nothing changed since {pushed.commit[:8]}; started {pipeline} again"
+        self.executions.append((pipeline, execution))
+        return step.seconds
+
+    def _follow(self, title: str) -> float:
+        pipeline, execution = self.executions[-1]
+        return tell_execution(
+            self._clients,
+            self._narrator,
+            f"{pipeline}: {title}",
+            pipeline,
+            execution,
+            self._approve,
+        )
+
+
+def _deploy(clients: Clients, narrator: Narrator, project_dir: Path) -> tuple[float, ProjectStack]:
+    done = 0
+
+    def show(event: StackEvent) -> None:
+        nonlocal done
+        if event.resource_type != "AWS::CloudFormation::Stack":
+            done += event.status.endswith("_COMPLETE")
+            step.progress(f"{done} resources, {event.logical_id} {event.status}")
+
+    name = stack_name_of(clients.environment)
+    with narrator.step(f"deploy: infra/project.yml as stack {name}") as step:
+        deploy_project(clients, project_dir, DeploymentOptions(), on_event=show)
+        step.result = f"{done} resources: repositories, pipelines, roles, bucket"
+    return step.seconds, require_project_stack(clients)
+
+
+def _multiply_trees(folder: Path, factor: int) -> None:
+    """Change a default in the files that are pushed; the working tree stays as it is."""
+    path = folder / "model_build" / "parameters.py"
+    text, found = _TREES.subn(lambda m: f"{m[1]}{int(m[2]) * factor}", path.read_text())
+    if not found:
+        raise CommandFailed(f"{path.name} declares no NEstimators whose default could change")
+    path.write_text(text)
+
+
 def _import_libraries() -> None:
-    """Import what reading back needs, seconds long, while the commands run."""
     for name in ("mlflow.pyfunc", "skops.io"):
         importlib.import_module(name)
 
 
-def _train(commands: Commands, narrator: Narrator, version: str, trees: int) -> float:
-    with narrator.step(f"run-pipeline: train a forest of {trees} trees") as step:
-        commands.run(step, "run-pipeline", "--parameters", f"NEstimators={trees}")
-        versions = read_versions(commands.environment["MLFLOW_TRACKING_URI"], MODEL_NAME)
-        found = [row for row in versions if row["version"] == version]
-        if not found:
-            raise CommandFailed(f"run-pipeline ended well, but there is no version {version}")
-        error = found[0]["median_absolute_error"]
-        step.result = f"registered version {version}, median absolute error {error:.2f}"
-    return step.seconds
-
-
-def _read_back(commands: Commands, narrator: Narrator) -> dict[str, object]:
-    environment = commands.environment
+def _read_back(
+    clients: Clients, narrator: Narrator, executions: list[tuple[str, str]]
+) -> dict[str, object]:
+    environment: Mapping[str, str] = clients.environment
     with narrator.step("read back: versions, endpoints, a prediction from prod") as step:
-        endpoints = read_endpoints(client_of(environment, "sagemaker"))
+        endpoints = read_endpoints(clients("sagemaker"))
         prod = next(row for row in endpoints if row["name"].endswith("-prod"))
         prediction = read_prediction(
-            client_of(environment, "sagemaker-runtime"),
+            clients("sagemaker-runtime"),
             prod["name"],
             environment["MLFLOW_TRACKING_URI"],
             f"models:/{prod['model_name']}/{prod['model_version']}",
         )
         step.result = f"{prod['name']} says {prediction['endpoint']}"
-        versions = read_versions(environment["MLFLOW_TRACKING_URI"], MODEL_NAME)
-    return {"versions": versions, "endpoints": endpoints, "prediction": prediction}
+        versions = read_versions(environment["MLFLOW_TRACKING_URI"], prod["model_name"])
+        pipelines = [execution_report(clients, *each) for each in executions]
+    return {
+        "versions": versions,
+        "endpoints": endpoints,
+        "prediction": prediction,
+        "pipelines": pipelines,
+    }
+
+
+def _model_name(project_dir: Path) -> str:
+    document = json.loads((project_dir / "model_deploy" / "deploy.json").read_text())
+    return str(document["model_name"])

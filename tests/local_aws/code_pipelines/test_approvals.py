@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import uuid
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-DEVELOPER = "arn:aws:iam::123456789012:user/root"
+DEVELOPER = f"arn:aws:iam::123456789012:user/{getpass.getuser()}"
 
 
 @pytest.fixture

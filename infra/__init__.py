@@ -1,6 +1,6 @@
 """CloudFormation templates of a project, and the seeds of its repositories.
 
-project.yml        one project: repositories, pipelines, builds, bucket, roles, schedule, notifications
+project.yml        one project: repositories, pipelines, bucket, roles, schedule, notifications
 launch-role.yml    the role by which SageMaker Studio or Service Catalog creates project.yml's stack
 seed_repositories  cuts the zip of each unit that project.yml can seed its repositories from
 units              which files of this tree each unit's repository holds

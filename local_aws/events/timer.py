@@ -1,0 +1,96 @@
+"""One thread that sleeps until the next thing is due."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+logger = logging.getLogger(__name__)
+
+Action = Callable[[datetime.datetime], None]
+
+# Waiting counts a clock that stands still while a laptop sleeps: look at the time of day again.
+_LONGEST_WAIT_SECONDS = 60.0
+
+
+class Clock(Protocol):
+    """The time of day, and a wait that ends when the condition is notified."""
+
+    def now(self) -> datetime.datetime:
+        """The current time in UTC."""
+
+    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
+        """Wait on the condition, which the caller holds, at most `seconds`."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime.datetime:
+        return datetime.datetime.now(datetime.UTC)
+
+    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
+        condition.wait(seconds)
+
+
+class Timer:
+    """Calls actions when they are due, one after the other, in a thread of its own.
+
+    The thread starts with the first thing to wait for. Actions must be quick.
+    """
+
+    def __init__(self, name: str, clock: Clock) -> None:
+        self._clock = clock
+        self._condition = threading.Condition()
+        self._entries: dict[str, tuple[datetime.datetime, Action]] = {}
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def set(self, key: str, due: datetime.datetime, action: Action) -> None:
+        """Call `action(due)` then. Replaces what `key` waited for."""
+        with self._condition:
+            if self._closed:
+                return
+            self._entries[key] = (due, action)
+            if not self._thread.is_alive():
+                self._thread.start()
+            self._condition.notify_all()
+
+    def cancel(self, key: str) -> None:
+        """Nothing is due for `key` any more."""
+        with self._condition:
+            self._entries.pop(key, None)
+            self._condition.notify_all()
+
+    def close(self) -> None:
+        """End the thread; an action that runs is waited for."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (taken := self._take()) is not None:
+            due, action = taken
+            try:
+                action(due)
+            except Exception:  # the thread serves all others too
+                logger.exception("what was due at %s failed", due)
+
+    def _take(self) -> tuple[datetime.datetime, Action] | None:
+        """The next entry once it is due; None when closed."""
+        with self._condition:
+            while not self._closed:
+                if not self._entries:
+                    self._clock.wait(self._condition, None)
+                    continue
+                key = min(self._entries, key=lambda name: self._entries[name][0])
+                remaining = (self._entries[key][0] - self._clock.now()).total_seconds()
+                if remaining <= 0:
+                    return self._entries.pop(key)
+                self._clock.wait(self._condition, min(remaining, _LONGEST_WAIT_SECONDS))
+        return None

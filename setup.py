@@ -20,6 +20,8 @@ NEEDS = {
 }
 EXTRAS = {
     "local": [
+        "croniter>=7",
+        "jsonpath-ng",
         "cfn-lint>=1.58",
         "mlflow>=3.17,<4",
         "moto[server]>=5.2.5",

@@ -1,0 +1,73 @@
+"""A build's sources: zip archives in S3, unpacked."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+
+class SourceError(Exception):
+    """A source can't be had; the message is that of the phase DOWNLOAD_SOURCE."""
+
+
+def split_location(location: str) -> tuple[str, str]:
+    """Bucket and key of a location: `bucket/key`, with or without `arn:aws:s3:::` or `s3://`."""
+    path = location.removeprefix("arn:aws:s3:::").removeprefix("s3://")
+    bucket, _, key = path.partition("/")
+    return bucket, key
+
+
+def download_source(s3: Any, location: str, folder: Path) -> None:
+    """Unpack the zip archive at `location` into the folder; a key that ends with / is copied.
+
+    Permissions are kept. Raises SourceError.
+    """
+    bucket, key = split_location(location)
+    folder.mkdir(parents=True)
+    try:
+        if key.endswith("/"):
+            _copy_folder(s3, bucket, key, folder)
+            return
+        archive = folder.with_name(f"{folder.name}.zip")
+        body = s3.get_object(Bucket=bucket, Key=key)["Body"]
+        with body, archive.open("wb") as file:
+            shutil.copyfileobj(body, file, 1 << 20)
+    except ClientError as err:
+        error = err.response["Error"]
+        raise SourceError(f"{error['Code']}: {error['Message']} ({location})") from err
+    except BotoCoreError as err:
+        raise SourceError(f"could not read {location}: {err}") from err
+    try:
+        _unpack(archive, folder)
+    except zipfile.BadZipFile as err:
+        raise SourceError(f"{location} is not a zip archive: {err}") from err
+    archive.unlink()
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    with zipfile.ZipFile(archive) as source:
+        for member in source.infolist():
+            place = Path(source.extract(member, folder))  # never outside of the folder
+            mode = member.external_attr >> 16
+            if mode and not member.is_dir():
+                if mode & 0o170000 == 0o120000:
+                    target = place.read_text()
+                    place.unlink()
+                    place.symlink_to(target)
+                else:
+                    place.chmod(mode & 0o777 | 0o600)
+
+
+def _copy_folder(s3: Any, bucket: str, prefix: str, folder: Path) -> None:
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for entry in page.get("Contents", ()):
+            name = entry["Key"][len(prefix) :]
+            place = (folder / name).resolve()
+            if not name or name.endswith("/") or not place.is_relative_to(folder.resolve()):
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read())

@@ -24,6 +24,8 @@ from moto.moto_server.werkzeug_app import (
     MotoRequestHandler,
     create_backend_app,
 )
+from moto.iam.access_control import PermissionResult
+from moto.s3.models import FakeBucket
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from local_aws.aws_protocol import (
@@ -54,6 +56,11 @@ _SAGEMAKER_KEPT_BY_MOTO = frozenset({"ListPipelines", "ListTags", "DeleteTags"})
 # Operations that moto doesn't have, of services that it keeps: refused as AWS refuses a caller who
 # lacks the permission, because the SageMaker SDK asks for them and goes on without.
 _DENIED = frozenset({("iam", "SimulatePrincipalPolicy")})
+
+
+# moto applies a bucket's policy without its conditions: "deny what comes without TLS" denies all.
+# No policy is enforced here, neither a role's nor a bucket's.
+FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL
 
 
 class Service(Protocol):
@@ -123,11 +130,11 @@ class Gateway:
         self._log.close()
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        for prefix, application in self._mounts.items():
-            if environ["PATH_INFO"].startswith(prefix):
-                return application(environ, start_response)
         request = Request(environ)
         signature = signature_of(request)
+        for prefix, application in self._mounts.items():
+            if not signature.service and environ["PATH_INFO"].startswith(prefix):
+                return application(environ, start_response)
         service, operation = "", ""
         caller_arn = self.own.caller_arn(signature.access_key)
         try:

@@ -20,9 +20,9 @@ NEEDS = {
 }
 EXTRAS = {
     "local": [
+        "cfn-lint>=1.58",
         "croniter>=7",
         "jsonpath-ng",
-        "cfn-lint>=1.58",
         "mlflow>=3.17,<4",
         "moto[server]>=5.2.5",
         "packaging",

@@ -98,7 +98,7 @@ def operation_of(request: Request, signature: Signature) -> tuple[str, str]:
     if target:
         return signature.service, target.rsplit(".", 1)[-1]
     if signature.service in _REST_SERVICES:
-        route = find_route(signature.service, request.method, request.path)
+        route = find_route(signature.service, request.method, _raw_path(request))
         return signature.service, route.operation if route else ""
     if signature.service != "s3" and _is_query(request):
         request.get_data(cache=True)  # keeps the body, which reading the form would use up
@@ -211,9 +211,14 @@ def _protocol(model: OperationModel) -> str:
     return str(model.service_model.resolved_protocol)
 
 
+def _raw_path(request: Request) -> str:
+    """The path as it was sent: a parameter may hold an escaped slash, as ARNs do."""
+    return str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
+
+
 def _path_parameters(request: Request, service: str) -> dict[str, str]:
     if service in _REST_SERVICES:
-        route = find_route(service, request.method, request.path)
+        route = find_route(service, request.method, _raw_path(request))
         return route.path_parameters if route else {}
     match = _INVOKE.match(request.path)
     return match.groupdict() if match else {}

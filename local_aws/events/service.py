@@ -22,7 +22,7 @@ from local_aws.events.patterns import parse_pattern
 from local_aws.events.rules import BUS, Rule, check_rule_target, read_rule, rule_error_code
 from local_aws.events.target_input import is_customised, target_input
 from local_aws.events.targets import EVENTS, Invocation
-from local_aws.events.timer import Clock, SystemClock, Timer
+from local_aws.events.timer import Clock, SystemClock, Timer, as_utc
 from local_aws.gateway import Handler
 from local_aws.own_aws import OwnAws
 from local_aws.pagination import page_of
@@ -275,7 +275,7 @@ class Events:
         document = self._envelope(
             entry["Source"],
             entry["DetailType"],
-            entry.get("Time", self._clock.now()),
+            as_utc(entry.get("Time", self._clock.now())),
             entry.get("Resources", []),
             detail,
         )

@@ -36,6 +36,11 @@ class SystemClock:
         condition.wait(seconds)
 
 
+def as_utc(time: datetime.datetime) -> datetime.datetime:
+    """The time with its zone: what calls give is in UTC and doesn't say so."""
+    return time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+
+
 class Timer:
     """Calls actions when they are due, one after the other, in a thread of its own.
 

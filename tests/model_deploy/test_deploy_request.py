@@ -57,7 +57,7 @@ def test_other_versions_are_refused(tmp_path: Path, version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["<model name>", "${MODEL_NAME}", "{{ model }}", "TODO", "change-me", "your-model-name"]
+    "name", ["<model name>", "${MODEL_NAME}", "{{ model }}", "todo", "change-me", "your-model-name"]
 )
 def test_a_placeholder_is_no_name(tmp_path: Path, name: str) -> None:
     (problem,) = _problems(tmp_path, {"model_name": name, "model_version": "latest"})

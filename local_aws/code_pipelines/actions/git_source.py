@@ -100,6 +100,7 @@ class ConnectionSource:
     def run(self, job: ActionJob) -> Outcome:
         """Clone the branch, or the commit whose push started the execution."""
         name, branch = job.get("FullRepositoryId"), job.get("BranchName")
+        provider = _provider(job)
         url = f"{job.own.url}/git/{name}.git"
         commit, body = _fetch(job, url, branch, job.revision_override)
         return Outcome(
@@ -108,7 +109,7 @@ class ConnectionSource:
                 "FullRepositoryName": name,
                 "BranchName": branch,
                 "ConnectionArn": job.get("ConnectionArn"),
-                "ProviderType": "GitHub",
+                "ProviderType": provider,
                 "CommitId": commit.id,
                 "CommitMessage": commit.message,
                 "AuthorDate": commit.author_date,
@@ -123,6 +124,26 @@ class ConnectionSource:
                 f"&FullRepositoryId={name}&Commit={commit.id}",
             ),
         )
+
+
+def _provider(job: ActionJob) -> str:
+    """GitHub, GitLab, ...: what the connection leads to; raises ActionFailed if there is none."""
+    arn = job.get("ConnectionArn")
+    service = "codestar-connections" if ":codestar-connections:" in arn else "codeconnections"
+    try:
+        connection = job.client(service).get_connection(ConnectionArn=arn)["Connection"]
+    except ClientError as err:
+        raise ActionFailed(
+            f"Unable to use Connection: {arn}: {err.response['Error']['Message']}",
+            "PermissionError",
+        ) from err
+    if connection["ConnectionStatus"] != "AVAILABLE":
+        raise ActionFailed(
+            f"Connection {arn} is not available, it is {connection['ConnectionStatus']}. "
+            "Complete it in the console.",
+            "ConfigurationError",
+        )
+    return str(connection["ProviderType"])
 
 
 def _fetch(job: ActionJob, url: str, branch: str, commit_id: str | None) -> tuple[Commit, bytes]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from local_aws.builds.service import Builds
 from local_aws.cloudformation.service import CloudFormation
 from local_aws.code_pipelines.service import CodePipelines
 from local_aws.containers.images import Images
@@ -19,6 +20,7 @@ from local_aws.endpoints.service import Endpoints
 from local_aws.event_bus import Event, EventBus
 from local_aws.gateway import Gateway
 from local_aws.pipelines.service import PipelineExecutions
+from local_aws.repositories.service import Repositories
 
 # An approval's minute, so that five of them pass in a test.
 MINUTE_SECONDS = 0.1
@@ -96,6 +98,34 @@ class Account:
                 archive.writestr(name.replace("__", "."), text)
         answer = self.s3.put_object(Bucket=self.source, Key=key, Body=buffer.getvalue())
         return str(answer["VersionId"])
+
+    def commit(self, repository: str, files: Mapping[str, str], branch: str = "main") -> str:
+        """Id of a new commit in a CodeCommit repository, which is made if it isn't there."""
+        codecommit = self.gateway.own.client("codecommit")
+        parent: dict[str, str] = {}
+        try:
+            tip = codecommit.get_branch(repositoryName=repository, branchName=branch)
+            parent = {"parentCommitId": tip["branch"]["commitId"]}
+        except codecommit.exceptions.RepositoryDoesNotExistException:
+            codecommit.create_repository(repositoryName=repository)
+        answer = codecommit.create_commit(
+            repositoryName=repository,
+            branchName=branch,
+            authorName="Ada",
+            email="ada@example.com",
+            commitMessage=f"Write {', '.join(files)}",
+            putFiles=[
+                {"filePath": path, "fileContent": text.encode()} for path, text in files.items()
+            ],
+            **parent,
+        )
+        return str(answer["commitId"])
+
+    def read_artifact(self, artifact: Mapping[str, Any]) -> zipfile.ZipFile:
+        """The zip that ListActionExecutions shows."""
+        place = artifact["s3location"]
+        body = self.s3.get_object(Bucket=place["bucket"], Key=place["key"])["Body"].read()
+        return zipfile.ZipFile(io.BytesIO(body))
 
     def template(self) -> str:
         return TEMPLATE.replace(
@@ -307,7 +337,7 @@ def declare() -> type[Declare]:
 # Not for the session: another module's mock_aws() empties moto, which is one for the process.
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """CodePipeline with S3, approvals and CloudFormation. Shared: names are unique."""
+    """CodePipeline and what its actions use. Shared: names are unique."""
     buses: list[EventBus] = []
 
     def services(own: Any) -> list[Any]:
@@ -316,6 +346,8 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
             Endpoints(own, Images(own.state_dir)),
             PipelineExecutions(own),  # it answers AddTags, for all of SageMaker
             CloudFormation(own),
+            Repositories(own, buses[0]),
+            Builds(own, buses[0]),
             CodePipelines(own, buses[0], minute_seconds=MINUTE_SECONDS),
         ]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import uuid
-import zipfile
 from typing import Any
 
 import pytest
@@ -101,8 +99,7 @@ def test_outputs_are_written_to_a_file_of_the_output_artifact(
     place = artifact["s3location"]
     assert place["bucket"] == account.store
     assert place["key"].startswith(f"{pipeline.name[:20]}/Outputs/")
-    body = account.s3.get_object(Bucket=place["bucket"], Key=place["key"])["Body"].read()
-    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+    with account.read_artifact(artifact) as archive:
         written = json.loads(archive.read("outputs.json"))
     assert written == outputs(account, stack_name)
 

@@ -2,6 +2,7 @@
 
 service         Events: rules, their targets, PutEvents; listens to the bus
 rules           a rule and its targets, checked as PutRule and PutTargets check them
+entries         what PutEvents takes, and the envelope of events
 patterns        does an event match a pattern
 target_input    what a target gets of an event: Input, InputPath, InputTransformer
 schedules       Schedules: schedules and their groups, invoked when they are due

@@ -152,6 +152,8 @@ class Schedules:
 
     def _forget(self, schedule: Schedule) -> None:
         del self._schedules[schedule.key]
+        # A token stands for this schedule, not for a later one of the same name.
+        self._tokens = {t: arn for t, arn in self._tokens.items() if arn != schedule.arn}
         self._timer.cancel(schedule.arn)
 
     def _wait_for_next(self, schedule: Schedule, moment: datetime.datetime) -> bool:

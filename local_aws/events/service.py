@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import json
 import threading
-import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,11 +17,12 @@ from local_aws.aws_protocol import Call
 from local_aws.errors import AwsError
 from local_aws.event_bus import Event, EventBus
 from local_aws.events.delivery import Deliveries, Delivery
+from local_aws.events.entries import RefusedEntry, envelope, read_entry
 from local_aws.events.patterns import parse_pattern
 from local_aws.events.rules import BUS, Rule, check_rule_target, read_rule, rule_error_code
 from local_aws.events.target_input import is_customised, target_input
 from local_aws.events.targets import EVENTS, Invocation
-from local_aws.events.timer import Clock, SystemClock, Timer, as_utc
+from local_aws.events.timer import Clock, SystemClock, Timer
 from local_aws.gateway import Handler
 from local_aws.own_aws import OwnAws
 from local_aws.pagination import page_of
@@ -254,53 +254,12 @@ class Events:
 
     def _put_event(self, entry: Mapping[str, Any]) -> Mapping[str, str]:
         self._require_default(entry.get("EventBusName"))
-        for member in ("Source", "DetailType", "Detail"):
-            if not entry.get(member):
-                return {
-                    "ErrorCode": "InvalidArgument",
-                    "ErrorMessage": f"Parameter {member} is not valid. Reason: {member} is a "
-                    "required argument.",
-                }
-        if entry["Source"].startswith("aws."):
-            return {
-                "ErrorCode": "NotAuthorizedForSourceException",
-                "ErrorMessage": "Not authorized for the source.",
-            }
         try:
-            detail = json.loads(entry["Detail"])
-        except ValueError:
-            detail = None
-        if not isinstance(detail, dict):
-            return {"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."}
-        document = self._envelope(
-            entry["Source"],
-            entry["DetailType"],
-            as_utc(entry.get("Time", self._clock.now())),
-            entry.get("Resources", []),
-            detail,
-        )
+            document = read_entry(self._own, entry, self._clock.now())
+        except RefusedEntry as refused:
+            return {"ErrorCode": refused.code, "ErrorMessage": refused.message}
         self._route(document)
         return {"EventId": document["id"]}
-
-    def _envelope(
-        self,
-        source: str,
-        detail_type: str,
-        time: datetime.datetime,
-        resources: list[str],
-        detail: Mapping[str, Any],
-    ) -> dict[str, Any]:
-        return {
-            "version": "0",
-            "id": str(uuid.uuid4()),
-            "detail-type": detail_type,
-            "source": source,
-            "account": self._own.account,
-            "time": f"{time.astimezone(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
-            "region": self._own.region,
-            "resources": resources,
-            "detail": detail,
-        }
 
     def _schedule(self, rule: Rule) -> None:
         """Wait for the rule's next time, which counts from now."""
@@ -323,7 +282,9 @@ class Events:
             following = current.expression.next_after(max(due, self._clock.now()), first=first)
             if following is not None:
                 self._timer.set(rule.name, following, lambda at: self._on_due(rule, first, at))
-        document = self._envelope("aws.events", "Scheduled Event", due, [current.arn], {})
+        document = envelope(
+            self._own, "aws.events", "Scheduled Event", due, [current.arn], detail={}
+        )
         self._deliver(current, document)
 
     def _set_state(self, call: Call, state: str) -> Mapping[str, Any]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,6 +155,18 @@ class EventsAccount:
             **{"FlexibleTimeWindow": {"Mode": "OFF"}, **schedule},
         )
         return name
+
+    def aws(self, *arguments: str) -> str:
+        """What the `aws` command prints."""
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("aws")), *arguments],
+            env={**os.environ, "AWS_ENDPOINT_URL": self.gateway.url, "AWS_PAGER": ""},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def invocations(self, schedule_name: str) -> list[dict[str, Any]]:
         """What the log says of the schedule."""

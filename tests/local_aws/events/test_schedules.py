@@ -431,6 +431,9 @@ def test_a_name_can_be_used_once_in_a_group_and_a_token_for_one_schedule(account
     with pytest.raises(ClientError, match="already exists") as caught:
         account.scheduler.create_schedule(**given)
     assert caught.value.response["Error"]["Code"] == "ConflictException"
+    account.scheduler.delete_schedule(Name=given["Name"])
+    account.scheduler.create_schedule(**given, ClientToken=token)
+    assert account.scheduler.get_schedule(Name=given["Name"])["State"] == "DISABLED"
 
 
 def test_groups_hold_schedules_and_tags_and_take_both_with_them(account):
@@ -482,6 +485,25 @@ def test_schedules_are_listed_in_pages_and_by_state(account):
     assert [each["Name"] for each in first["Schedules"]] == [f"{prefix}-0", f"{prefix}-1"]
     assert [each["Name"] for each in rest["Schedules"]] == [f"{prefix}-2"]
     assert [each["Name"] for each in enabled["Schedules"]] == [f"{prefix}-1", f"{prefix}-2"]
+
+
+def test_the_aws_command_line_makes_and_shows_schedules(account):
+    name = f"cli-{uuid.uuid4().hex}"
+    target = json.dumps({"Arn": account.create_queue(), "RoleArn": account.role})
+
+    account.aws(
+        "scheduler",
+        "create-schedule",
+        f"--name={name}",
+        "--schedule-expression=cron(0 3 ? * MON#1 *)",
+        "--flexible-time-window=Mode=OFF",
+        "--start-date=2040-01-01T00:00:00Z",
+        f"--target={target}",
+    )
+    shown = json.loads(account.aws("scheduler", "get-schedule", f"--name={name}"))
+
+    assert shown["ScheduleExpression"] == "cron(0 3 ? * MON#1 *)"
+    assert shown["StartDate"] == datetime.datetime(2040, 1, 1, tzinfo=datetime.UTC).timestamp()
 
 
 def test_on_the_machines_clock_a_real_pipeline_is_started_and_close_ends_all_threads(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import logging
 import uuid
@@ -587,3 +588,35 @@ def test_an_input_path_without_a_value_is_a_failed_delivery(account):
 
     attributes = account.receive(queue)["MessageAttributes"]
     assert attributes["ERROR_CODE"]["StringValue"] == "INVALID_JSON"
+
+
+def test_the_aws_command_line_puts_rules_and_events(account):
+    queue, source, name = account.create_queue(), _source(), f"cli-{uuid.uuid4().hex}"
+    entries = [{"Source": source, "DetailType": "d", "Detail": '{"by": "aws"}'}]
+
+    account.aws("events", "put-rule", f"--name={name}", f"--event-pattern={_pattern(source)}")
+    account.events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": queue}])
+    account.aws("events", "put-events", f"--entries={json.dumps(entries)}")
+
+    assert json.loads(account.receive(queue)["Body"])["detail"] == {"by": "aws"}
+
+
+def test_the_time_that_a_caller_gives_is_the_events(account):
+    queue, source = account.create_queue(), _source()
+    account.put_rule([{"Id": "queue", "Arn": queue}], EventPattern=_pattern(source))
+    berlin = datetime.timezone(datetime.timedelta(hours=1))
+
+    account.events.put_events(
+        Entries=[
+            {
+                "Source": source,
+                "DetailType": "d",
+                "Detail": "{}",
+                "Time": datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=berlin),
+                "Resources": ["arn:one"],
+            }
+        ]
+    )
+
+    event = json.loads(account.receive(queue)["Body"])
+    assert (event["time"], event["resources"]) == ("2026-01-02T02:04:05Z", ["arn:one"])

@@ -125,6 +125,7 @@ class Execution:
     revisions: dict[str, Revision] = field(default_factory=dict)
     artifact_revisions: dict[str, Revision] = field(default_factory=dict)
     outputs: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    client_token: str | None = None
     stop_reason: str | None = None
     # The pipeline was changed: what runs may end, nothing else starts.
     outdated: bool = False

@@ -4,8 +4,8 @@
                                                 │                   └─▶ failed: retry, roll back
              superseded by a newer one ◀────────┘
 
-All state is guarded by `lock`; work happens in the threads of StageRun. Retries and rollbacks that
-people ask for are in second_chances.
+All state is guarded by `lock`; work happens in the threads of StageRun. What people may
+ask for is decided in starts, stops and second_chances.
 """
 
 from __future__ import annotations
@@ -32,10 +32,7 @@ from local_aws.code_pipelines.execution import (
 from local_aws.code_pipelines.lanes import Lane
 from local_aws.code_pipelines.stage_run import StageRun
 from local_aws.code_pipelines.state_changes import StateChanges
-from local_aws.errors import AwsError
 from local_aws.own_aws import OwnAws
-
-_MOST_CONCURRENT = 50
 
 
 class PipelineRuns:
@@ -53,7 +50,6 @@ class PipelineRuns:
         self._runner = ActionRunner(
             own=own, changes=changes, lock=self.lock, minute_seconds=minute_seconds
         )
-        self._tokens: dict[str, Execution] = {}
         self._threads: list[threading.Thread] = []
         self._closed = False
 
@@ -61,23 +57,19 @@ class PipelineRuns:
         self,
         trigger: Trigger,
         variables: Mapping[str, str],
-        overrides: Mapping[str, str] | None = None,
+        overrides: Mapping[str, str],
         token: str | None = None,
     ) -> Execution:
-        """A new execution of the pipeline as it is now; the same one for the same token."""
+        """A new execution of the pipeline as it is now."""
         with self.lock:
-            if token is not None and token in self._tokens:
-                return self._tokens[token]
-            self._require_room()
             execution = Execution(
                 pipeline=self.pipeline,
                 trigger=trigger,
                 number=len(self.executions) + 1,
                 variables=variables,
-                overrides=overrides or {},
+                overrides=overrides,
+                client_token=token,
             )
-            if token is not None:
-                self._tokens[token] = execution
             self.executions.append(execution)
             self._changes.pipeline(execution, "STARTED")
             self._arrive(execution, self.pipeline.stages[0].name)
@@ -100,17 +92,6 @@ class PipelineRuns:
     def stop(self, execution: Execution, *, abandon: bool, reason: str) -> None:
         """Start nothing more; with `abandon` don't wait for what runs either."""
         with self.lock:
-            if execution.status == STOPPING and not abandon:
-                raise AwsError(
-                    "DuplicatedStopRequestException",
-                    f"Pipeline execution {execution.id} is already in a Stopping state",
-                )
-            if execution.is_over:
-                raise AwsError(
-                    "PipelineExecutionNotStoppableException",
-                    f"Pipeline execution {execution.id} cannot be stopped: "
-                    f"its status is {execution.status}",
-                )
             execution.stop_reason = reason or execution.stop_reason
             if self._withdraw(execution):
                 self._finish(execution, STOPPED, "STOPPED")
@@ -178,15 +159,6 @@ class PipelineRuns:
                 for run in execution.history:
                     run.end()
             return [thread for thread in self._threads if thread.is_alive()]
-
-    def _require_room(self) -> None:
-        going = sum(not execution.is_over for execution in self.executions)
-        if self.pipeline.execution_mode != "SUPERSEDED" and going >= _MOST_CONCURRENT:
-            raise AwsError(
-                "ConcurrentPipelineExecutionsLimitExceededException",
-                f"Pipeline {self.pipeline.name} has {going} executions in progress; "
-                f"{_MOST_CONCURRENT} is the most",
-            )
 
     def _arrive(self, execution: Execution, stage_name: str) -> None:
         execution.stage_name = stage_name

@@ -7,13 +7,37 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from local_aws.code_pipelines.definition import Pipeline
-from local_aws.code_pipelines.execution import Trigger
+from local_aws.code_pipelines.execution import Execution, Trigger
 from local_aws.code_pipelines.pipeline_runs import PipelineRuns
 from local_aws.code_pipelines.triggers import Push, source_started_by
 from local_aws.errors import AwsError
 
+# In QUEUED and PARALLEL mode.
+MOST_CONCURRENT = 50
 _EVENTS_SESSION = re.compile(r":assumed-role/.+/events$")
 _GIT_PROVIDERS = ("CodeCommit", "CodeStarSourceConnection")
+
+
+def start_execution(
+    runs: PipelineRuns,
+    trigger: Trigger,
+    variables: Mapping[str, str],
+    overrides: Mapping[str, str] | None = None,
+    token: str | None = None,
+) -> Execution:
+    """A new execution, or the one that the token started; AwsError if there are too many."""
+    with runs.lock:
+        for execution in runs.executions:
+            if token is not None and execution.client_token == token:
+                return execution
+        going = sum(not execution.is_over for execution in runs.executions)
+        if runs.pipeline.execution_mode != "SUPERSEDED" and going >= MOST_CONCURRENT:
+            raise AwsError(
+                "ConcurrentPipelineExecutionsLimitExceededException",
+                f"Pipeline {runs.pipeline.name} has {going} executions in progress; "
+                f"{MOST_CONCURRENT} is the most",
+            )
+        return runs.start(trigger, variables, overrides or {}, token)
 
 
 def start_trigger(caller_arn: str) -> Trigger:
@@ -85,7 +109,7 @@ def start_by_event(runs: PipelineRuns, document: Mapping[str, Any]) -> None:
 
 
 def _start(runs: PipelineRuns, trigger: Trigger, overrides: Mapping[str, str]) -> None:
-    runs.start(trigger, given_variables(runs.pipeline, ()), overrides)
+    start_execution(runs, trigger, given_variables(runs.pipeline, ()), overrides)
 
 
 def _polls(pipeline: Pipeline, detail: Mapping[str, Any]) -> bool:

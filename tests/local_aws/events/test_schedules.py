@@ -119,6 +119,20 @@ def test_start_and_end_bound_the_invocations(account):
     account.scheduler.delete_schedule(Name=name)
 
 
+def test_times_that_passed_while_the_machine_slept_are_made_up_for_once(account):
+    queue = account.create_queue()
+    name = account.create_schedule("rate(1 minute)", {"Arn": queue})
+    account.receive(queue)
+
+    account.clock.advance(hours=8)
+
+    assert account.receive(queue)
+    assert account.is_silent(queue)
+    account.clock.advance(minutes=1)
+    assert account.receive(queue)
+    account.scheduler.delete_schedule(Name=name)
+
+
 def test_a_disabled_schedule_is_not_invoked(account):
     queue = account.create_queue()
     name = account.create_schedule("rate(1 minute)", {"Arn": queue}, State="DISABLED")

@@ -1,0 +1,355 @@
+"""What the roles may do: no more than is written down, and nothing that IAM does not know."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore import xform_name
+
+import model_build
+import model_deploy
+from model_deploy.build import build_parser
+
+_ROOT = Path(__file__).parents[2]
+_ACCOUNT = "123456789012"
+
+# Actions of which IAM takes no resource, so that "*" is all that can be said.
+_WITHOUT_RESOURCES = {
+    "cloudformation:GetTemplateSummary",
+    "cloudformation:ValidateTemplate",
+    "cloudwatch:PutMetricData",
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
+    "ecr:GetAuthorizationToken",
+    "logs:DescribeLogGroups",
+    "sns:Unsubscribe",
+}
+# AWS documents no aws:SourceAccount for roles that CloudFormation or Service Catalog assumes.
+_WITHOUT_SOURCE_ACCOUNT = {"CloudFormationRole", "LaunchRole"}
+# Findings of parliament that are wrong or wanted: policy, issue, part of the detail.
+_ACCEPTED = {
+    # A connection's ARN begins with the old or the new name of its service, and so does the action.
+    ("ModelBuildPipelineRole.modelbuild", "RESOURCE_MISMATCH", "codestar-connections:Use"),
+    ("ModelDeployPipelineRole.modeldeploy", "RESOURCE_MISMATCH", "codestar-connections:Use"),
+    # Who creates a bucket writes its policy and its lifecycle.
+    ("DataPolicy", "RESOURCE_POLICY_PRIVILEGE_ESCALATION", "s3:PutBucketPolicy"),
+    ("DataPolicy", "RESOURCE_POLICY_PRIVILEGE_ESCALATION", "s3:PutLifecycleConfiguration"),
+}
+_INLINE_LIMIT, _MANAGED_LIMIT = 10_240, 6_144
+
+
+@pytest.fixture(scope="module", params=["codecommit", "connection", "launch role"])
+def stack(request: pytest.FixtureRequest, render: Callable[..., Any]) -> Any:
+    """Each shape of the templates whose policies differ."""
+    if request.param == "launch role":
+        return render("launch-role.yml")
+    return request.getfixturevalue("project" if request.param == "codecommit" else "connected")
+
+
+def _identity_policies(stack: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, properties in stack.of_type("AWS::IAM::ManagedPolicy").items():
+        yield name, properties["PolicyDocument"]
+    for name, properties in stack.of_type("AWS::IAM::Role").items():
+        for policy in properties.get("Policies", []):
+            yield f"{name}.{policy['PolicyName']}", policy["PolicyDocument"]
+
+
+def _statements(stack: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, document in _identity_policies(stack):
+        for statement in document["Statement"]:
+            yield f"{name}: {statement['Sid']}", statement
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _allowed(stack: Any, role: str) -> list[tuple[str, str]]:
+    """Pairs of action and resource that the role may use, its managed policies included."""
+    managed = {
+        f"arn:aws:iam::{_ACCOUNT}:policy/sagemaker-projects/{name}": properties["PolicyDocument"]
+        for name, properties in stack.of_type("AWS::IAM::ManagedPolicy").items()
+    }
+    properties = stack.resources[role]
+    documents = [policy["PolicyDocument"] for policy in properties["Policies"]]
+    documents += [managed[arn] for arn in properties.get("ManagedPolicyArns", []) if arn in managed]
+    return [
+        (action, resource)
+        for document in documents
+        for statement in document["Statement"]
+        for action in _listed(statement["Action"])
+        for resource in _listed(statement["Resource"])
+    ]
+
+
+def _may(stack: Any, role: str, action: str, resource: str) -> bool:
+    return any(
+        allowed == action and fnmatch.fnmatchcase(resource, pattern)
+        for allowed, pattern in _allowed(stack, role)
+    )
+
+
+def test_parliament_finds_nothing_but_what_is_accepted(
+    stack: Any, parliament: types.ModuleType
+) -> None:
+    unexplained = []
+    for name, document in _identity_policies(stack):
+        for found in parliament.analyze_policy_string(json.dumps(document)).findings:
+            if not any(
+                (name, found.issue) == accepted[:2] and accepted[2] in str(found.detail)
+                for accepted in _ACCEPTED
+            ):
+                unexplained.append(f"{name}: {found.issue} {found.detail}")
+    assert unexplained == []
+
+
+def test_each_accepted_finding_is_still_found(
+    connected: Any, render: Callable[..., Any], parliament: types.ModuleType
+) -> None:
+    seen = {
+        accepted
+        for stack in (connected, render("launch-role.yml"))
+        for name, document in _identity_policies(stack)
+        for found in parliament.analyze_policy_string(json.dumps(document)).findings
+        for accepted in _ACCEPTED
+        if (name, found.issue) == accepted[:2] and accepted[2] in str(found.detail)
+    }
+    assert seen == _ACCEPTED
+
+
+def test_parliament_would_find_an_action_that_does_not_exist(
+    project: Any, parliament: types.ModuleType
+) -> None:
+    document = json.dumps(dict(_identity_policies(project))["PipelineRole.pipeline"])
+    misspelled = document.replace("sagemaker:CreateTrainingJob", "sagemaker:CreateTraining")
+    issues = {found.issue for found in parliament.analyze_policy_string(misspelled).findings}
+    assert issues == {"UNKNOWN_ACTION"}
+
+
+def test_each_action_is_one_that_iam_knows(stack: Any, parliament: types.ModuleType) -> None:
+    known = {
+        f"{service['prefix']}:{privilege['privilege']}"
+        for service in parliament.iam_definition
+        for privilege in service["privileges"]
+    }
+    used = {action for _, said in _statements(stack) for action in _listed(said["Action"])}
+    assert used - known == set()
+
+
+def test_no_statement_allows_actions_by_wildcard(stack: Any) -> None:
+    for name, statement in _statements(stack):
+        assert statement["Effect"] == "Allow", name
+        assert "NotAction" not in statement, name
+        assert not any("*" in action for action in _listed(statement["Action"])), name
+
+
+def test_all_resources_are_meant_only_where_an_action_has_none(stack: Any) -> None:
+    for name, statement in _statements(stack):
+        if "*" in _listed(statement["Resource"]):
+            assert set(_listed(statement["Action"])) <= _WITHOUT_RESOURCES, name
+        else:
+            assert not set(_listed(statement["Action"])) & _WITHOUT_RESOURCES, name
+
+
+@pytest.mark.parametrize("template", ["project.yml", "launch-role.yml"])
+def test_a_comment_gives_the_reason_for_each_wildcard_resource(template: str) -> None:
+    lines = (_ROOT / "infra" / template).read_text().splitlines()
+    heads = [number for number, line in enumerate(lines) if line.lstrip().startswith("- Sid: ")]
+    everything = [
+        max(head for head in heads if head < number)
+        for number, line in enumerate(lines)
+        if line.strip() == 'Resource: "*"'
+    ]
+    assert len(everything) >= 3
+    for head in everything:
+        assert lines[head - 1].lstrip().startswith("#"), lines[head]
+
+
+def test_roles_are_passed_to_one_named_service_only(stack: Any) -> None:
+    for name, statement in _statements(stack):
+        if "iam:PassRole" in _listed(statement["Action"]):
+            assert statement["Action"] == "iam:PassRole", name
+            (resource,) = _listed(statement["Resource"])
+            assert ":role/sagemaker-projects/" in resource, name
+            (operator,) = statement["Condition"]
+            assert operator == "StringEquals", name
+            assert list(statement["Condition"][operator]) == ["iam:PassedToService"], name
+
+
+def test_each_role_trusts_services_on_behalf_of_this_account_only(stack: Any) -> None:
+    for name, properties in stack.of_type("AWS::IAM::Role").items():
+        (statement,) = properties["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Effect"] == "Allow"
+        assert statement["Action"] == "sts:AssumeRole"
+        assert list(statement["Principal"]) == ["Service"], name
+        if name in _WITHOUT_SOURCE_ACCOUNT:
+            assert "Condition" not in statement
+        else:
+            assert isinstance(statement["Principal"]["Service"], str), name
+            assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": _ACCOUNT}}
+
+
+def test_policies_fit_iams_limits(stack: Any) -> None:
+    def size(document: Any) -> int:
+        return len(json.dumps(document, separators=(",", ":")))
+
+    for name, properties in stack.of_type("AWS::IAM::ManagedPolicy").items():
+        assert size(properties["PolicyDocument"]) <= _MANAGED_LIMIT, name
+    for name, properties in stack.of_type("AWS::IAM::Role").items():
+        inline = sum(size(policy["PolicyDocument"]) for policy in properties.get("Policies", []))
+        assert inline <= _INLINE_LIMIT, name
+
+
+def test_nobody_reads_or_writes_the_whole_bucket(project: Any) -> None:
+    bucket = f"arn:aws:s3:::{project.resources['Bucket']['BucketName']}"
+    for name, statement in _statements(project):
+        assert f"{bucket}/*" not in _listed(statement["Resource"]), name
+
+
+def test_every_role_is_bounded_when_a_boundary_is_given(
+    project: Any, render: Callable[..., Any]
+) -> None:
+    boundary = f"arn:aws:iam::{_ACCOUNT}:policy/boundary"
+    bounded = render("project.yml", Schedule="rate(1 day)", PermissionsBoundaryArn=boundary)
+    roles = bounded.of_type("AWS::IAM::Role").values()
+    assert {role["PermissionsBoundary"] for role in roles} == {boundary}
+    assert {role["Path"] for role in roles} == {"/sagemaker-projects/"}
+    for role in project.of_type("AWS::IAM::Role").values():
+        assert "PermissionsBoundary" not in role
+
+
+def test_the_launch_role_creates_roles_within_the_boundary_only(
+    render: Callable[..., Any],
+) -> None:
+    statements = dict(_statements(render("launch-role.yml")))
+    creating = [
+        name
+        for name, said in statements.items()
+        if set(_listed(said["Action"])) & {"iam:CreateRole", "iam:PutRolePolicy"}
+    ]
+    assert creating == ["IdentityPolicy: BoundedRoles"]
+    assert statements[creating[0]]["Condition"] == {
+        "ArnEquals": {"iam:PermissionsBoundary": f"arn:aws:iam::{_ACCOUNT}:policy/boundary"}
+    }
+
+
+def test_the_launch_role_has_actions_for_each_kind_of_resource(
+    project: Any, render: Callable[..., Any]
+) -> None:
+    prefixes = {
+        action.partition(":")[0]
+        for _, said in _statements(render("launch-role.yml"))
+        for action in _listed(said["Action"])
+    }
+    kinds = {declared.type for declared in project.template.resources.values()}
+    assert {kind.split("::")[1].lower() for kind in kinds} <= prefixes
+
+
+def test_resources_have_the_names_that_the_launch_role_may_use(project: Any) -> None:
+    for kind, name in (
+        ("AWS::CodeBuild::Project", "Name"),
+        ("AWS::CodeCommit::Repository", "RepositoryName"),
+        ("AWS::CodePipeline::Pipeline", "Name"),
+        ("AWS::Events::Rule", "Name"),
+        ("AWS::SNS::Topic", "TopicName"),
+        ("AWS::SQS::Queue", "QueueName"),
+        ("AWS::Scheduler::Schedule", "Name"),
+    ):
+        for properties in project.of_type(kind).values():
+            assert properties[name].startswith("sagemaker-housing-p-housing"), kind
+    assert project.resources["Bucket"]["BucketName"].startswith("sagemaker-project-")
+
+
+def test_the_bucket_answers_tls_only_and_the_topic_its_rules_only(project: Any) -> None:
+    bucket = f"arn:aws:s3:::{project.resources['Bucket']['BucketName']}"
+    (deny,) = project.resources["BucketPolicy"]["PolicyDocument"]["Statement"]
+    assert (deny["Effect"], deny["Principal"], deny["Action"]) == ("Deny", "*", "s3:*")
+    assert deny["Resource"] == [bucket, f"{bucket}/*"]
+    assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    (allow,) = project.resources["NotificationsPolicy"]["PolicyDocument"]["Statement"]
+    assert allow["Principal"] == {"Service": "events.amazonaws.com"}
+    assert allow["Action"] == "sns:Publish"
+    rules = project.of_type("AWS::Events::Rule")
+    telling = {
+        f"arn:aws:events:eu-west-1:{_ACCOUNT}:rule/{rule['Name']}"
+        for rule in rules.values()
+        if any(target["Arn"] == allow["Resource"] for target in rule["Targets"])
+    }
+    assert set(allow["Condition"]["ArnEquals"]["aws:SourceArn"]) == telling
+
+
+def test_job_role_reads_and_writes_what_the_compiled_pipeline_names(project: Any) -> None:
+    bucket = f"arn:aws:s3:::{project.resources['Bucket']['BucketName']}"
+    golden = (_ROOT / "tests/model_build/pipeline_definition.json").read_text()
+    keys = set(re.findall(r"s3://artifacts/([^\"]+)", golden))
+    results = {"housing/data", "housing/train"}
+    assert results < keys
+    for key in keys:
+        resource = f"{bucket}/{key}/object"
+        assert _may(project, "JobRole", "s3:GetObject", resource), key
+        assert _may(project, "JobRole", "s3:PutObject", resource) == (key in results), key
+        # The build uploads the code, and sees no results.
+        assert _may(project, "ModelBuildRole", "s3:PutObject", resource) == (key not in results)
+        assert not _may(project, "ModelBuildRole", "s3:GetObject", resource), key
+
+
+def test_archives_are_written_by_the_build_and_read_by_the_model(project: Any) -> None:
+    bucket = f"arn:aws:s3:::{project.resources['Bucket']['BucketName']}"
+    archive = f"{bucket}/{build_parser().get_default('archive_prefix')}/prices/0a/model.tar.gz"
+    may = {
+        role: {
+            action
+            for action in ("s3:GetObject", "s3:PutObject")
+            if _may(project, role, action, archive)
+        }
+        for role in project.of_type("AWS::IAM::Role")
+    }
+    assert {role: actions for role, actions in may.items() if actions} == {
+        "ModelDeployRole": {"s3:GetObject", "s3:PutObject"},
+        "ModelRole": {"s3:GetObject"},
+    }
+
+
+# Operations whose permission has another name.
+_PERMISSION = {"HeadObject": "GetObject"}
+
+
+@pytest.mark.parametrize(
+    ("role", "folder", "services"),
+    [
+        ("ModelBuildRole", Path(model_build.__file__).parent, ["sagemaker"]),
+        ("ModelDeployRole", Path(model_deploy.__file__).parent, ["s3"]),
+        ("TestingRole", Path(model_deploy.__file__).parent / "test", ["sagemaker"]),
+        ("TestingRole", Path(model_deploy.__file__).parent / "test", ["sagemaker-runtime"]),
+    ],
+)
+def test_role_may_call_what_its_code_calls(
+    project: Any, role: str, folder: Path, services: list[str]
+) -> None:
+    called = {
+        name
+        for path in folder.glob("*.py")
+        for name in re.findall(r"\.([a-z_]+)\(", path.read_text())
+    }
+    actions = set()
+    for service in services:
+        model = botocore.session.get_session().get_service_model(service)
+        prefix = model.signing_name
+        actions |= {
+            f"{prefix}:{_PERMISSION.get(operation, operation)}"
+            for operation in model.operation_names
+            if xform_name(operation) in called
+        }
+    assert actions, "the code calls nothing of the service; is the pattern still right?"
+    assert actions <= {action for action, _ in _allowed(project, role)}

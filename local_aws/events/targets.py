@@ -180,7 +180,8 @@ def _put_log_events(client: Any, invocation: Invocation) -> Mapping[str, Any]:
     if invocation.chosen:  # a log group's template gives both
         document = _object(invocation)
         message = str(document.get("message", message))
-        timestamp = int(document.get("timestamp", timestamp))
+        if isinstance(document.get("timestamp"), int):  # milliseconds; the event's time is a text
+            timestamp = document["timestamp"]
     client.put_log_events(**names, logEvents=[{"timestamp": timestamp, "message": message}])
     return names
 

@@ -200,6 +200,31 @@ def test_a_log_group_gets_the_event_as_a_line(account, until):
     assert json.loads(events[0]["message"])["detail"] == {"logged": True}
 
 
+def test_a_log_group_gets_the_message_of_a_template(account, until):
+    logs, source = account.own.client("logs"), _source()
+    group = f"/aws/events/{uuid.uuid4().hex}"
+    logs.create_log_group(logGroupName=group)
+    transformer = {
+        "InputPathsMap": {"time": "$.time", "state": "$.detail.state"},
+        "InputTemplate": '{"timestamp": <time>, "message": "it is <state>"}',
+    }
+    account.put_rule(
+        [
+            {
+                "Id": "log",
+                "Arn": account.arn("logs", f"log-group:{group}:*"),
+                "InputTransformer": transformer,
+            }
+        ],
+        EventPattern=_pattern(source),
+    )
+
+    account.put_event(source, {"state": "FAILED"})
+
+    events = until(lambda: logs.filter_log_events(logGroupName=group)["events"])
+    assert events[0]["message"] == "it is FAILED"
+
+
 @pytest.mark.parametrize(
     ("chosen", "expected"),
     [

@@ -74,9 +74,10 @@ class BuildRun:
         finally:
             if self._shell is not None:
                 self._shell.close()
-            shutil.rmtree(self._work, ignore_errors=True)
             log.close()
             self.build.end(status)
+            # After the end: an environment's 45,000 files take seconds.
+            shutil.rmtree(self._work, ignore_errors=True)
 
     def stop(self) -> None:
         """End it: what runs is ended, with all below it."""
@@ -279,8 +280,8 @@ class BuildRun:
         assert self._shell is not None
         if phase.python_version:
             log.write(
-                f"local_aws has no Python {phase.python_version} of an image; "
-                f"python is {self.images.python_version()}"
+                f"runtime-versions python {phase.python_version}: local_aws has no runtimes to "
+                f"select from, python is {self.images.python_version()}"
             )
         contexts: list[tuple[str, str]] = []
         for commands in (phase.commands, phase.finally_commands):

@@ -10,6 +10,7 @@ What all builds share, read-only, is in the cache folder: pip, and a layer for e
 
 import argparse
 import configparser
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -174,7 +175,7 @@ class BuildImages:
 
     def _ensure_base(self, interpreter: Interpreter) -> Path:
         """site-packages with what an image brings (pip), installed once, without a network."""
-        facts = f"1 {interpreter.tag} {interpreter.version}"
+        facts = f"2 {interpreter.tag} {interpreter.version}"
         name = f"codebuild-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
         folder = self._cache_dir / name
         if not folder.is_dir():
@@ -188,17 +189,18 @@ class BuildImages:
 def uv_variables() -> dict[str, str]:
     """How the real uv reaches its index and the developer's cache, whatever HOME is."""
     found = {k: v for k, v in os.environ.items() if UV_VARIABLES.fullmatch(k)}
-    answer = subprocess.run(
-        [uv.find_uv_bin(), "cache", "dir", "--color", "never"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found["UV_CACHE_DIR"] = answer.stdout.strip()
+    found["UV_CACHE_DIR"] = _uv_cache_dir()
     settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "uv", "uv.toml")
     if settings.is_file():
         found.setdefault("UV_CONFIG_FILE", str(settings))
     return found
+
+
+@functools.cache
+def _uv_cache_dir() -> str:
+    command = [uv.find_uv_bin(), "cache", "dir", "--color", "never"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    return answer.stdout.strip()
 
 
 def _layers_dir(cache_dir: Path) -> Path:
@@ -220,9 +222,9 @@ def _make_base(folder: Path, interpreter: Interpreter) -> None:
         if answer.returncode:
             raise BuildImageError(f"could not install pip for builds:\n{answer.stdout[-2000:]}")
         finished = Path(scratch, "finished")
-        finished.mkdir()
-        site_packages = made / "lib" / f"python{interpreter.minor_version}" / "site-packages"
-        site_packages.rename(finished / "site-packages")
+        (finished / "site-packages").mkdir(parents=True)
+        for entry in _site_packages(made, interpreter).glob("pip*"):  # no setuptools, as in 3.12
+            entry.rename(finished / "site-packages" / entry.name)
         protect(finished)
         finished.rename(folder)
     logger.info("Made the build image's base in %.0f s", time.monotonic() - started)

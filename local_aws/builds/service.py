@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,10 +49,12 @@ class Builds:
         self._lock = threading.RLock()
         self._turn = threading.Condition()
         self._running: set[str] = set()
+        self._line: list[str] = []
         self._projects: dict[str, dict[str, Any]] = {}
         self._numbers: dict[str, int] = {}
         self._builds: dict[str, BuildRecord] = {}
         self._runs: dict[str, BuildRun] = {}
+        self._threads: list[threading.Thread] = []
         self._tokens: dict[str, tuple[Mapping[str, Any], str]] = {}
         self._closed = False
 
@@ -78,15 +79,15 @@ class Builds:
         """Stop every build and wait until its processes are gone."""
         with self._lock:
             self._closed = True
-            runs = list(self._runs.values())
-        threads = [threading.Thread(target=run.stop) for run in runs]
-        for thread in threads:
-            thread.start()
+            runs, threads = list(self._runs.values()), list(self._threads)
+        for run in runs:
+            run.build.stop_requested.set()
         with self._turn:
             self._turn.notify_all()
-        for run in runs:
-            run.build.done.wait(STOP_SECONDS)
-        for thread in threads:
+        stopping = [threading.Thread(target=run.stop) for run in runs]
+        for thread in stopping:
+            thread.start()
+        for thread in (*stopping, *threads):
             thread.join(STOP_SECONDS)
 
     def create_project(self, call: Call) -> Mapping[str, Any]:
@@ -225,11 +226,15 @@ class Builds:
                 self._own, self._images, build, self._minute_seconds, self._wait_for_turn
             )
             self._builds[build.id] = build
+            self._line.append(build.id)
             self._runs[build.id] = run
             if token:
                 self._tokens[token] = (start, build.id)
             described = build.describe()
-            threading.Thread(target=self._run, args=(run,), name=build.id, daemon=True).start()
+            thread = threading.Thread(target=self._run, args=(run,), name=build.id, daemon=True)
+            self._threads = [other for other in self._threads if other.is_alive()]
+            self._threads.append(thread)
+            thread.start()
         return described
 
     def _run(self, run: BuildRun) -> None:
@@ -243,16 +248,19 @@ class Builds:
                 self._turn.notify_all()
 
     def _wait_for_turn(self, build: BuildRecord, seconds: float) -> bool:
-        """Wait in the queue; False if that took too long."""
-        deadline = time.monotonic() + seconds
+        """Wait in line, as it was started; False if that took too long."""
+
+        def is_next() -> bool:
+            room = len(self._running) < self._most_at_once and self._line[0] == build.id
+            return room or build.stop_requested.is_set()
+
         with self._turn:
-            while len(self._running) >= self._most_at_once and not build.stop_requested.is_set():
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                self._turn.wait(left)
-            self._running.add(build.id)
-        return True
+            has_turn = self._turn.wait_for(is_next, seconds)
+            self._line.remove(build.id)
+            if has_turn:
+                self._running.add(build.id)
+            self._turn.notify_all()
+        return has_turn
 
     def _require_room(self, project: Mapping[str, Any]) -> None:
         limit = project.get("concurrentBuildLimit")

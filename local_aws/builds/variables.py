@@ -61,7 +61,7 @@ def own_variables(build: BuildRecord, *, source: str, region: str) -> dict[str, 
         "CODEBUILD_SOURCE_REPO_URL": location,
         "CODEBUILD_SOURCE_VERSION": version or (f"arn:aws:s3:::{location}" if location else ""),
         "CODEBUILD_SRC_DIR": source,
-        "CODEBUILD_START_TIME": str(round(build.start_time.timestamp() * 1000)),
+        "CODEBUILD_START_TIME": str(int(build.start_time.timestamp() * 1000)),
     }
 
 

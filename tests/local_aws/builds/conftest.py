@@ -116,6 +116,10 @@ class BuildAccount:
         )
         return "\n".join(event["message"] for event in stream["events"])
 
+    def build_arn(self, build_id: str) -> str:
+        """The ARN of a build."""
+        return self.own.arn("codebuild", f"build/{build_id}")
+
     def content(self, build: Mapping[str, Any]) -> dict[str, str]:
         """Name -> text of the files in the build's artifact, a zip archive."""
         bucket, _, key = build["artifacts"]["location"].removeprefix("arn:aws:s3:::").partition("/")

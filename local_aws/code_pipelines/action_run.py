@@ -6,7 +6,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -49,9 +49,11 @@ class ActionRunner:
 
     own: OwnAws
     changes: StateChanges
-    lock: threading.RLock
     # How long a minute of timeoutInMinutes lasts: tests have shorter ones.
     minute_seconds: float
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    # Set when the pipeline is deleted or local_aws closes: nothing begins any more.
+    closing: threading.Event = field(default_factory=threading.Event)
 
     def run(self, execution: Execution, run: ActionRun) -> None:
         """Execute, wait, and note how it ended. Never raises."""
@@ -103,7 +105,7 @@ class ActionRunner:
             ),
             inputs=run.inputs,
             revisions=revisions,
-            revision_override=execution.overrides.get(action.name),
+            wanted=execution.wanted.get(action.name),
             ended=run.ended,
             approval=run.approval,
             token=str(uuid.uuid4()),

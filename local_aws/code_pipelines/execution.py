@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from local_aws.code_pipelines.actions.action import ApprovalBox, Revision
+from local_aws.code_pipelines.actions.action import ApprovalBox, Revision, WantedRevision
 from local_aws.code_pipelines.artifacts import ArtifactLocation
 from local_aws.code_pipelines.definition import Action, Pipeline, Stage
 
@@ -118,8 +118,8 @@ class Execution:
     stages: dict[str, StageExecution] = field(default_factory=dict)
     history: list[ActionRun] = field(default_factory=list)
     variables: Mapping[str, str] = field(default_factory=dict)
-    # Commits asked for, by source action.
-    overrides: Mapping[str, str] = field(default_factory=dict)
+    # What the start asked for, by source action.
+    wanted: Mapping[str, WantedRevision] = field(default_factory=dict)
     artifacts: dict[str, ArtifactLocation] = field(default_factory=dict)
     # What source actions found, by action; and the same by their artifact.
     revisions: dict[str, Revision] = field(default_factory=dict)

@@ -15,9 +15,9 @@ from local_aws.code_pipelines.registry import Registry
 from local_aws.code_pipelines.second_chances import retry_stage, roll_back_stage
 from local_aws.code_pipelines.starts import (
     given_variables,
-    revision_overrides,
     start_execution,
     start_trigger,
+    wanted_revisions,
 )
 from local_aws.code_pipelines.stops import stop_execution
 from local_aws.errors import AwsError
@@ -56,7 +56,7 @@ class ExecutionOperations:
             runs,
             start_trigger(call.caller_arn),
             given_variables(runs.pipeline, params.get("variables", [])),
-            revision_overrides(runs.pipeline, params.get("sourceRevisions", [])),
+            wanted_revisions(runs.pipeline, params.get("sourceRevisions", [])),
             params.get("clientRequestToken"),
         )
         return {"pipelineExecutionId": execution.id}

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Collection, Mapping
 
 from local_aws.code_pipelines.action_run import ActionRunner
+from local_aws.code_pipelines.actions.action import WantedRevision
 from local_aws.code_pipelines.definition import Action, Pipeline
 from local_aws.code_pipelines.execution import (
     ABANDONED,
@@ -41,23 +42,20 @@ class PipelineRuns:
     def __init__(
         self, own: OwnAws, changes: StateChanges, pipeline: Pipeline, minute_seconds: float
     ) -> None:
-        self.lock = threading.RLock()
         self.pipeline = pipeline
         self.created = self.updated = now()
         self.executions: list[Execution] = []
         self.lanes = {stage.name: Lane() for stage in pipeline.stages}
         self._changes = changes
-        self._runner = ActionRunner(
-            own=own, changes=changes, lock=self.lock, minute_seconds=minute_seconds
-        )
+        self._runner = ActionRunner(own=own, changes=changes, minute_seconds=minute_seconds)
+        self.lock, self._closing = self._runner.lock, self._runner.closing
         self._threads: list[threading.Thread] = []
-        self._closed = False
 
     def start(
         self,
         trigger: Trigger,
         variables: Mapping[str, str],
-        overrides: Mapping[str, str],
+        wanted: Mapping[str, WantedRevision],
         token: str | None = None,
     ) -> Execution:
         """A new execution of the pipeline as it is now."""
@@ -67,7 +65,7 @@ class PipelineRuns:
                 trigger=trigger,
                 number=len(self.executions) + 1,
                 variables=variables,
-                overrides=overrides,
+                wanted=wanted,
                 client_token=token,
             )
             self.executions.append(execution)
@@ -154,7 +152,7 @@ class PipelineRuns:
     def close(self) -> list[threading.Thread]:
         """End everything; returns the threads that end now."""
         with self.lock:
-            self._closed = True
+            self._closing.set()
             for execution in self.executions:
                 for run in execution.history:
                     run.end()
@@ -169,7 +167,7 @@ class PipelineRuns:
 
     def _admit(self, stage_name: str) -> None:
         lane = self.lanes.get(stage_name)
-        while lane is not None and not self._closed:
+        while lane is not None and not self._closing.is_set():
             execution = lane.admit(self.pipeline.execution_mode)
             if execution is None:
                 return
@@ -199,7 +197,7 @@ class PipelineRuns:
         """A StageRun is at its end: decide what comes next."""
         execution, stage, name = run.execution, run.stage, run.stage.stage.name
         with self.lock:
-            if self._closed or not run.is_current:
+            if self._closing.is_set() or not run.is_current:
                 return  # it was abandoned
             self._vacate(execution)
             unfinished = stage.unfinished()

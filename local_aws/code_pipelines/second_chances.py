@@ -36,11 +36,11 @@ def retry_stage(runs: PipelineRuns, execution: Execution, stage_name: str, mode:
                 f"Pipeline execution {execution.id} is not the latest one in stage {stage_name}: "
                 f"{lane.latest_execution.id} is",
             )
-        if runs.pipeline.stage(stage_name) != stage.stage:
+        if runs.pipeline.stages != execution.pipeline.stages:
             raise AwsError(
                 "StageNotRetryableException",
-                f"Stage {stage_name} was changed since pipeline execution {execution.id} "
-                "ran in it. Start a new execution.",
+                f"Pipeline {runs.pipeline.name} was changed since pipeline execution "
+                f"{execution.id} ran in stage {stage_name}. Start a new execution.",
             )
         stage.manual_retries += 1
         actions = stage.stage.actions if mode == "ALL_ACTIONS" else stage.unfinished()

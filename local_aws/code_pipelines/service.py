@@ -72,6 +72,7 @@ class CodePipelines:
         declaration, tags = call.params["pipeline"], call.params.get("tags", [])
         pipeline = self._checked(declaration, version=1)
         runs = PipelineRuns(self._own, self._changes, pipeline, self._minute_seconds)
+        self._tags.check(pipeline.name, tags)
         self._registry.add(runs)
         self._tags.set(pipeline.name, tags)
         defaults = pipeline.variable_defaults()

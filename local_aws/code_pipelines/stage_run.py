@@ -71,7 +71,7 @@ class StageRun:
         """Records of the actions, begun together; None if the execution may not go on."""
         execution = self.execution
         with self._runner.lock:
-            if not (execution.goes_on and self.is_current):
+            if self._runner.closing.is_set() or not (execution.goes_on and self.is_current):
                 return None
             runs = [
                 ActionRun(

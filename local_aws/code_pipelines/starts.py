@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from local_aws.code_pipelines.actions.action import WantedRevision
 from local_aws.code_pipelines.definition import Pipeline
 from local_aws.code_pipelines.execution import Execution, Trigger
 from local_aws.code_pipelines.pipeline_runs import PipelineRuns
@@ -22,7 +23,7 @@ def start_execution(
     runs: PipelineRuns,
     trigger: Trigger,
     variables: Mapping[str, str],
-    overrides: Mapping[str, str] | None = None,
+    wanted: Mapping[str, WantedRevision] | None = None,
     token: str | None = None,
 ) -> Execution:
     """A new execution, or the one that the token started; AwsError if there are too many."""
@@ -37,7 +38,7 @@ def start_execution(
                 f"Pipeline {runs.pipeline.name} has {going} executions in progress; "
                 f"{MOST_CONCURRENT} is the most",
             )
-        return runs.start(trigger, variables, overrides or {}, token)
+        return runs.start(trigger, variables, wanted or {}, token)
 
 
 def start_trigger(caller_arn: str) -> Trigger:
@@ -69,11 +70,11 @@ def given_variables(pipeline: Pipeline, given: Iterable[Mapping[str, str]]) -> d
     return {name: value for name, value in merged.items() if value is not None}
 
 
-def revision_overrides(
+def wanted_revisions(
     pipeline: Pipeline, revisions: Iterable[Mapping[str, str]]
-) -> dict[str, str]:
+) -> dict[str, WantedRevision]:
     """The commits asked for, by source action; raises AwsError."""
-    overrides = {}
+    wanted = {}
     for revision in revisions:
         action = pipeline.stages[0].action(revision["actionName"])
         if action is None or action.category != "Source":
@@ -88,8 +89,8 @@ def revision_overrides(
                 f"{revision['revisionType']} for a {action.provider} action; "
                 f"it has COMMIT_ID for {', '.join(_GIT_PROVIDERS)}",
             )
-        overrides[action.name] = revision["revisionValue"]
-    return overrides
+        wanted[action.name] = WantedRevision(commit_id=revision["revisionValue"])
+    return wanted
 
 
 def start_by_event(runs: PipelineRuns, document: Mapping[str, Any]) -> None:
@@ -103,13 +104,13 @@ def start_by_event(runs: PipelineRuns, document: Mapping[str, Any]) -> None:
         action = source_started_by(pipeline, push)
         if action is not None:
             trigger = Trigger(type="WebhookV2", detail=action.configuration["ConnectionArn"])
-            _start(runs, trigger, {action.name: push.commit_id})
+            _start(runs, trigger, {action.name: push.wanted()})
     elif _polls(pipeline, detail):
         _start(runs, Trigger(type="PollForSourceChanges", detail=""), {})
 
 
-def _start(runs: PipelineRuns, trigger: Trigger, overrides: Mapping[str, str]) -> None:
-    start_execution(runs, trigger, given_variables(runs.pipeline, ()), overrides)
+def _start(runs: PipelineRuns, trigger: Trigger, wanted: Mapping[str, WantedRevision]) -> None:
+    start_execution(runs, trigger, given_variables(runs.pipeline, ()), wanted)
 
 
 def _polls(pipeline: Pipeline, detail: Mapping[str, Any]) -> bool:

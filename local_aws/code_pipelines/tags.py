@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sized
 from typing import Any
 
 from local_aws.aws_protocol import Call
@@ -32,15 +32,19 @@ class Tags:
         }
 
     def set(self, name: str, tags: Iterable[Mapping[str, str]]) -> None:
-        """Add these; raises AwsError for more than fifty."""
+        """Add these; raises AwsError if there are too many then."""
         with self._lock:
             merged = {**self._tags.get(name, {}), **{tag["key"]: tag["value"] for tag in tags}}
-            if len(merged) > _MOST:
-                raise AwsError(
-                    "TooManyTagsException",
-                    f"Pipeline {name} would have {len(merged)} tags; {_MOST} is the most",
-                )
+            self.check(name, merged)
             self._tags[name] = merged
+
+    def check(self, name: str, tags: Sized) -> None:
+        """Raise AwsError for more than fifty."""
+        if len(tags) > _MOST:
+            raise AwsError(
+                "TooManyTagsException",
+                f"Pipeline {name} would have {len(tags)} tags; {_MOST} is the most",
+            )
 
     def forget(self, name: str) -> None:
         """The pipeline is gone."""

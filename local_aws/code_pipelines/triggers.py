@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from local_aws.code_pipelines.actions.action import WantedRevision
 from local_aws.code_pipelines.definition import Action, Pipeline
 
 
@@ -34,6 +35,10 @@ class Push:
             commit_id=detail["commitId"],
             changed_paths=tuple(detail.get("changedPaths", ())),
         )
+
+    def wanted(self) -> WantedRevision:
+        """What the source action is to fetch."""
+        return WantedRevision(commit_id=self.commit_id, **{self.reference_type: self.reference})
 
 
 def source_started_by(pipeline: Pipeline, push: Push) -> Action | None:

@@ -67,6 +67,15 @@ class ApprovalBox:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WantedRevision:
+    """What a start asks a source action for: a commit, and which pushed reference it comes from."""
+
+    commit_id: str
+    branch: str = ""
+    tag: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ActionJob:
     """One run of an action; `configuration` has its variables resolved.
 
@@ -84,8 +93,8 @@ class ActionJob:
     inputs: Mapping[str, ArtifactLocation]
     # Commit of the source artifacts, by artifact name.
     revisions: Mapping[str, str]
-    # The commit that a trigger or StartPipelineExecution asks this source action for.
-    revision_override: str | None
+    # What a push or StartPipelineExecution asks this source action for.
+    wanted: WantedRevision | None
     ended: threading.Event
     approval: ApprovalBox
     token: str

@@ -62,7 +62,9 @@ class CodeCommitSource:
                 f"cannot be read: {err.response['Error']['Message']}",
                 "ConfigurationError",
             ) from err
-        commit, body = _fetch(job, url, branch, job.revision_override or tip["commitId"])
+        commit, body = _fetch(
+            job, url, branch, job.wanted.commit_id if job.wanted else tip["commitId"]
+        )
         return Outcome(
             artifacts={job.action.outputs[0]: job.store.put(job.action.outputs[0], body)},
             variables={
@@ -102,12 +104,15 @@ class ConnectionSource:
         name, branch = job.get("FullRepositoryId"), job.get("BranchName")
         provider = _provider(job)
         url = f"{job.own.url}/git/{name}.git"
-        commit, body = _fetch(job, url, branch, job.revision_override)
+        wanted = job.wanted
+        commit, body = _fetch(job, url, branch, wanted.commit_id if wanted else None)
+        tag = {"TagName": wanted.tag} if wanted and wanted.tag else {}
         return Outcome(
             artifacts={job.action.outputs[0]: job.store.put(job.action.outputs[0], body)},
             variables={
                 "FullRepositoryName": name,
-                "BranchName": branch,
+                "BranchName": (wanted.branch if wanted else "") or branch,
+                **tag,
                 "ConnectionArn": job.get("ConnectionArn"),
                 "ProviderType": provider,
                 "CommitId": commit.id,
@@ -151,10 +156,10 @@ def _fetch(job: ActionJob, url: str, branch: str, commit_id: str | None) -> tupl
     with tempfile.TemporaryDirectory(dir=job.scratch_dir()) as scratch:
         folder = Path(scratch) / "clone"
         # The branch may have moved on since the push: then only a whole clone has the commit.
-        depth = [] if commit_id else ["--depth", "1"]
+        extent = ["--no-checkout"] if commit_id else ["--branch", branch, "--depth", "1"]
         try:
             run_git(
-                *("-c", "http.proxy=", "clone", "--quiet", "--branch", branch, *depth),
+                *("-c", "http.proxy=", "clone", "--quiet", *extent),
                 *(url, str(folder)),
                 limit_seconds=_CLONE_SECONDS,
             )

@@ -225,3 +225,36 @@ def test_connection_that_is_not_there_fails_the_action(
     assert pipeline.ended(pipeline.first()) == "Failed"
     error = pipeline.latest("Source", "Clone")["errorDetails"]
     assert error["message"].startswith(f"Unable to use Connection: {arn}")
+
+
+def test_pushed_tag_is_what_its_trigger_fetches(
+    account: Any, declare: Any, repository: str, clone: Clone
+) -> None:
+    clone.push("README.md", "released")
+    trigger = {
+        "providerType": "CodeStarSourceConnection",
+        "gitConfiguration": {
+            "sourceActionName": "Clone",
+            "push": [
+                {"tags": {"includes": ["v*"]}},
+                {"branches": {"includes": ["release/*"]}},
+            ],
+        },
+    }
+    pipeline = account.create(
+        connected(account, declare, repository),
+        ask(declare),
+        triggers=[trigger],
+        executionMode="QUEUED",
+    )
+    clone.git("push", "--quiet", "origin", "HEAD:refs/tags/v1")
+    clone.push("README.md", "hotfix", "refs/heads/release/2")
+    clone.push("README.md", "later")
+
+    _, tagged, released = [e["pipelineExecutionId"] for e in pipeline.executions()]
+    pipeline.approve("Ask", "Approve", pipeline.first())
+    assert fetched(account, pipeline, tagged) == {"README.md": "released"}
+    assert pipeline.runs(tagged)[0]["output"]["outputVariables"]["TagName"] == "v1"
+    pipeline.approve("Ask", "Approve", tagged)
+    assert fetched(account, pipeline, released) == {"README.md": "hotfix"}
+    assert pipeline.runs(released)[0]["output"]["outputVariables"]["BranchName"] == "release/2"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.resources
 import sys
@@ -129,8 +130,13 @@ def parliament() -> types.ModuleType:
             del sys.modules["pkg_resources"]
 
 
+@functools.cache
+def _parse(name: str) -> Template:
+    return parse_template((_INFRA / name).read_text())
+
+
 def _render(name: str, **given: str) -> Rendered:
-    template = parse_template((_INFRA / name).read_text())
+    template = _parse(name)
     texts = resolve_parameters(template.parameters, {**_REQUIRED[name], **given})
     parameters = typed_parameters(
         template.parameters, texts, lambda path: _PARAMETER_STORE[path.rpartition("/")[2]]

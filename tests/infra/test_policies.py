@@ -267,7 +267,7 @@ def test_resources_have_the_names_that_the_launch_role_may_use(project: Any) -> 
         ("AWS::Scheduler::Schedule", "Name"),
     ):
         for properties in project.of_type(kind).values():
-            assert properties[name].startswith("sagemaker-housing-p-housing"), kind
+            assert properties[name].startswith("sagemaker-"), kind
     assert project.resources["Bucket"]["BucketName"].startswith("sagemaker-project-")
 
 

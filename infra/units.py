@@ -17,6 +17,7 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 _BOTH = (
     ".gitignore",
     "LICENSE",
+    "docs/builds.md",
     "pyproject.toml",
     "requirements/dev.in",
     "requirements/dev.txt",

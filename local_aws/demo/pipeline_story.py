@@ -91,11 +91,10 @@ def _decide(
     if approval.link:
         narrator.say(f"      {approval.link}")
     yes = approve("Approve?")
-    comment = "by the person at the terminal" if yes else "the person at the terminal said no"
+    comment = "answered in local-aws demo"
     answer(clients, approval, approve=yes, comment=comment)
     if not yes:
         raise NotApproved("rejected. Prod and the stage Production are as they were.")
-    narrator.say(f"      {approval.stage}/{approval.action} approved")
 
 
 def _require_success(record: ExecutionRecord) -> None:

@@ -130,6 +130,8 @@ def _deploy(arguments: argparse.Namespace) -> int:
         print(f"  {unit:<6}  {stack.clone_url(unit, clients.environment['AWS_ENDPOINT_URL'])}")
         print(f"          pipeline {stack.pipeline_name(unit)}")
     print(f"  bucket  {stack.outputs['ArtifactBucketName']}")
+    if outcome.changed and not options.seed:
+        print("a push starts a pipeline: `local-aws push build`, then `local-aws pipeline`")
     print('bucket and roles changed: eval "$(local-aws env)" again in open shells')
     return 0
 

@@ -15,7 +15,7 @@ _NAMES_SHOWN = 3
 
 
 class DeploymentView:
-    """A bar with what is being made on a terminal; a line for each event elsewhere."""
+    """A bar with what is being made on a terminal; elsewhere a line for each resource."""
 
     def __init__(self, console: Console, stack_name: str) -> None:
         self._console = console
@@ -48,7 +48,7 @@ class DeploymentView:
         """Something happened to a resource, or to the stack."""
         if event.failed:
             self._print(f"{event.logical_id} {event.status}: {event.reason}")
-        elif self._progress is None:
+        elif self._progress is None and event.status.endswith("_COMPLETE"):
             self._print(f"{event.logical_id} {event.status}")
         if self._progress is None or event.resource_type == "AWS::CloudFormation::Stack":
             return

@@ -108,7 +108,7 @@ def change_lines(before: ExecutionRecord | None, after: ExecutionRecord) -> list
             f"{action.stage}/{action.action} {_status(after, action)}"
             + (f" {_seconds(action)}" if action.status != "InProgress" else "")
             + (f": {action.summary}" if action.summary else "")
-            + (f" (local-aws logs {action.log})" if action.log else "")
+            + _log_hint(action)
         )
     if after.approval and not (known and known.approval):
         lines.extend(approval_lines(after))
@@ -172,5 +172,9 @@ def _seconds(action: ActionRecord) -> str:
 def _told(action: ActionRecord, last_line: Callable[[ActionRecord], str]) -> str:
     if action.status == "InProgress":
         return last_line(action) or action.summary
-    log = f"  (local-aws logs {action.log})" if action.log and action.status == "Failed" else ""
-    return action.summary + log
+    return action.summary + _log_hint(action)
+
+
+def _log_hint(action: ActionRecord) -> str:
+    wanted = action.log and action.status != "Succeeded"
+    return f"  (local-aws logs {action.log})" if wanted else ""

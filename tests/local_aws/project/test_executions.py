@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from local_aws.project.executions import newest_execution_id, read_execution, waiting_approvals
 
 PIPELINE = "sagemaker-n-i-modeldeploy"
@@ -23,7 +25,7 @@ def test_each_action_has_its_state_time_and_log_in_the_pipeline_s_order(clients,
         None,
     )
     assert (record.commit, record.message) == ("abcdef0123456789", "Deploy version 3")
-    assert record.trigger == "event: modeldeploy-push"
+    assert record.trigger == "event by modeldeploy-push"
     assert not record.ended
     assert not record.at_rest
 
@@ -62,6 +64,30 @@ def test_a_git_connection_s_revision_tells_the_commit_message(clients, answers):
     revision["revisionSummary"] = '{"ProviderType": "GitHub", "CommitMessage": "Deploy 4"}'
 
     assert read_execution(clients, PIPELINE, EXECUTION).message == "Deploy 4"
+
+
+@pytest.mark.parametrize(
+    ("trigger", "text"),
+    [
+        (
+            {
+                "triggerType": "CloudWatchEvent",
+                "triggerDetail": "arn:aws:sts::1:assumed-role/project-events/events",
+            },
+            "event by project-events",
+        ),
+        (
+            {"triggerType": "StartPipelineExecution", "triggerDetail": "arn:aws:iam::1:user/ada"},
+            "started by ada",
+        ),
+        ({"triggerType": "WebhookV2"}, "push"),
+    ],
+)
+def test_the_trigger_is_told_in_words(clients, answers, trigger, text):
+    answers(clients)
+    clients.stubs["codepipeline"]._queue[0]["response"][1]["pipelineExecution"]["trigger"] = trigger
+
+    assert read_execution(clients, PIPELINE, EXECUTION).trigger == text
 
 
 def test_a_pipeline_that_never_ran_has_no_execution(clients):

@@ -30,7 +30,7 @@ RUNNING = ExecutionRecord(
     execution_id="11111111-2222",
     status="InProgress",
     status_summary="",
-    trigger="event: push",
+    trigger="event by push",
     commit="abcdef0123456789",
     message="Deploy version 3 [urgent]",
     actions=(BUILD, DEPLOY),
@@ -60,7 +60,7 @@ def _screen(record, last_line=lambda _: ""):
 def test_the_screen_shows_each_action_and_what_a_running_one_printed_last():
     screen = _screen(RUNNING, lambda action: f"packaging for {action.action}")
 
-    assert 'modeldeploy  11111111  InProgress  event: push  commit abcdef01 "Deploy ver' in screen
+    assert 'modeldeploy  11111111  InProgress  event by push  commit abcdef01 "Deploy ver' in screen
     assert "▶ BuildDeploymentTemplates" in screen
     assert "12.3 s" in screen
     assert "packaging for BuildDeploymentTemplates" in screen

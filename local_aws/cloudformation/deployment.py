@@ -49,7 +49,7 @@ class _Change:
 
     @property
     def in_place(self) -> bool:
-        return self.before is not None and self.before.physical == self.after.physical
+        return self.before is not None and _id_of(self.before) == _id_of(self.after)
 
 
 class _ResourceFailed(Exception):
@@ -127,7 +127,7 @@ class Deployment:
                     f"The following resource(s) failed to {verb.lower()}: [{name}]. "
                 )
         try:
-            outputs = stack.evaluate_outputs(plan)
+            outputs = with_parameters(self._by, stack.evaluate_outputs(plan))
         except AwsError as err:
             raise _ResourceFailed(f"{err}. ") from err
         stack.outputs = outputs
@@ -144,6 +144,7 @@ class Deployment:
             logical_id=name,
             type=kind,
             properties=properties,
+            hidden=plan.hidden_values,
             retained_on_delete=planned.declaration.retained_on_delete,
             retained_on_rollback=planned.declaration.retained_on_rollback,
             retained_on_replace=planned.declaration.retained_on_replace,
@@ -158,6 +159,8 @@ class Deployment:
             before.retained_on_delete = after.retained_on_delete
             before.retained_on_rollback = after.retained_on_rollback
             before.retained_on_replace = after.retained_on_replace
+        elif (refusal := kind.refusal(before.properties, properties)) is not None:
+            raise ProvisioningError(refusal)
         elif kind.replaces(before.properties, properties):
             _require_new_name(before, after)
             self._make(after, before)
@@ -166,6 +169,7 @@ class Deployment:
             after.physical = before.physical
             self._start(_Change(before, after), "UPDATE_IN_PROGRESS")
             self._update(kind, before.physical, before.properties, properties)
+            after.physical = kind.renewed(before.physical, properties)
             stack.mark(after, "UPDATE_COMPLETE")
 
     def _make(self, after: StackResource, before: StackResource | None) -> None:
@@ -285,6 +289,10 @@ class Deployment:
     def _remove(self, resource: StackResource, physical: Physical) -> None:
         # Secrets stay references: no deletion needs one, and it may be gone already.
         resource.type.delete(self._by, physical, resource.type.typed(resource.properties))
+
+
+def _id_of(resource: StackResource) -> str | None:
+    return resource.physical.id if resource.physical else None
 
 
 def _failure_of(action: Callable[[], None]) -> str | None:

@@ -91,13 +91,18 @@ def shown_parameters(
     shown = []
     for name, value in values.items():
         entry = {"ParameterKey": name, "ParameterValue": value}
-        if as_text(declared[name].get("NoEcho", False)) == "true":
+        if is_hidden(declared[name]):
             entry["ParameterValue"] = HIDDEN
         elif _SSM_VALUE.fullmatch(str(declared[name]["Type"])):
             resolved = typed[name]
             entry["ResolvedValue"] = resolved if isinstance(resolved, str) else ",".join(resolved)
         shown.append(entry)
     return shown
+
+
+def is_hidden(declaration: Mapping[str, Any]) -> bool:
+    """Whether descriptions show HIDDEN in place of the parameter's value."""
+    return as_text(declaration.get("NoEcho", False)) == "true"
 
 
 def _check_declaration(name: str, declaration: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from local_aws.cloudformation.dynamic_references import with_parameters
 from local_aws.cloudformation.intrinsics import Evaluation, Reference
-from local_aws.cloudformation.parameters import resolve_parameters, typed_parameters
+from local_aws.cloudformation.parameters import is_hidden, resolve_parameters, typed_parameters
 from local_aws.cloudformation.resource_types.tags import tags_in
 from local_aws.cloudformation.resources import RESOURCE_TYPES, Provisioner, ResourceType
 from local_aws.cloudformation.rules import check_rules
@@ -58,6 +58,14 @@ class Plan:
             pseudo=self.pseudo,
             resource=resource,
             imported=self.imported,
+        )
+
+    @property
+    def hidden_values(self) -> frozenset[str]:
+        """The values of parameters with NoEcho, which no description may show."""
+        declared = self.template.parameters
+        return frozenset(
+            v for name, v in self.parameters.items() if v and is_hidden(declared[name])
         )
 
     def differs_from(self, other: Plan) -> bool:

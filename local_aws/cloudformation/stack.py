@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from local_aws.cloudformation.intrinsics import Reference, as_text
-from local_aws.cloudformation.parameters import shown_parameters
+from local_aws.cloudformation.parameters import HIDDEN, shown_parameters
 from local_aws.cloudformation.plan import Plan
 from local_aws.cloudformation.resources import Physical, ResourceType
 from local_aws.cloudformation.template import format_error
@@ -27,6 +27,7 @@ class StackResource:
     type: ResourceType
     properties: Mapping[str, Any]
     physical: Physical | None = None
+    hidden: frozenset[str] = frozenset()
     retained_on_delete: bool = False
     retained_on_rollback: bool = False
     retained_on_replace: bool = False
@@ -88,7 +89,7 @@ class Stack:
                 resource.type.type,
                 status,
                 reason,
-                resource.properties,
+                _masked(resource.properties, resource.hidden),
             )
 
     def lookup(self, reference: Reference) -> Any:
@@ -182,6 +183,18 @@ class Stack:
                 "ClientRequestToken": self.settings.client_request_token,
             }
         )
+
+
+def _masked(values: Any, hidden: frozenset[str]) -> Any:
+    """`values` with asterisks wherever one of the hidden texts stands."""
+    if isinstance(values, Mapping):
+        return {key: _masked(value, hidden) for key, value in values.items()}
+    if isinstance(values, list):
+        return [_masked(value, hidden) for value in values]
+    if isinstance(values, str):
+        for text in hidden:
+            values = values.replace(text, HIDDEN)
+    return values
 
 
 def _shown(plan: Plan | None) -> list[dict[str, str]]:

@@ -150,6 +150,9 @@ def _section(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _resource(logical_id: str, value: Any) -> ResourceDeclaration:
+    if logical_id.startswith("Fn::"):
+        function = "::".join(logical_id.split("::")[:2])
+        raise format_error(f"local_aws does not support the intrinsic function {function}")
     if not logical_id.isalnum():
         raise format_error(f"Resource name {logical_id} is non alphanumeric.")
     if not isinstance(value, dict) or not isinstance(value.get("Type"), str):

@@ -35,6 +35,8 @@ class ApiResource(DescribedType):
     wrapper: str | None = None
     # Properties that `arrange` sees to, which the Create call doesn't take.
     apart: frozenset[str] = frozenset()
+    # What a property becomes when the template drops it, where Update keeps what it isn't told.
+    resets: Mapping[str, Any] = field(default_factory=dict)
     # Attribute that tags go by when the update doesn't take them.
     tagged_by: str = "Arn"
     lower_case: bool = False
@@ -52,7 +54,8 @@ class ApiResource(DescribedType):
 
     def create(self, by: Provisioner, properties: Mapping[str, Any], name: str) -> Physical:
         chosen = self.custom_name(properties) or (name.lower() if self.lower_case else name)
-        answer = self._send(by, self.creates, {**properties, self.named_by: chosen})
+        named = {**properties, self.named_by: chosen}
+        answer = self._send(by, self.creates, named, tags_in(properties) or None)
         found = {key: str(jmespath.search(path, answer)) for key, path in self.answers.items()}
         attributes = {self.named_by: chosen, **found}
         return Physical(attributes[self.ref], attributes)
@@ -61,10 +64,13 @@ class ApiResource(DescribedType):
         self, by: Provisioner, physical: Physical, old: Mapping[str, Any], new: Mapping[str, Any]
     ) -> None:
         client, differing = by.client(self.service), changed(old, new)
-        if self.updates is not None and differing - self.apart - {"Tags"}:
+        tagged_by_update = self.updates is not None and _takes_tags(client, self.updates)
+        own = differing - self.apart - (set() if tagged_by_update else {"Tags"})
+        if self.updates is not None and own:
+            reset = {name: v for name, v in self.resets.items() if name in old and name not in new}
             identity = {self.identified_by: physical.attributes[self.identified_by]}
-            self._send(by, self.updates, {**new, **identity})
-        if "Tags" in differing:
+            self._send(by, self.updates, {**reset, **new, **identity}, tags_in(new))
+        if "Tags" in differing and not tagged_by_update:
             retag(client, physical.attributes[self.tagged_by], tags_in(old), tags_in(new))
         self.arrange(by, physical, old, new)
 
@@ -87,17 +93,27 @@ class ApiResource(DescribedType):
         """The properties in the API's structure."""
         return dict(properties)
 
-    def _send(self, by: Provisioner, operation: str, properties: Mapping[str, Any]) -> Any:
+    def _send(
+        self,
+        by: Provisioner,
+        operation: str,
+        properties: Mapping[str, Any],
+        tags: Mapping[str, str] | None,
+    ) -> Any:
         client = by.client(self.service)
-        tags = tags_in(properties)
         own = {n: v for n, v in properties.items() if n not in self.apart | {"Tags"}}
         shape = self._input(client, operation)
         values = {n: v for n, v in self.parameters(own).items() if member_named(shape, n)}
-        parameters = {self.wrapper: values} if self.wrapper else values
-        if member_named(client.meta.service_model.operation_model(operation).input_shape, "Tags"):
+        parameters: dict[str, Any] = {self.wrapper: values} if self.wrapper else values
+        if _takes_tags(client, operation):
             parameters["Tags"] = tags
         return call(client, operation, parameters)
 
     def _input(self, client: Any, operation: str) -> Any:
         shape = client.meta.service_model.operation_model(operation).input_shape
         return shape.members[self.wrapper] if self.wrapper else shape
+
+
+def _takes_tags(client: Any, operation: str) -> bool:
+    shape = client.meta.service_model.operation_model(operation).input_shape
+    return member_named(shape, "Tags") is not None

@@ -31,7 +31,7 @@ def call(client: Any, operation: str, parameters: Mapping[str, Any]) -> Any:
     given = {name: value for name, value in parameters.items() if value is not None}
     tags = given.pop("Tags", None)
     arguments = api_input(shape, given)
-    if tags:
+    if tags is not None:
         name = member_named(shape, "Tags")
         assert name is not None
         arguments[name] = tag_parameter(shape.members[name], tags)

@@ -13,7 +13,6 @@ from local_aws.cloudformation.resource_types.described import changed
 from local_aws.cloudformation.resource_types.resource_type import (
     Physical,
     Provisioner,
-    ProvisioningError,
     ResourceType,
 )
 from local_aws.cloudformation.resource_types.seeding import seed
@@ -21,7 +20,10 @@ from local_aws.cloudformation.resource_types.seeding import seed
 
 @dataclass(frozen=True, kw_only=True)
 class _Repository(ApiResource):
-    """A repository; Code seeds it once, later changes of Code do nothing, as on AWS."""
+    """A repository; Code seeds it once, later changes of Code do nothing, as on AWS.
+
+    AWS renames a repository in place; here that is refused.
+    """
 
     def furnish(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:
         if "Code" in properties:
@@ -30,13 +32,7 @@ class _Repository(ApiResource):
     def update(
         self, by: Provisioner, physical: Physical, old: Mapping[str, Any], new: Mapping[str, Any]
     ) -> None:
-        differing = changed(old, new)
-        if "RepositoryName" in differing:
-            raise ProvisioningError(
-                f"local_aws does not rename a repository ({old['RepositoryName']} to "
-                f"{new['RepositoryName']}). Use another logical ID to make a new one."
-            )
-        if "RepositoryDescription" in differing:
+        if "RepositoryDescription" in changed(old, new):
             call(
                 by.client("codecommit"),
                 "UpdateRepositoryDescription",
@@ -131,6 +127,7 @@ TYPES: tuple[ResourceType, ...] = (
         },
         apart=frozenset({"Code"}),
         refused=frozenset({"Triggers"}),
+        immutable=frozenset({"RepositoryName", "KmsKeyId"}),
         attributes=frozenset({"Arn", "CloneUrlHttp", "CloneUrlSsh", "Name", "RepositoryId"}),
     ),
     ApiResource(
@@ -143,6 +140,23 @@ TYPES: tuple[ResourceType, ...] = (
         identified_by="Name",
         ref="Name",
         answers={"Arn": "project.arn"},
+        resets={
+            "AutoRetryLimit": 0,
+            "BadgeEnabled": False,
+            "Cache": {"Type": "NO_CACHE"},
+            "ConcurrentBuildLimit": -1,
+            "Description": "",
+            "EncryptionKey": "",
+            "FileSystemLocations": [],
+            "LogsConfig": {"CloudWatchLogs": {"Status": "ENABLED"}},
+            "QueuedTimeoutInMinutes": 480,
+            "SecondaryArtifacts": [],
+            "SecondarySourceVersions": [],
+            "SecondarySources": [],
+            "SourceVersion": "",
+            "TimeoutInMinutes": 60,
+            "VpcConfig": {},
+        },
         refused=frozenset({"Triggers", "Visibility", "ResourceAccessRole"}),
         attributes=frozenset({"Arn"}),
     ),

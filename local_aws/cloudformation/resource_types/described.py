@@ -105,6 +105,8 @@ class DescribedType:
     refused: frozenset[str] = frozenset()
     # Properties whose change replaces although the schema doesn't say so.
     replaced_by: frozenset[str] = frozenset()
+    # Properties that stay as they are as long as the thing exists.
+    immutable: frozenset[str] = frozenset()
 
     @property
     def tag_form(self) -> str | None:
@@ -127,6 +129,15 @@ class DescribedType:
         }
         return bool(changed(old, new) & (create_only | self.replaced_by))
 
+    def refusal(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+        fixed = sorted(self.immutable & changed(old, new))
+        if not fixed:
+            return None
+        return (
+            f"You cannot update the property {fixed[0]} of an existing {self.type}. "
+            "Use another logical ID to make a new one."
+        )
+
     def custom_name(self, properties: Mapping[str, Any]) -> str | None:
         return properties.get(self.named_by)
 
@@ -137,6 +148,9 @@ class DescribedType:
         self, by: Provisioner, physical: Physical, old: Mapping[str, Any], new: Mapping[str, Any]
     ) -> None:
         self.arrange(by, physical, old, new)
+
+    def renewed(self, physical: Physical, properties: Mapping[str, Any]) -> Physical:  # noqa: ARG002
+        return physical
 
     def settle(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:
         """Nothing to wait for."""

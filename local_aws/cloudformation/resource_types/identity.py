@@ -35,7 +35,7 @@ class _Role(DescribedType):
             {
                 "RoleName": self.custom_name(properties) or name,
                 **{key: properties.get(key) for key in (*taken, "PermissionsBoundary")},
-                "Tags": tags_in(properties),
+                "Tags": tags_in(properties) or None,
             },
         )["Role"]
         return Physical(role["RoleName"], {"Arn": role["Arn"], "RoleId": role["RoleId"]})
@@ -185,7 +185,7 @@ class _Key(DescribedType):
                 **{name: properties.get(name) for name in names},
                 "BypassPolicyLockoutSafetyCheck": properties.get("BypassPolicyLockoutSafetyCheck"),
                 "Policy": properties.get("KeyPolicy"),
-                "Tags": tags_in(properties),
+                "Tags": tags_in(properties) or None,
             },
         )["KeyMetadata"]
         return Physical(key["KeyId"], {"Arn": key["Arn"], "KeyId": key["KeyId"]})
@@ -194,12 +194,6 @@ class _Key(DescribedType):
         self, by: Provisioner, physical: Physical, old: Mapping[str, Any], new: Mapping[str, Any]
     ) -> None:
         kms, key, differing = by.client("kms"), {"KeyId": physical.id}, changed(old, new)
-        fixed = sorted(differing & {"KeySpec", "KeyUsage", "Origin", "MultiRegion"})
-        if fixed:
-            raise ProvisioningError(
-                f"You cannot update the property {fixed[0]} of an existing KMS key. "
-                "Use another logical ID to make a new key."
-            )
         if "KeyPolicy" in differing and "KeyPolicy" in new:
             policy = {"PolicyName": "default", "Policy": new["KeyPolicy"]}
             call(kms, "PutKeyPolicy", {**key, **policy})
@@ -246,6 +240,7 @@ TYPES: tuple[ResourceType, ...] = (
         type="AWS::KMS::Key",
         attributes=frozenset({"Arn", "KeyId"}),
         refused=frozenset({"RotationPeriodInDays"}),
+        immutable=frozenset({"KeySpec", "KeyUsage", "Origin", "MultiRegion"}),
     ),
     ApiResource(
         type="AWS::KMS::Alias",

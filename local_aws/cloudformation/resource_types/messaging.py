@@ -57,7 +57,7 @@ class _Topic(DescribedType):
         sns = by.client("sns")
         _require_absent(self.type, chosen, lambda: sns.get_topic_attributes(TopicArn=arn))
         parameters = {"Name": chosen, "Attributes": _attributes(properties, _TOPIC_ATTRIBUTES)}
-        answer = call(sns, "CreateTopic", {**parameters, "Tags": tags_in(properties)})
+        answer = call(sns, "CreateTopic", {**parameters, "Tags": tags_in(properties) or None})
         return Physical(answer["TopicArn"], {"TopicArn": answer["TopicArn"], "TopicName": chosen})
 
     def update(
@@ -135,7 +135,11 @@ class _Queue(DescribedType):
         sqs = by.client("sqs")
         _require_absent(self.type, chosen, lambda: sqs.get_queue_url(QueueName=chosen))
         attributes = _attributes(properties, ("FifoQueue", *_QUEUE_DEFAULTS))
-        parameters = {"QueueName": chosen, "Attributes": attributes, "Tags": tags_in(properties)}
+        parameters = {
+            "QueueName": chosen,
+            "Attributes": attributes,
+            "Tags": tags_in(properties) or None,
+        }
         url = call(sqs, "CreateQueue", parameters)["QueueUrl"]
         return Physical(
             url, {"Arn": by.own.arn("sqs", chosen), "QueueName": chosen, "QueueUrl": url}

@@ -23,7 +23,7 @@ class _Parameter(DescribedType):
 
     def create(self, by: Provisioner, properties: Mapping[str, Any], name: str) -> Physical:
         chosen = self.custom_name(properties) or f"CFN-{name}"
-        self._put(by, chosen, properties, {"Tags": tags_in(properties)})
+        self._put(by, chosen, properties, {"Tags": tags_in(properties) or None})
         return Physical(chosen, {"Type": properties["Type"], "Value": properties["Value"]})
 
     def update(
@@ -33,6 +33,9 @@ class _Parameter(DescribedType):
             self._put(by, physical.id, new, {"Overwrite": True})
         if "Tags" in changed(old, new):
             retag(by.client("ssm"), physical.id, tags_in(old), tags_in(new))
+
+    def renewed(self, physical: Physical, properties: Mapping[str, Any]) -> Physical:
+        return Physical(physical.id, {key: properties[key] for key in ("Type", "Value")})
 
     def delete(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:  # noqa: ARG002
         call_unless_gone(by.client("ssm"), "DeleteParameter", {"Name": physical.id})

@@ -73,6 +73,9 @@ class ResourceType(Protocol):
     def replaces(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
         """Whether going from `old` to `new` properties needs a new physical resource."""
 
+    def refusal(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+        """Why a thing with `old` properties can't become one with `new` ones, in any way."""
+
     def custom_name(self, properties: Mapping[str, Any]) -> str | None:
         """The name that the template gives; None where CloudFormation makes one up."""
 
@@ -86,6 +89,9 @@ class ResourceType(Protocol):
         self, by: Provisioner, physical: Physical, old: Mapping[str, Any], new: Mapping[str, Any]
     ) -> None:
         """Start to change it in place."""
+
+    def renewed(self, physical: Physical, properties: Mapping[str, Any]) -> Physical:
+        """The thing after an update: what Fn::GetAtt gives may be another value."""
 
     def settle(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:
         """Wait until it is what `properties` ask for; ProvisioningError says why it isn't."""

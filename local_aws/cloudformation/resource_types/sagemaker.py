@@ -140,6 +140,7 @@ TYPES: tuple[ResourceType, ...] = (
         named_by="PipelineName",
         identified_by="PipelineName",
         ref="PipelineName",
+        resets={"PipelineDescription": ""},
         answers={"Arn": "PipelineArn"},
     ),
 )

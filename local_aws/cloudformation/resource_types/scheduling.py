@@ -35,7 +35,7 @@ class _Rule(DescribedType):
         else:  # PutRule would change it, and a stack must not take over what others made
             raise ProvisioningError(f"{chosen} already exists (HandlerErrorCode: AlreadyExists)")
         parameters = {name: properties.get(name) for name in _RULE}
-        tags = {"Tags": tags_in(properties)}
+        tags = {"Tags": tags_in(properties) or None}
         answer = call(events, "PutRule", {"Name": chosen, **parameters, **tags})
         bus = properties.get("EventBusName")
         return Physical(

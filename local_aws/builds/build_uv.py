@@ -57,7 +57,8 @@ def main(settings_path: str, parent: str, arguments: Sequence[str]) -> NoReturn:
     if install is not None:
         prefix = _prefix(install.python) if install.python else target
         if prefix is not None:
-            _link(install.lock, prefix, settings, RealUv(settings["uv"], environment))
+            donor = Interpreter(**settings["donor"])
+            _link(install.lock, prefix, settings, RealUv(settings["uv"], environment, donor))
     os.execve(settings["uv"], [settings["uv"], *words], environment)  # noqa: S606
 
 

@@ -10,6 +10,7 @@ What all builds share, read-only, is in the cache folder: pip, and a layer for e
 
 import argparse
 import configparser
+import dataclasses
 import functools
 import hashlib
 import importlib.metadata
@@ -23,7 +24,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import uv
@@ -80,7 +80,7 @@ class BuildImageError(LocalAwsError):
     """What all builds need, or a layer, could not be installed."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class BuildEnvironment:
     """What a build starts with: its interpreter and the variables that its image brings."""
 
@@ -127,6 +127,7 @@ class BuildImages:
         settings = {
             "uv": uv.find_uv_bin(),
             "uv_variables": uv_variables(),
+            "donor": dataclasses.asdict(interpreter),
             "python": str(seen / "bin" / "python3"),
             "layers_dir": str(_layers_dir(self._cache_dir)),
             "root": str(visible_root),
@@ -150,8 +151,8 @@ class BuildImages:
         """The layer of a lock, made if it is missing. Raises BuildImageError."""
         if not lock.is_file():
             raise BuildImageError(f"there is no lock {lock}")
-        real = RealUv(uv.find_uv_bin(), {**os.environ, **uv_variables()})
         interpreter = self._find_interpreter()
+        real = RealUv(uv.find_uv_bin(), {**os.environ, **uv_variables()}, interpreter)
         try:
             layer = ensure_layer(lock, interpreter, _layers_dir(self._cache_dir), real)
         except LayerError as err:
@@ -189,7 +190,8 @@ class BuildImages:
 def uv_variables() -> dict[str, str]:
     """How the real uv reaches its index and the developer's cache, whatever HOME is."""
     found = {k: v for k, v in os.environ.items() if UV_VARIABLES.fullmatch(k)}
-    found["UV_CACHE_DIR"] = _uv_cache_dir()
+    # uv looks for it below HOME, and HOME is another one in a build.
+    found["UV_CACHE_DIR"] = os.path.abspath(os.environ.get("UV_CACHE_DIR") or _uv_cache_dir())  # noqa: PTH100
     settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "uv", "uv.toml")
     if settings.is_file():
         found.setdefault("UV_CONFIG_FILE", str(settings))

@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from pathlib import Path
 from local_aws.containers.job_pip.environment import Interpreter
 from local_aws.containers.job_pip.requirement_files import read_all
 
-LAYOUT_VERSION = "1"
+LAYOUT_VERSION = "2"
 LAST_LINES = 20
 _LINK_IS_IMPOSSIBLE = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP})
 _PINNED = re.compile(r"^[A-Za-z0-9][\w.-]*(\[[^\]]*\])?\s*==\s*[^\s;*]+\s*(;.*)?$")
@@ -39,10 +40,14 @@ class LayerError(Exception):
 
 @dataclass(frozen=True)
 class RealUv:
-    """The developer's uv, and the environment that it runs in."""
+    """The developer's uv, and the variables that it runs with.
+
+    `donor` is the developer's environment, whose compiled files needn't be compiled again.
+    """
 
     program: str
-    environment: Mapping[str, str]
+    variables: Mapping[str, str]
+    donor: Interpreter
 
 
 def ensure_layer(lock: Path, interpreter: Interpreter, layers_dir: Path, uv: RealUv) -> Path | None:
@@ -119,6 +124,33 @@ def distributions(site_packages: Path) -> set[str]:
     return {folder.name.partition("-")[0].lower() for folder in folders}
 
 
+def adopt_compiled(site_packages: Path, donor: Path, cache_tag: str) -> None:
+    """Take compiled files from another site-packages where it holds the very same source.
+
+    A compiled file names its source's time and size (PEP 552): the time is set to that of the copy.
+    """
+    for folder, _, names in os.walk(site_packages):
+        theirs = donor / Path(folder).relative_to(site_packages)
+        cache = Path(folder, "__pycache__")
+        for name in names:
+            if not name.endswith(".py"):
+                continue
+            compiled_name = f"{name[:-3]}.{cache_tag}.pyc"
+            try:
+                compiled = (theirs / "__pycache__" / compiled_name).read_bytes()
+                their_source = (theirs / name).read_bytes()
+            except OSError:
+                continue
+            source = Path(folder, name)
+            header = struct.unpack("<4xIII", compiled[:16])
+            ours = source.read_bytes()
+            if ours != their_source or header[0] != 0 or header[2] != len(ours):
+                continue
+            modified = struct.pack("<I", int(source.stat().st_mtime) & 0xFFFFFFFF)
+            cache.mkdir(exist_ok=True)
+            (cache / compiled_name).write_bytes(compiled[:8] + modified + compiled[12:])
+
+
 @contextlib.contextmanager
 def file_lock(path: Path) -> Iterator[None]:
     """Hold a lock that ends with this process, however it ends."""
@@ -154,10 +186,16 @@ def _make(layer: Path, lock: Path, text: str, interpreter: Interpreter, uv: Real
         environment.parent.mkdir()
         _run(uv, "venv", "--quiet", "--python", interpreter.base_python, str(environment))
         hashes = ("--require-hashes",) if "--hash=" in text else ()
-        how = ("--compile-bytecode", "--link-mode", "copy")
         python = str(environment / "bin" / "python")
-        _run(uv, "pip", "sync", "--quiet", *hashes, *how, "--python", python, str(lock))
+        copy = ("--link-mode", "copy")
+        _run(uv, "pip", "sync", "--quiet", *hashes, *copy, "--python", python, str(lock))
         site_packages = environment / "lib" / f"python{interpreter.minor_version}/site-packages"
+        if uv.donor.tag == interpreter.tag:
+            cache_tag = "-".join(interpreter.tag.split("-")[:2])
+            adopt_compiled(site_packages, Path(uv.donor.site_packages[0]), cache_tag)
+        compile_rest = [interpreter.base_python, "-m", "compileall", "-q", "-j", "0"]
+        # Some packages hold templates that are no Python: what can't be compiled stays as it is.
+        subprocess.run([*compile_rest, str(site_packages)], capture_output=True, check=False)
         _leave_packages_only(environment, site_packages)
         facts = {
             "built_in": str(environment),
@@ -183,7 +221,7 @@ def _leave_packages_only(environment: Path, site_packages: Path) -> None:
 
 def _run(uv: RealUv, *arguments: str) -> None:
     unwanted = ("VIRTUAL_ENV", "UV_SYSTEM_PYTHON", "UV_PYTHON")
-    environment = {k: v for k, v in uv.environment.items() if k not in unwanted}
+    environment = {k: v for k, v in uv.variables.items() if k not in unwanted}
     answer = subprocess.run(
         [uv.program, *arguments], env=environment, capture_output=True, text=True, check=False
     )

@@ -121,13 +121,14 @@ class Stack:
 
     def _request(self, request: Mapping[str, Any]) -> dict[str, Any]:
         values = request.get("Parameters", {})
-        return {
+        whole = {
             "StackName": self.name,
             "TemplateBody": json.dumps(self.template),
             "Capabilities": IAM,
             **request,
             "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
         }
+        return {name: value for name, value in whole.items() if value is not None}
 
 
 def unique(name: str) -> str:

@@ -282,7 +282,7 @@ def test_a_pipelines_tags_follow_the_stacks(account: Any) -> None:
                     "ArtifactStore": {"Type": "S3", "Location": {"Ref": "Artifacts"}},
                     "Stages": stages("main"),
                 },
-            }
+            },
         },
         Outputs={"Arn": {"Value": {"Fn::GetAtt": "Pipeline.Arn"}}},
     )

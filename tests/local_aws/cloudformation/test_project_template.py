@@ -1,0 +1,82 @@
+"""The whole project: infra/project.yml as it is, deployed, changed and deleted."""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_aws.account import furnish, publish_parameters
+
+PROJECT = Path(__file__).parents[3] / "infra" / "project.yml"
+NAME = "sagemaker-demo-p-test"
+
+pytestmark = pytest.mark.skipif(
+    not PROJECT.exists(), reason="a unit's own repository has no infra/"
+)
+
+
+@pytest.fixture(scope="module")
+def template_url(account: Any) -> str:
+    """The template in S3, beside the two seeds, in an account that has MLflow."""
+    environment = furnish(account.own)
+    publish_parameters(account.own, {**environment, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1"})
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket="seeds")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("README.md", "a unit")
+    for name in ("modelbuild", "modeldeploy"):
+        s3.put_object(Bucket="seeds", Key=f"{name}.zip", Body=buffer.getvalue())
+    s3.put_object(Bucket="seeds", Key="project.yml", Body=PROJECT.read_bytes())
+    return f"{account.own.url}/seeds/project.yml"
+
+
+def test_the_project_is_deployed_changed_and_deleted(account: Any, template_url: str) -> None:
+    stack = account.stack()
+    request = {"TemplateURL": template_url, "TemplateBody": None}
+    given = {
+        "SageMakerProjectName": "demo",
+        "SageMakerProjectId": "p-test",
+        "SeedBucket": "seeds",
+        "NotificationEmail": "ml@example.com",
+        "Schedule": "cron(0 3 ? * MON *)",
+    }
+    tags = [{"Key": "sagemaker:project-name", "Value": "demo"}]
+    started = time.monotonic()
+    assert stack.create(**request, Parameters=given, Tags=tags) == "CREATE_COMPLETE", (
+        stack.reasons()
+    )
+    assert time.monotonic() - started < 20  # some 3 s where nothing else runs
+    ids, outputs = stack.ids(), stack.outputs()
+    assert set(stack.statuses().values()) == {"CREATE_COMPLETE"}
+
+    pipelines = account.client("codepipeline").list_pipelines()["pipelines"]
+    assert {p["name"] for p in pipelines} == {f"{NAME}-modelbuild", f"{NAME}-modeldeploy"}
+    branch = account.client("codecommit").get_branch(
+        repositoryName=f"{NAME}-modelbuild", branchName="main"
+    )
+    assert branch["branch"]["commitId"]
+    bucket = outputs["ArtifactBucketName"]
+    assert account.client("s3").get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+    role = account.client("iam").get_role(RoleName=outputs["PipelineRoleArn"].rsplit("/", 1)[-1])
+    assert {t["Key"]: t["Value"] for t in role["Role"]["Tags"]}["sagemaker:project-name"] == "demo"
+
+    retention = {**given, "LogRetentionDays": "30", "Branch": "trunk"}
+    assert stack.update(**request, Parameters=retention, Tags=tags) == "UPDATE_COMPLETE", (
+        stack.reasons()
+    )
+    assert stack.ids() == ids
+    pipeline = account.client("codepipeline").get_pipeline(name=f"{NAME}-modelbuild")["pipeline"]
+    assert pipeline["stages"][0]["actions"][0]["configuration"]["BranchName"] == "trunk"
+    groups = account.client("logs").describe_log_groups()["logGroups"]
+    kept = {g["logGroupName"]: g.get("retentionInDays") for g in groups}
+    assert {kept[ids[name]] for name in ids if ids[name] in kept} == {30}
+
+    assert stack.delete() == "DELETE_COMPLETE", stack.reasons()
+    assert account.client("codepipeline").list_pipelines()["pipelines"] == []
+    account.client("s3").head_bucket(Bucket=bucket)  # retained: it holds what was trained

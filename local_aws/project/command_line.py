@@ -132,7 +132,8 @@ def _deploy(arguments: argparse.Namespace) -> int:
     print(f"  bucket  {stack.outputs['ArtifactBucketName']}")
     if outcome.changed and not options.seed:
         print("a push starts a pipeline: `local-aws push build`, then `local-aws pipeline`")
-    print('bucket and roles changed: eval "$(local-aws env)" again in open shells')
+    if not stack.environment.items() <= clients.environment.items():
+        print('bucket and roles are new: eval "$(local-aws env)" again in open shells')
     return 0
 
 

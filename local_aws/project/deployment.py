@@ -11,6 +11,7 @@ from typing import Any
 from local_aws.errors import UsageError
 from local_aws.project.clients import Clients
 from local_aws.project.project_stack import stack_name_of
+from local_aws.project.schedule import require_expression
 from local_aws.project.stack_change import (
     StackChange,
     StackOutcome,
@@ -51,6 +52,8 @@ def deploy_project(
         raise UsageError(
             f"{project_dir} holds no {TEMPLATE_PATH}. Run this in the project's root folder."
         )
+    if options.schedule:
+        require_expression(options.schedule, options.timezone or "UTC")
     bucket = _sources_bucket(clients)
     environment = clients.environment
     name, identifier = environment["SAGEMAKER_PROJECT_NAME"], environment["SAGEMAKER_PROJECT_ID"]

@@ -185,16 +185,16 @@ def _token(action_state: Mapping[str, Any]) -> str:
 
 
 def _trigger(trigger: Mapping[str, str]) -> str:
-    """Who or what started it, for a person: of a role's session the role, else the ARN's end."""
-    _, role, session = trigger.get("triggerDetail", "").rpartition(":assumed-role/")
-    detail = session.partition("/")[0] if role else session.rpartition("/")[2]
+    """What started it, and who where that is a person or a rule, for a person."""
+    detail = trigger.get("triggerDetail", "")
+    who = "" if ":assumed-role/" in detail else detail.rpartition("/")[2]
     kind = {
         "CloudWatchEvent": "event",
         "StartPipelineExecution": "started",
         "WebhookV2": "push",
         "CreatePipeline": "created",
     }.get(trigger.get("triggerType", ""), trigger.get("triggerType", "unknown"))
-    return f"{kind} by {detail}" if detail else kind
+    return f"{kind} by {who}" if who else kind
 
 
 def _revision(execution: Mapping[str, Any]) -> tuple[str, str]:

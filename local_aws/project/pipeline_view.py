@@ -86,7 +86,7 @@ def render(
                 Text(f"{mark} {action.action}", style=style),
                 _status(record, action),
                 _seconds(action),
-                Text(_told(action, last_line)),
+                _told(action, last_line),
             )
             stage = action.stage
         parts.append(table)
@@ -169,10 +169,11 @@ def _seconds(action: ActionRecord) -> str:
     return "" if action.seconds is None else f"{action.seconds:.1f} s"
 
 
-def _told(action: ActionRecord, last_line: Callable[[ActionRecord], str]) -> str:
+def _told(action: ActionRecord, last_line: Callable[[ActionRecord], str]) -> Text:
     if action.status == "InProgress":
-        return last_line(action) or action.summary
-    return action.summary + _log_hint(action)
+        line = last_line(action) or action.summary
+        return Text(line, style="dim", no_wrap=True, overflow="ellipsis")
+    return Text(action.summary + _log_hint(action))
 
 
 def _log_hint(action: ActionRecord) -> str:

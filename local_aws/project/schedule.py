@@ -22,8 +22,7 @@ from local_aws.project.project_stack import ProjectStack, require_project_stack
 from local_aws.project.stack_change import StackChange, change_stack
 from local_aws.project.stack_events import StackEvent
 
-_TIMES_SHOWN = 3
-_EXECUTIONS_SHOWN = 5
+_SHOWN = 3
 _INVOCATIONS = "/aws/scheduler/"
 
 
@@ -41,7 +40,7 @@ def set_schedule(
     wanted = stack.parameters.get("Schedule", "") if expression is None else expression
     zone = timezone or stack.parameters.get("ScheduleTimezone") or "UTC"
     if wanted:
-        _parsed(wanted, zone)
+        require_expression(wanted, zone)
     parameters = {"Schedule": wanted, **({"ScheduleTimezone": timezone} if timezone else {})}
     change = StackChange(stack_name=stack.name, parameters=parameters)
     return change_stack(clients, change, bucket="", on_event=on_event).changed
@@ -49,7 +48,8 @@ def set_schedule(
 
 def show_schedule(clients: Clients) -> list[str]:
     """The schedule, its next times, what it did last and the executions there are, as lines."""
-    schedule = _schedule(clients, require_project_stack(clients))
+    stack = require_project_stack(clients)
+    schedule = _schedule(clients, stack)
     if schedule is None:
         return ["no schedule. Set one: local-aws schedule 'cron(0 3 ? * MON *)' --timezone TZ"]
     zone = schedule.get("ScheduleExpressionTimezone", "UTC")
@@ -58,49 +58,45 @@ def show_schedule(clients: Clients) -> list[str]:
         f"{schedule['Name']}  {text}  {zone}  {schedule['State']}",
         f"  starts      {schedule['Target']['Arn']}",
     ]
-    times = islice(_times(_parsed(text, zone), schedule["CreationDate"]), _TIMES_SHOWN)
+    times = islice(_times(require_expression(text, zone), schedule["CreationDate"]), _SHOWN)
     lines += [f"  next        {time.astimezone(ZoneInfo(zone)):%a %F %H:%M %Z}" for time in times]
     lines += [f"  invocation  {line}" for line in _invocations(clients, schedule["Name"])]
-    lines += [f"  execution   {line}" for line in _executions(clients, schedule["Target"])]
+    lines += [
+        f"  execution   {line}"
+        for line in _executions(clients, stack.outputs["SageMakerPipelineName"])
+    ]
     return lines
 
 
 def run_now(clients: Clients) -> str:
-    """Do once what the schedule does; returns what it started, raises UsageError without one."""
+    """Do once what the schedule does, or would do; returns what it started."""
     stack = require_project_stack(clients)
-    schedule = _schedule(clients, stack)
-    if schedule is None:
-        name = stack.outputs["SageMakerPipelineName"]
-        try:
-            answer = clients("sagemaker").start_pipeline_execution(PipelineName=name)
-        except ClientError as err:
-            if err.response["Error"]["Code"] != "ResourceNotFound":
-                raise
-            raise UsageError(
-                f"there is no SageMaker pipeline {name} yet: `local-aws push build` makes it."
-            ) from err
-        return str(answer["PipelineExecutionArn"])
-    target = schedule["Target"]
-    name = target["Arn"].rpartition("/")[2].rpartition(":")[2]
-    if ":codepipeline:" in target["Arn"]:
-        started = clients("codepipeline").start_pipeline_execution(name=name)
-        return f"{name} {started['pipelineExecutionId']}"
-    parameters = target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", [])
-    started = clients("sagemaker").start_pipeline_execution(
-        PipelineName=name, PipelineParameters=parameters
-    )
-    return str(started["PipelineExecutionArn"])
+    target = (_schedule(clients, stack) or {}).get("Target", {})
+    name = stack.outputs["SageMakerPipelineName"]
+    given = target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", [])
+    try:
+        answer = clients("sagemaker").start_pipeline_execution(
+            PipelineName=name, PipelineParameters=given
+        )
+    except ClientError as err:
+        if err.response["Error"]["Code"] != "ResourceNotFound":
+            raise
+        raise UsageError(
+            f"there is no SageMaker pipeline {name} yet: `local-aws push build` makes it."
+        ) from err
+    return str(answer["PipelineExecutionArn"])
 
 
-def _parsed(text: str, zone: str) -> Expression:
+def require_expression(text: str, zone: str) -> Expression:
+    """The expression; raises UsageError with what is right for one that Scheduler refuses."""
     try:
         return parse_expression(text, ZoneInfo(zone))
+    except ExpressionError as err:
+        raise UsageError(
+            f"{text!r} is no schedule: {err}. Right are 'cron(0 3 ? * MON *)' (Mondays at 3), "
+            "'rate(1 day)', 'at(2027-01-31T03:00:00)'."
+        ) from err
     except (ZoneInfoNotFoundError, ValueError) as err:
-        if isinstance(err, ExpressionError):
-            raise UsageError(
-                f"{text!r} is no schedule: {err}. Right are 'cron(0 3 ? * MON *)' (Mondays at 3), "
-                "'rate(1 day)', 'at(2027-01-31T03:00:00)'."
-            ) from err
         raise UsageError(
             f"there is no timezone {zone!r}. Take a name such as Europe/Paris or UTC."
         ) from err
@@ -122,31 +118,33 @@ def _times(expression: Expression, first: datetime) -> Iterator[datetime]:
 def _invocations(clients: Clients, schedule_name: str) -> list[str]:
     """The last ones, as local_aws notes them in CloudWatch Logs; AWS has metrics in their place."""
     logs = clients("logs")
-    lines: list[tuple[int, str]] = []
+    noted: list[dict[str, Any]] = []
     for group in logs.describe_log_groups(logGroupNamePrefix=_INVOCATIONS)["logGroups"]:
-        events = logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
-        lines += [(e["timestamp"], e["message"]) for e in events if schedule_name in e["message"]]
-    return [message for _, message in sorted(lines)[-_TIMES_SHOWN:]]
+        for page in logs.get_paginator("filter_log_events").paginate(
+            logGroupName=group["logGroupName"]
+        ):
+            noted += [json.loads(event["message"]) for event in page["events"]]
+    own = [each for each in noted if each["schedule"].endswith(f"/{schedule_name}")]
+    latest = sorted(own, key=lambda each: str(each["time"]))[-_SHOWN:]
+    return [
+        f"{_local(each['time'])}  {each['outcome']}  {each.get('reason', '')}" for each in latest
+    ]
 
 
-def _executions(clients: Clients, target: dict[str, Any]) -> list[str]:
-    """The newest of the target, with who started each."""
-    name = target["Arn"].rpartition("/")[2].rpartition(":")[2]
-    if ":codepipeline:" in target["Arn"]:
-        summaries = clients("codepipeline").list_pipeline_executions(pipelineName=name)
-        return [
-            f"{row['startTime'].astimezone():%F %H:%M:%S}  {row['status']:<10}  "
-            f"{row['pipelineExecutionId']}  {json.dumps(row.get('trigger', {}))}"
-            for row in summaries["pipelineExecutionSummaries"][:_EXECUTIONS_SHOWN]
-        ]
+def _executions(clients: Clients, pipeline_name: str) -> list[str]:
+    """The newest, whoever started them; none before the first push made the pipeline."""
     try:
-        found = clients("sagemaker").list_pipeline_executions(PipelineName=name)
+        found = clients("sagemaker").list_pipeline_executions(PipelineName=pipeline_name)
     except ClientError as err:
         if err.response["Error"]["Code"] != "ResourceNotFound":
             raise
-        return []  # the first push makes the pipeline
+        return []
     return [
         f"{row['StartTime'].astimezone():%F %H:%M:%S}  {row['PipelineExecutionStatus']:<10}  "
-        f"{row.get('PipelineExecutionDisplayName', row['PipelineExecutionArn'].rpartition('/')[2])}"
-        for row in found["PipelineExecutionSummaries"][:_EXECUTIONS_SHOWN]
+        + row["PipelineExecutionArn"].rpartition("/")[2]
+        for row in found["PipelineExecutionSummaries"][:_SHOWN]
     ]
+
+
+def _local(moment: str) -> str:
+    return f"{datetime.fromisoformat(moment).astimezone():%F %H:%M:%S}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from local_aws.project.executions import (
 )
 
 POLL_SECONDS = 0.5
+_OF_CODEBUILD = re.compile(r"^\[Container\] \S+ \S+ ")
 
 
 def watch(
@@ -98,7 +100,7 @@ class LogTails:
             )["events"]
         except (ClientError, LookupError):
             return ""  # the stream comes with the first line
-        return str(events[-1]["message"]).rstrip() if events else ""
+        return _OF_CODEBUILD.sub("", str(events[-1]["message"]).rstrip()) if events else ""
 
     def _stream_of(self, build_id: str) -> tuple[str, str]:
         if build_id not in self._streams:

@@ -1,4 +1,4 @@
-"""`local-aws demo`, and whether `demo.json` is true."""
+"""`local-aws demo`: from git push to prod, and whether `demo.json` is true."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ import pytest
 from tests.end_to_end.shell import BIN_DIR, PROJECT_DIR, clean_environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("demo")]
+
+MODEL_BUILD = {"Source": ["ModelBuildWorkflowCode"], "Build": ["BuildAndExecuteSageMakerPipeline"]}
+MODEL_DEPLOY = {
+    "Source": ["ModelDeployInfraCode"],
+    "Build": ["BuildDeploymentTemplates"],
+    "DeployStaging": ["DeployResourcesStaging", "TestStaging", "ApproveDeployment"],
+    "DeployProd": ["DeployResourcesProd", "TestProd"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,43 +37,67 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Completed
     return process, state_dir
 
 
-def test_demo_ends_with_version_2_in_production_and_version_1_archived(demo):
-    report = json.loads((demo[1] / "demo.json").read_text())
-
-    stages = {row["version"]: (row["stage"], row["aliases"]) for row in report["versions"]}
-    assert stages == {"1": ("Archived", []), "2": ("Production", ["champion"])}
-    arns = {row["pipeline_execution_arn"] for row in report["versions"]}
-    assert len(arns) == 2
-    assert len({row["run_id"] for row in report["versions"]}) == 2
-    assert all(20 < row["median_absolute_error"] < 80 for row in report["versions"])
+def _report(demo):
+    return json.loads((demo[1] / "demo.json").read_text())
 
 
-def test_both_endpoints_serve_version_2_from_one_archive(demo):
-    report = json.loads((demo[1] / "demo.json").read_text())
+def test_demo_ends_with_the_trained_version_in_production(demo):
+    (version,) = _report(demo)["versions"]
 
-    assert [(e["name"], e["status"], e["model_version"]) for e in report["endpoints"]] == [
-        ("local-prod", "InService", "2"),
-        ("local-staging", "InService", "2"),
+    assert (version["version"], version["stage"]) == ("1", "Production")
+    assert version["aliases"] == ["champion"]
+    assert 20 < version["median_absolute_error"] < 80
+    assert ":pipeline/local-build/execution/" in version["pipeline_execution_arn"]
+
+
+def test_both_endpoints_serve_it_from_one_archive(demo):
+    endpoints = _report(demo)["endpoints"]
+
+    assert [(e["name"], e["status"], e["model_version"]) for e in endpoints] == [
+        ("local-prod", "InService", "1"),
+        ("local-staging", "InService", "1"),
     ]
-    assert len({endpoint["model_data_url"] for endpoint in report["endpoints"]}) == 1
+    assert len({endpoint["model_data_url"] for endpoint in endpoints}) == 1
 
 
 def test_prod_predicts_what_the_registered_model_predicts_offline(demo):
-    prediction = json.loads((demo[1] / "demo.json").read_text())["prediction"]
+    prediction = _report(demo)["prediction"]
 
     assert len(prediction["inputs"]) == len(prediction["endpoint"]) > 0
     assert prediction["endpoint"] == pytest.approx(prediction["offline"], rel=1e-9)
 
 
-def test_demo_says_where_the_time_went_and_shows_the_table(demo):
-    process, state_dir = demo
-    seconds = json.loads((state_dir / "demo.json").read_text())["seconds"]
+def test_each_action_of_both_pipelines_succeeded_by_a_push(demo):
+    pipelines = _report(demo)["pipelines"]
 
-    assert set(seconds) == {"up", "train", "build", "staging", "prod", "total"}
+    assert [pipeline["name"] for pipeline in pipelines] == [
+        "sagemaker-local-p-local-modelbuild",
+        "sagemaker-local-p-local-modeldeploy",
+    ]
+    for pipeline, expected in zip(pipelines, (MODEL_BUILD, MODEL_DEPLOY), strict=True):
+        assert pipeline["status"] == "Succeeded"
+        assert pipeline["trigger"].startswith("event")
+        assert len(pipeline["commit"]) == 40
+        stages: dict[str, list[str]] = {}
+        for action in pipeline["actions"]:
+            stages.setdefault(action["stage"], []).append(action["name"])
+            assert action["status"] == "Succeeded"
+            assert action["seconds"] > 0
+        assert stages == expected
+
+
+def test_demo_says_where_the_time_went_and_narrates_each_action(demo):
+    process, _ = demo
+    seconds = _report(demo)["seconds"]
+
+    assert set(seconds) == {"up", "deploy", "train", "release", "total"}
     parts = sum(value for name, value in seconds.items() if name != "total")
     assert parts > 0.8 * seconds["total"]
     assert parts <= seconds["total"] + 1
-    for text in ("registered version 2", "Production", "champion", "Archived", "MLflow: http"):
+    for stage, actions in (*MODEL_BUILD.items(), *MODEL_DEPLOY.items()):
+        for action in actions:
+            assert f"{stage}/{action} Succeeded (" in process.stderr
+    for text in ("version 1 to production?", "Production", "champion", "MLflow: http"):
         assert text in process.stderr
 
 

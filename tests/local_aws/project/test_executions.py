@@ -74,7 +74,7 @@ def test_a_git_connection_s_revision_tells_the_commit_message(clients, answers):
                 "triggerType": "CloudWatchEvent",
                 "triggerDetail": "arn:aws:sts::1:assumed-role/project-events/events",
             },
-            "event by project-events",
+            "event",
         ),
         (
             {"triggerType": "StartPipelineExecution", "triggerDetail": "arn:aws:iam::1:user/ada"},

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from botocore.exceptions import ClientError
 
 from local_aws.errors import CommandFailed
 from local_aws.project.clients import Clients
 from local_aws.project.executions import (
+    NOT_STARTED,
     ActionRecord,
     ExecutionRecord,
     newest_execution_id,
@@ -53,16 +53,17 @@ def states_of(clients: Clients, pipeline_name: str, execution_id: str) -> Iterat
 def changed_actions(
     before: tuple[ActionRecord, ...], after: tuple[ActionRecord, ...]
 ) -> list[ActionRecord]:
-    """What is new in `after`, apart from the seconds that passed."""
-    known = {(a.stage, a.action): replace(a, seconds=None) for a in before}
+    """What has another status, summary or log in `after`, or has only now begun."""
+    known = {(a.stage, a.action): _news(a) for a in before}
     return [
         action
         for action in after
-        if replace(action, seconds=None)
-        != known.get(
-            (action.stage, action.action), ActionRecord(stage=action.stage, action=action.action)
-        )
+        if _news(action) != known.get((action.stage, action.action), (NOT_STARTED, "", ""))
     ]
+
+
+def _news(action: ActionRecord) -> tuple[str, str, str]:
+    return action.status, action.summary, action.log
 
 
 def wait_for_execution(

@@ -55,7 +55,8 @@ class _Topic(DescribedType):
         chosen = self.custom_name(properties) or name + suffix
         arn = by.own.arn("sns", chosen)
         sns = by.client("sns")
-        _require_absent(self.type, chosen, lambda: sns.get_topic_attributes(TopicArn=arn))
+        look = by.onlooker("sns")
+        _require_absent(self.type, chosen, lambda: look.get_topic_attributes(TopicArn=arn))
         parameters = {"Name": chosen, "Attributes": _attributes(properties, _TOPIC_ATTRIBUTES)}
         answer = call(sns, "CreateTopic", {**parameters, "Tags": tags_in(properties) or None})
         return Physical(answer["TopicArn"], {"TopicArn": answer["TopicArn"], "TopicName": chosen})
@@ -133,7 +134,8 @@ class _Queue(DescribedType):
         suffix = ".fifo" if properties.get("FifoQueue") else ""
         chosen = self.custom_name(properties) or name + suffix
         sqs = by.client("sqs")
-        _require_absent(self.type, chosen, lambda: sqs.get_queue_url(QueueName=chosen))
+        look = by.onlooker("sqs")
+        _require_absent(self.type, chosen, lambda: look.get_queue_url(QueueName=chosen))
         attributes = _attributes(properties, ("FifoQueue", *_QUEUE_DEFAULTS))
         parameters = {
             "QueueName": chosen,

@@ -43,6 +43,10 @@ class Provisioner:
         """A boto3 client as CloudFormation uses it for this stack."""
         return self.own.client(service, self.role_arn, principal="cloudformation.amazonaws.com")
 
+    def onlooker(self, service: str) -> Any:
+        """A client for looks that CloudFormation takes without a permission of the stack's role."""
+        return self.own.client(service)
+
     def pause(self) -> None:
         """Wait between two looks at a resource; raises Interrupted when local_aws closes."""
         if self.closing.wait(_POLL_SECONDS):

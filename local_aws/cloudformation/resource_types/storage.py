@@ -42,7 +42,7 @@ class _Bucket(DescribedType):
         chosen = self.custom_name(properties) or name.lower()
         s3 = by.client("s3")
         try:
-            s3.head_bucket(Bucket=chosen)
+            by.onlooker("s3").head_bucket(Bucket=chosen)
         except ClientError:
             s3.create_bucket(Bucket=chosen)
         else:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fills .venv from requirements/dev.txt, and the local stand-in of AWS's scikit-learn image. The stamp is written last,
-# so an interrupted run is done again. PYTHON=/path/to/python3.12 chooses another interpreter.
+# Fills .venv from requirements/dev.txt, and the local stand-ins of AWS's images for jobs and for builds. The stamp is written
+# last, so an interrupted run is done again. PYTHON=/path/to/python3.12 chooses another interpreter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -58,5 +58,11 @@ echo "Installing the locked packages into .venv (1.3 GB; two or three minutes th
 .venv/bin/python -m uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 rm .venv/.unfinished
 .venv/bin/python -m local_aws.containers.images \
-  --requirements model_build/steps/train_evaluate_register/requirements.txt >/dev/null
+  --requirements model_build/steps/train_evaluate_register/requirements.txt >/dev/null &
+images=$!
+# Beside it: one downloads while the other copies and compiles.
+.venv/bin/python -m local_aws.builds.image --lock requirements/model-build.txt --lock requirements/model-deploy.txt &
+layers=$!
+wait "$images"
+wait "$layers"
 touch .venv/.installed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,29 +13,62 @@ ENABLED = "ENABLED"
 
 
 class BuildLog:
-    """Lines of CodeBuild's own, as AWS writes them, among what the commands print."""
+    """Lines of CodeBuild's own, as AWS writes them, among what the commands print.
 
-    def __init__(self, path: Path, stream: LogStream | None) -> None:
+    Commands print to the file `output_path`, from where it is copied, secrets hidden. Used by the
+    build's thread only.
+    """
+
+    def __init__(self, path: Path, output_path: Path, stream: LogStream | None) -> None:
         self.path = path
+        self.output_path = output_path
         self._stream = stream
+        self._position = 0
+        self._secrets: list[bytes] = []
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
 
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Show these values as `***` from now on, as AWS does, if they are within one line."""
+        found = {secret.strip().encode() for secret in secrets} - {b""}
+        self._secrets = sorted(found, key=len, reverse=True)
+
     def write(self, text: str) -> None:
-        """Add a line of CodeBuild's own."""
+        """Add a line of CodeBuild's own, after all that the commands printed."""
+        self._copy(to_the_end=True)
         moment = datetime.now(UTC)
-        with self.path.open("ab") as file:
-            file.write(f"[Container] {moment:%Y/%m/%d %H:%M:%S.%f} {text}\n".encode())
+        self._append(f"[Container] {moment:%Y/%m/%d %H:%M:%S.%f} {text}\n".encode())
 
     def send(self) -> None:
         """Send whole lines that are new."""
+        self._copy()
         if self._stream is not None:
             self._stream.send()
 
     def close(self) -> None:
         """Send the rest."""
+        self._copy(to_the_end=True)
         if self._stream is not None:
             self._stream.send(to_the_end=True)
+
+    def _copy(self, *, to_the_end: bool = False) -> None:
+        if not self.output_path.exists():
+            return
+        with self.output_path.open("rb") as file:
+            file.seek(self._position)
+            printed = file.read()
+        if not to_the_end:
+            printed = printed[: printed.rfind(b"\n") + 1]
+        self._position += len(printed)
+        if printed and not printed.endswith(b"\n"):
+            printed += b"\n"
+        self._append(printed)
+
+    def _append(self, written: bytes) -> None:
+        for secret in self._secrets:
+            written = written.replace(secret, b"***")
+        with self.path.open("ab") as file:
+            file.write(written)
 
 
 def log_names(project: Mapping[str, Any], build_uuid: str) -> tuple[str, str] | None:

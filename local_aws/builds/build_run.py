@@ -104,7 +104,7 @@ class BuildRun:
             }
             stream = LogStream(self._client("logs"), group, name, path)
         self.build.update(logs=logs)
-        return BuildLog(path, stream)
+        return BuildLog(path, self._work / "output", stream)
 
     def _client(self, service: str) -> Any:
         role_arn = self.build.request["serviceRole"]
@@ -217,7 +217,9 @@ class BuildRun:
         log.write(f"Phases found in YAML: {len(spec.phases)}")
         for name, phase in spec.phases.items():
             log.write(f" {name.upper()}: {len(phase.commands)} commands")
-        return _Plan(spec, resolved, variables.secret_names(spec, listed), work)
+        secret_names = variables.secret_names(spec, listed)
+        log.hide(resolved[name] for name in secret_names)
+        return _Plan(spec, resolved, secret_names, work)
 
     def _credentials(self) -> dict[str, str]:
         return self.own.credentials_environment(
@@ -248,7 +250,7 @@ class BuildRun:
             visible_root=plan.work.visible_root,
             variables=plan.variables,
             cwd=plan.work.visible_root / "src",
-            log_path=log.path,
+            log_path=log.output_path,
             deadline=self._deadline,
             mounts=plan.work.mounts,
             on_wait=log.send,

@@ -28,6 +28,7 @@ while IFS= read -r _codebuild_next <"$_codebuild/next"; do
 done
 """
 STOP_GRACE_SECONDS = 5.0
+WAIT_SECONDS = 0.5
 
 
 class ShellStopped(Exception):
@@ -39,7 +40,7 @@ class ShellStopped(Exception):
 
 
 class BuildShell:
-    """Runs commands until it is stopped; `on_wait` is called each second meanwhile."""
+    """Runs commands until it is stopped; `on_wait` is called every half second meanwhile."""
 
     def __init__(
         self,
@@ -163,7 +164,7 @@ class BuildShell:
     def _wait(self) -> str:
         line = b""
         while not line.endswith(b"\n"):
-            ready, _, _ = select.select([self._ended], [], [], 1.0)
+            ready, _, _ = select.select([self._ended], [], [], WAIT_SECONDS)
             if ready:
                 line += os.read(self._ended, 1)
             else:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
 
 def test_commands_share_one_shell_through_all_phases(account, phase):
     build = account.run(
@@ -222,8 +226,6 @@ def test_nothing_that_a_command_left_running_outlives_the_build(account, tmp_pat
               - (sleep 1; echo alive >{tmp_path}/alive) &
         """
     )
-    import time
-
     time.sleep(1.2)
 
     assert build["buildStatus"] == "SUCCEEDED"
@@ -244,3 +246,42 @@ def test_an_unknown_key_of_the_buildspec_fails_the_download_phase_by_name(accoun
     (context,) = phase(build, "DOWNLOAD_SOURCE")["contexts"]
     assert context["statusCode"] == "YAML_FILE_ERROR"
     assert context["message"].startswith("unknown in phases/build: comands. Known here: ")
+
+
+def test_the_log_file_grows_while_a_command_runs(account, tmp_path):
+    name = account.create_project(
+        f"""
+        version: 0.2
+        phases:
+          build:
+            commands:
+              - echo first; while [ ! -e {tmp_path}/go ]; do sleep 0.1; done; printf unfinished
+        """
+    )
+    build_id = account.start(name)
+    path = Path(urlsplit(account.build(build_id)["logs"]["deepLink"]).path)
+    while not path.exists() or "\nfirst\n" not in path.read_text():
+        time.sleep(0.05)
+    while "first" not in account.log(account.build(build_id)).splitlines():
+        time.sleep(0.05)
+    (tmp_path / "go").touch()
+    build = account.finished(build_id)
+
+    assert "unfinished" in account.log(build).splitlines()
+
+
+def test_a_build_keeps_its_log_and_nothing_else(account):
+    build = account.run(
+        """
+        version: 0.2
+        phases:
+          build:
+            commands: [echo large >file]
+        """
+    )
+    path = Path(urlsplit(build["logs"]["deepLink"]).path)
+    deadline = time.monotonic() + 10
+    while path.with_suffix("").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
+from pathlib import Path
+from urllib.parse import urlsplit
 
 
 def _plain(**values: str) -> list[dict[str, str]]:
@@ -76,7 +78,7 @@ def test_commands_inherit_nothing_from_the_developer(account, monkeypatch):
     assert "<>" in account.log(build).splitlines()
 
 
-def test_parameters_and_secrets_are_fetched_and_not_exported(account):
+def test_parameters_and_secrets_are_fetched_hidden_and_not_exported(account):
     unique = uuid.uuid4().hex
     account.own.client("ssm").put_parameter(
         Name=f"/p/{unique}", Value="parameter-value", Type="SecureString"
@@ -94,6 +96,7 @@ def test_parameters_and_secrets_are_fetched_and_not_exported(account):
           build:
             commands:
               - export LENGTHS="${{#FROM_STORE}} ${{#WORD}} ${{#OTHER}} ${{#WHOLE}}"
+              - echo "store <$FROM_STORE> word <$WORD>"
         """,
         variables=[
             {"name": "OTHER", "value": f"/p/{unique}", "type": "PARAMETER_STORE"},
@@ -105,7 +108,8 @@ def test_parameters_and_secrets_are_fetched_and_not_exported(account):
     assert build["exportedEnvironmentVariables"] == [
         {"name": "LENGTHS", "value": f"15 12 15 {len(secret)}"}
     ]
-    assert "parameter-value" not in account.log(build)
+    assert "store <***> word <***>" in account.log(build).splitlines()
+    assert "parameter-value" not in Path(urlsplit(build["logs"]["deepLink"]).path).read_text()
 
 
 def test_a_parameter_that_does_not_exist_fails_download_source(account, phase):

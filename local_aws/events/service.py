@@ -58,7 +58,7 @@ class Events:
             "ListTargetsByRule": self.list_targets,
             "ListRuleNamesByTarget": self.list_rules_of_target,
             "PutEvents": self.put_events,
-            "TestEventPattern": self.test_pattern,
+            "TestEventPattern": self.match_pattern,
             "DescribeEventBus": self.describe_bus,
             "ListEventBuses": self.list_buses,
             "TagResource": self.tag,
@@ -183,7 +183,7 @@ class Events:
         failed = sum("ErrorCode" in answer for answer in answers)
         return {"FailedEntryCount": failed, "Entries": answers}
 
-    def test_pattern(self, call: Call) -> Mapping[str, Any]:
+    def match_pattern(self, call: Call) -> Mapping[str, Any]:
         """TestEventPattern."""
         pattern = parse_pattern(call.params["EventPattern"])
         try:

@@ -1,0 +1,124 @@
+"""docs/roles.md and docs/aws.md say what the templates say, and commands that the CLI knows."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore import xform_name
+
+_DOCS = Path(__file__).parents[2] / "docs"
+_ROLES = (_DOCS / "roles.md").read_text()
+_AWS = (_DOCS / "aws.md").read_text()
+# Flags of the command itself, and of the commands that it composes of several operations.
+_GLOBAL_FLAGS = {"--max-items", "--output", "--profile", "--query", "--region"}
+_COMPOSED = {
+    ("cloudformation", "deploy"),
+    ("cloudformation", "wait"),
+    ("logs", "tail"),
+    ("s3", "cp"),
+    ("s3", "ls"),
+    ("s3", "mb"),
+    ("s3", "rb"),
+    ("s3", "rm"),
+}
+_SERVICE_OF_COMMAND = {"s3api": "s3"}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _actions(documents: list[Any]) -> set[str]:
+    return {
+        action
+        for document in documents
+        for statement in document["Statement"]
+        for action in _listed(statement["Action"])
+    }
+
+
+def _documented(subject: str) -> set[str]:
+    """Actions that docs/roles.md gives to the role or policy.
+
+    They are in its section; in the section of two roles, in the table of both or in that of "<role>
+    alone:"; or in a row that begins with its name.
+    """
+    found: set[str] = set()
+    for section in re.split(r"^## ", _ROLES, flags=re.MULTILINE)[1:]:
+        heading, _, body = section.partition("\n")
+        for part in re.split(r"^(?=\w+ alone:)", body, flags=re.MULTILINE):
+            alone = re.match(r"(\w+) alone:", part)
+            owners = [alone[1]] if alone else heading.partition(":")[0].split(" and ")
+            for line in part.splitlines():
+                row = re.match(r"\| (\w+(?:Role|Policy)) \|", line)
+                if subject in ([row[1]] if row else owners):
+                    found |= set(re.findall(r"`([a-z0-9-]+:[A-Z]\w+)`", line))
+    return found
+
+
+def test_each_right_of_each_role_is_explained(project: Any, connected: Any) -> None:
+    for name, properties in project.of_type("AWS::IAM::Role").items():
+        documents = [policy["PolicyDocument"] for policy in properties["Policies"]]
+        others = connected.resources.get(name, {"Policies": []})["Policies"]
+        documents += [policy["PolicyDocument"] for policy in others]
+        assert _documented(name) == _actions(documents), name
+    for name, properties in project.of_type("AWS::IAM::ManagedPolicy").items():
+        assert _documented(name) == _actions([properties["PolicyDocument"]]), name
+
+
+def test_each_parameter_and_output_is_explained(project: Any) -> None:
+    for name in (*project.template.parameters, *project.template.outputs):
+        assert f"`{name}`" in _AWS, name
+
+
+def _commands() -> list[list[str]]:
+    blocks = re.findall(r"^```\w*\n(.*?)^```", _AWS, re.MULTILINE | re.DOTALL)
+    text = "\n".join(blocks).replace("\\\n", " ")
+    # Of `x=$(aws ...)` the command within.
+    lines = [re.sub(r"^\s*\w+=\$\((aws .*)\)$", r"\1", line) for line in text.splitlines()]
+    return [
+        shlex.split(line.partition(" | ")[0].partition("  #")[0])
+        for line in lines
+        if line.startswith("aws ")
+    ]
+
+
+def test_documented_commands_exist_with_their_flags() -> None:
+    session = botocore.session.get_session()
+    commands = _commands()
+    assert len(commands) > 20
+    for words in commands:
+        service, operation, *rest = words[1:]
+        if (service, operation) in _COMPOSED:
+            continue
+        model = session.get_service_model(_SERVICE_OF_COMMAND.get(service, service))
+        (name,) = [n for n in model.operation_names if xform_name(n, "-") == operation]
+        of_operation = model.operation_model(name)
+        shape = of_operation.input_shape
+        members = shape.members if shape else {}
+        flags = {word for word in rest if word.startswith("--")}
+        known = {f"--{xform_name(member, '-')}" for member in members} | _GLOBAL_FLAGS
+        known |= {
+            f"--no-{xform_name(member, '-')}"
+            for member, of in members.items()
+            if of.type_name == "boolean"
+        }
+        assert flags <= known, " ".join(words)
+        given_by_cli = set(of_operation.idempotent_members)
+        required = {
+            f"--{xform_name(member, '-')}"
+            for member in (shape.required_members if shape else [])
+            if member not in given_by_cli
+        }
+        assert required <= flags, " ".join(words)
+
+
+@pytest.mark.parametrize("parameter", re.findall(r"put-parameter --name (\S+)", _AWS))
+def test_parameters_are_put_where_the_project_reads_them(project: Any, parameter: str) -> None:
+    defaults = {declared.get("Default") for declared in project.template.parameters.values()}
+    assert parameter in defaults

@@ -105,7 +105,7 @@ class LogTails:
 
     def _stream_of(self, build_id: str) -> tuple[str, str]:
         if build_id not in self._streams:
-            (build,) = self._clients("codebuild").batch_get_builds(ids=[build_id])["builds"]
-            logs = build["logs"]
+            answer = self._clients("codebuild").batch_get_builds(ids=[build_id])
+            logs = answer["builds"][0]["logs"]
             self._streams[build_id] = logs["groupName"], logs["streamName"]
         return self._streams[build_id]

@@ -80,3 +80,23 @@ def test_the_project_is_deployed_changed_and_deleted(account: Any, template_url:
     assert stack.delete() == "DELETE_COMPLETE", stack.reasons()
     assert account.client("codepipeline").list_pipelines()["pipelines"] == []
     account.client("s3").head_bucket(Bucket=bucket)  # retained: it holds what was trained
+
+
+def test_a_project_that_cannot_be_made_leaves_nothing_behind(
+    account: Any, template_url: str
+) -> None:
+    stack = account.stack()
+    given = {
+        "SageMakerProjectName": "broken",
+        "SageMakerProjectId": "p-broken",
+        "SeedBucket": "seeds",
+        "Schedule": "cron(whenever)",
+    }
+    status = stack.create(TemplateURL=template_url, TemplateBody=None, Parameters=given)
+
+    assert status == "ROLLBACK_COMPLETE"
+    assert "cron(whenever)" in stack.reasons()
+    made = {name: state for name, state in stack.statuses().items() if stack.ids()[name]}
+    assert set(made.values()) == {"DELETE_COMPLETE"}
+    left = account.client("codecommit").list_repositories()["repositories"]
+    assert not [r for r in left if "broken" in r["repositoryName"]]

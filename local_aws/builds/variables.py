@@ -96,16 +96,13 @@ def secret_names(buildspec: Buildspec, variables: Iterable[Mapping[str, Any]]) -
 
 def _parameter(name: str, client: Client) -> str:
     try:
-        answer = client("ssm").get_parameter(Name=name, WithDecryption=True)
-    except ClientError as err:
-        if err.response["Error"]["Code"] == "ParameterNotFound":
-            raise VariableError(
-                "Decrypted Variables Error", f"parameter does not exist: {name}"
-            ) from err
+        # The plural is what CodeBuild calls, and so what service roles allow.
+        answer = client("ssm").get_parameters(Names=[name], WithDecryption=True)
+    except (ClientError, BotoCoreError) as err:
         raise VariableError("Decrypted Variables Error", str(err)) from err
-    except BotoCoreError as err:
-        raise VariableError("Decrypted Variables Error", str(err)) from err
-    return str(answer["Parameter"]["Value"])
+    if not answer["Parameters"]:
+        raise VariableError("Decrypted Variables Error", f"parameter does not exist: {name}")
+    return str(answer["Parameters"][0]["Value"])
 
 
 def _secret(reference: str, client: Client) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +14,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from tests.end_to_end.shell import BIN_DIR, Terminal, clean_environment
+from tests.end_to_end.shell import BIN_DIR, PROJECT_DIR, Terminal, clean_environment
 
 
 @pytest.fixture(scope="session")
@@ -42,4 +45,39 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     assert up.wait(timeout=30) == 0
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive, f"left behind by local-aws up: {alive}"
+    shutil.rmtree(state_dir)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+    """`local-aws demo --yes` on a terminal, which stays up when it has told its story; and another
+    terminal that talks to it. What it told is in `demo.log` beside the state folder.
+    """
+    state_dir = tmp_path_factory.mktemp("demo") / "state"
+    log_path = state_dir.parent / "demo.log"
+    keyboard, stdin = pty.openpty()
+    with log_path.open("w") as log:
+        process = subprocess.Popen(
+            [BIN_DIR / "local-aws", "demo", "--yes", "--state-dir", state_dir],
+            cwd=PROJECT_DIR,
+            env=clean_environment(),
+            stdin=stdin,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    deadline = time.monotonic() + 280
+    while "Everything stays up" not in log_path.read_text():
+        assert process.poll() is None, log_path.read_text()
+        assert time.monotonic() < deadline, log_path.read_text()
+        time.sleep(0.2)
+    environment = json.loads((state_dir / "running.json").read_text())["environment"]
+    yield Terminal({**clean_environment(), **environment}, state_dir)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 0
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive, f"left behind by local-aws demo: {alive}"
+    assert not (state_dir / "running.json").exists()
+    os.close(keyboard)
+    os.close(stdin)
     shutil.rmtree(state_dir)

@@ -1,0 +1,96 @@
+"""One execution of a pipeline, told action by action."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from local_aws.demo.narration import Narrator
+from local_aws.demo.pipeline_story import execution_report, tell_execution
+from local_aws.errors import CommandFailed, NotApproved
+from tests.local_aws.project.conftest import (
+    EXECUTION,
+    PIPELINE,
+    TOKEN,
+    StubbedClients,
+    queue_execution,
+)
+
+
+@pytest.fixture
+def clients():
+    return StubbedClients()
+
+
+def _tell(clients, approve=lambda _: False):
+    text = io.StringIO()
+    narrator = Narrator(Console(file=text, width=300, color_system=None))
+    try:
+        tell_execution(clients, narrator, "CD", PIPELINE, EXECUTION, approve)
+    finally:
+        clients.told = text.getvalue()
+    return clients.told
+
+
+@pytest.mark.parametrize(("says", "status"), [(True, "Approved"), (False, "Rejected")])
+def test_the_approval_shows_its_message_and_sends_what_the_person_says(clients, says, status):
+    queue_execution(clients, approval="waits")
+    clients.stubs["codepipeline"].add_response(
+        "put_approval_result",
+        {},
+        {
+            "pipelineName": PIPELINE,
+            "stageName": "DeployStaging",
+            "actionName": "ApproveDeployment",
+            "token": TOKEN,
+            "result": {"status": status, "summary": "answered in local-aws demo"},
+        },
+    )
+    queue_execution(clients, approval="approved", status="Succeeded")
+
+    if says:
+        told = _tell(clients, lambda _: True)
+        assert "DeployStaging/ApproveDeployment Succeeded (90.0 s)" in told
+    else:
+        with pytest.raises(NotApproved, match="Prod and the stage Production are as they were"):
+            _tell(clients)
+    assert "housing version 3, median AE 35.2" in clients.told
+    assert "http://mlflow/#/models/housing" in clients.told
+
+
+def test_a_failed_action_is_told_with_its_reason_and_the_way_to_its_log(clients):
+    queue_execution(clients, status="Failed", build_status="Failed")
+
+    with pytest.raises(CommandFailed) as caught:
+        _tell(clients)
+
+    assert str(caught.value) == (
+        f"{PIPELINE} ended Failed: Build/BuildDeploymentTemplates: exit status 2 "
+        "(the log: local-aws logs builds:8c4e)"
+    )
+    assert "Build/BuildDeploymentTemplates Failed (90.0 s): exit status 2" in clients.told
+
+
+def test_the_report_holds_each_action_with_its_seconds(clients):
+    queue_execution(clients)
+
+    report = execution_report(clients, PIPELINE, EXECUTION)
+
+    assert report["name"] == PIPELINE
+    assert report["commit"] == "abcdef0123456789"
+    assert report["actions"] == [
+        {
+            "stage": "Build",
+            "name": "BuildDeploymentTemplates",
+            "status": "Succeeded",
+            "seconds": 90.0,
+        },
+        {
+            "stage": "DeployStaging",
+            "name": "ApproveDeployment",
+            "status": "NotStarted",
+            "seconds": None,
+        },
+    ]

@@ -74,7 +74,13 @@ class Plan:
 
     def _essence(self) -> tuple[Any, ...]:
         resources = {
-            name: (r.type.type, r.sketch, r.declaration.retained_on_delete)
+            name: (
+                r.type.type,
+                r.sketch,
+                r.declaration.retained_on_delete,
+                r.declaration.retained_on_rollback,
+                r.declaration.retained_on_replace,
+            )
             for name, r in self.resources.items()
         }
         return resources, self.outputs, self.tags

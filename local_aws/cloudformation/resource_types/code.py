@@ -22,7 +22,7 @@ from local_aws.cloudformation.resource_types.seeding import seed
 class _Repository(ApiResource):
     """A repository; Code seeds it once, later changes of Code do nothing, as on AWS.
 
-    AWS renames a repository in place; here that is refused.
+    AWS renames a repository in place; here that is refused, and there is no CloneUrlSsh.
     """
 
     def furnish(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:
@@ -122,13 +122,12 @@ TYPES: tuple[ResourceType, ...] = (
             "RepositoryId": "repositoryMetadata.repositoryId",
             "Arn": "repositoryMetadata.Arn",
             "CloneUrlHttp": "repositoryMetadata.cloneUrlHttp",
-            "CloneUrlSsh": "repositoryMetadata.cloneUrlSsh",
             "Name": "repositoryMetadata.repositoryName",
         },
         apart=frozenset({"Code"}),
         refused=frozenset({"Triggers"}),
         immutable=frozenset({"RepositoryName", "KmsKeyId"}),
-        attributes=frozenset({"Arn", "CloneUrlHttp", "CloneUrlSsh", "Name", "RepositoryId"}),
+        attributes=frozenset({"Arn", "CloneUrlHttp", "Name", "RepositoryId"}),
     ),
     ApiResource(
         type="AWS::CodeBuild::Project",

@@ -187,7 +187,8 @@ def _token(action_state: Mapping[str, Any]) -> str:
 def _trigger(trigger: Mapping[str, str]) -> str:
     """What started it, and who where that is a person or a rule, for a person."""
     detail = trigger.get("triggerDetail", "")
-    who = "" if ":assumed-role/" in detail else detail.rpartition("/")[2]
+    known = any(kind in detail for kind in (":user/", ":rule/"))
+    who = detail.rpartition("/")[2] if known else ""
     kind = {
         "CloudWatchEvent": "event",
         "StartPipelineExecution": "started",

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local_aws.errors import CommandFailed
+from local_aws.errors import CommandFailed, UsageError
 
 _PROGRAM = "infra.seed_repositories"
+_FILE = Path("infra") / "seed_repositories.py"
 
 
 def write_unit(unit: str, folder: Path, project_dir: Path) -> None:
@@ -24,6 +25,8 @@ def write_seeds(folder: Path, project_dir: Path) -> list[Path]:
 
 
 def _run(project_dir: Path, *arguments: str) -> None:
+    if not (project_dir / _FILE).is_file():
+        raise UsageError(f"{project_dir} holds no {_FILE}. Run this in the project's root folder.")
     done = subprocess.run(
         [sys.executable, "-m", _PROGRAM, *arguments],
         cwd=project_dir,

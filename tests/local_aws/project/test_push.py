@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from local_aws.errors import CommandFailed
+from local_aws.errors import CommandFailed, UsageError
 from local_aws.event_bus import EventBus
 from local_aws.gateway import Gateway
 from local_aws.project.clients import Clients
@@ -119,6 +119,11 @@ def test_a_repository_that_is_gone_is_told_in_git_s_words(clients, stack):
 
     with pytest.raises(CommandFailed, match=r"`git ls-remote` failed:\n.*gone"):
         push_unit(clients, stack, "deploy", PROJECT_DIR)
+
+
+def test_outside_the_project_it_says_where_to_run_it(clients, stack, tmp_path):
+    with pytest.raises(UsageError, match=r"holds no infra/seed_repositories.py. Run this in the"):
+        push_unit(clients, stack, "deploy", tmp_path)
 
 
 def test_the_commit_has_the_person_s_name_else_a_fallback(clients, stack, tmp_path, monkeypatch):

@@ -124,31 +124,36 @@ def distributions(site_packages: Path) -> set[str]:
     return {folder.name.partition("-")[0].lower() for folder in folders}
 
 
-def adopt_compiled(site_packages: Path, donor: Path, cache_tag: str) -> None:
+def adopt_compiled(site_packages: Path, donor: Path, cache_tag: str) -> list[Path]:
     """Take compiled files from another site-packages where it holds the very same source.
 
     A compiled file names its source's time and size (PEP 552): the time is set to that of the copy.
+    The answer is the sources that are still without.
     """
+    rest: list[Path] = []
     for folder, _, names in os.walk(site_packages):
         theirs = donor / Path(folder).relative_to(site_packages)
         cache = Path(folder, "__pycache__")
         for name in names:
             if not name.endswith(".py"):
                 continue
+            source = Path(folder, name)
             compiled_name = f"{name[:-3]}.{cache_tag}.pyc"
             try:
                 compiled = (theirs / "__pycache__" / compiled_name).read_bytes()
                 their_source = (theirs / name).read_bytes()
             except OSError:
+                rest.append(source)
                 continue
-            source = Path(folder, name)
             header = struct.unpack("<4xIII", compiled[:16])
             ours = source.read_bytes()
             if ours != their_source or header[0] != 0 or header[2] != len(ours):
+                rest.append(source)
                 continue
             modified = struct.pack("<I", int(source.stat().st_mtime) & 0xFFFFFFFF)
             cache.mkdir(exist_ok=True)
             (cache / compiled_name).write_bytes(compiled[:8] + modified + compiled[12:])
+    return rest
 
 
 @contextlib.contextmanager
@@ -192,10 +197,17 @@ def _make(layer: Path, lock: Path, text: str, interpreter: Interpreter, uv: Real
         site_packages = environment / "lib" / f"python{interpreter.minor_version}/site-packages"
         if uv.donor.tag == interpreter.tag:
             cache_tag = "-".join(interpreter.tag.split("-")[:2])
-            adopt_compiled(site_packages, Path(uv.donor.site_packages[0]), cache_tag)
-        compile_rest = [interpreter.base_python, "-m", "compileall", "-q", "-j", "0"]
+            rest = adopt_compiled(site_packages, Path(uv.donor.site_packages[0]), cache_tag)
+        else:
+            rest = list(site_packages.rglob("*.py"))
         # Some packages hold templates that are no Python: what can't be compiled stays as it is.
-        subprocess.run([*compile_rest, str(site_packages)], capture_output=True, check=False)
+        subprocess.run(
+            [interpreter.base_python, "-m", "compileall", "-q", "-j", "0", "-i", "-"],
+            input="".join(f"{path}\n" for path in rest),
+            text=True,
+            capture_output=True,
+            check=False,
+        )
         _leave_packages_only(environment, site_packages)
         facts = {
             "built_in": str(environment),

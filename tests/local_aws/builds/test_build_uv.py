@@ -257,8 +257,10 @@ def test_a_compiled_file_of_the_same_source_is_taken_over_and_is_valid(tmp_path)
     subprocess.run(compile_all, check=True, env=environment)
     os.utime(tmp_path / "ours/same.py", (1_000_000_000, 1_000_000_000))
 
-    adopt_compiled(tmp_path / "ours", tmp_path / "theirs", str(sys.implementation.cache_tag))
+    tag = str(sys.implementation.cache_tag)
+    rest = adopt_compiled(tmp_path / "ours", tmp_path / "theirs", tag)
 
+    assert [path.name for path in rest] == ["other.py"]
     (compiled,) = (tmp_path / "ours/__pycache__").iterdir()
     assert compiled.name.startswith("same.")
     trace = subprocess.run(

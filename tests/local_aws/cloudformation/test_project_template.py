@@ -82,6 +82,38 @@ def test_the_project_is_deployed_changed_and_deleted(account: Any, template_url:
     account.client("s3").head_bucket(Bucket=bucket)  # retained: it holds what was trained
 
 
+def test_behind_a_connection_pushes_start_the_pipelines_by_path(
+    account: Any, template_url: str
+) -> None:
+    connection = account.client("codeconnections").create_connection(
+        ProviderType="GitHub", ConnectionName="github"
+    )["ConnectionArn"]
+    stack = account.stack()
+    given = {
+        "SageMakerProjectName": "connected",
+        "SageMakerProjectId": "p-connected",
+        "ConnectionArn": connection,
+        "ModelBuildRepository": "team/models",
+        "ModelDeployRepository": "team/models",
+    }
+    status = stack.create(TemplateURL=template_url, TemplateBody=None, Parameters=given)
+    assert status == "CREATE_COMPLETE", stack.reasons()
+
+    assert "ModelBuildCloneUrl" not in stack.outputs()
+    for unit in ("build", "deploy"):
+        name = stack.outputs()[f"Model{unit.title()}PipelineName"]
+        pipeline = account.client("codepipeline").get_pipeline(name=name)["pipeline"]
+        source = pipeline["stages"][0]["actions"][0]
+        assert source["actionTypeId"]["provider"] == "CodeStarSourceConnection"
+        assert source["configuration"]["FullRepositoryId"] == "team/models"
+        (trigger,) = pipeline["triggers"]
+        assert trigger["providerType"] == "CodeStarSourceConnection"
+        (push,) = trigger["gitConfiguration"]["push"]
+        assert push["branches"]["includes"] == ["main"]
+        assert any(f"model_{unit}" in path for path in push["filePaths"]["includes"])
+    assert stack.delete() == "DELETE_COMPLETE", stack.reasons()
+
+
 def test_a_project_that_cannot_be_made_leaves_nothing_behind(
     account: Any, template_url: str
 ) -> None:

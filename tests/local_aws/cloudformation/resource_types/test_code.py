@@ -266,6 +266,15 @@ def test_a_pipeline_is_made_changed_in_place_and_deleted(account: Any) -> None:
     assert changed["version"] == made["version"] + 1
     assert gate()["enabled"] is True
 
+    def executions() -> int:
+        found = codepipeline.list_pipeline_executions(pipelineName=name)
+        return len(found["pipelineExecutionSummaries"])
+
+    before = executions()
+    properties.update(RestartExecutionOnUpdate=True, Stages=stages("main"))
+    assert stack.update() == "UPDATE_COMPLETE", stack.reasons()
+    assert executions() == before + 1
+
     assert stack.delete() == "DELETE_COMPLETE", stack.reasons()
     with pytest.raises(ClientError, match="PipelineNotFound"):
         codepipeline.get_pipeline(name=name)

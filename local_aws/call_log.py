@@ -42,7 +42,7 @@ class CallLog:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / FILE_NAME).open("a", encoding="utf-8")
+        self._file = (folder / FILE_NAME).open("a", encoding="utf-8", buffering=1)
         self._lock = threading.Lock()
 
     def write(

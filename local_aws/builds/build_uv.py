@@ -4,6 +4,7 @@
         the layer of LOCK is there, or made  (layers.py)
         its files are hard-linked into the environment of X
         the real uv gets the very same arguments, checks, and finds nothing to do
+            (offline; only if it finds something to do, it runs again with its index)
 
 Why: uv writes no compiled files, so each first import after `uv pip sync` would cost seconds. Any
 other command goes to the real uv as it is, but for `--system`: the build's Python takes the place
@@ -14,6 +15,7 @@ Runs on the interpreter of local_aws, without any installed package, in the buil
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -58,7 +60,9 @@ def main(settings_path: str, parent: str, arguments: Sequence[str]) -> NoReturn:
         prefix = _prefix(install.python) if install.python else target
         if prefix is not None:
             donor = Interpreter(**settings["donor"])
-            _link(install.lock, prefix, settings, RealUv(settings["uv"], environment, donor))
+            real = RealUv(settings["uv"], environment, donor)
+            if _link(install.lock, prefix, settings, real):
+                _check_offline(words, real)
     os.execve(settings["uv"], [settings["uv"], *words], environment)  # noqa: S606
 
 
@@ -105,12 +109,12 @@ def _prefix(python: str) -> Path | None:
     return None
 
 
-def _link(lock: Path, prefix: Path, settings: Mapping[str, Any], uv: RealUv) -> None:
+def _link(lock: Path, prefix: Path, settings: Mapping[str, Any], uv: RealUv) -> bool:
     """Give the environment the lock's layer; the real uv says what is wrong, if anything is."""
     started = time.monotonic()
     visible_root, real_root = settings["root"], settings["real_root"]
     if not prefix.is_relative_to(visible_root):
-        return
+        return False
     real_prefix = Path(real_root, prefix.relative_to(visible_root))
     try:
         interpreter = Interpreter.of(prefix / "bin" / "python")
@@ -119,7 +123,21 @@ def _link(lock: Path, prefix: Path, settings: Mapping[str, Any], uv: RealUv) -> 
         linked = layer is not None and link_layer(layer, site_packages, real_prefix, prefix)
     except (LayerError, OSError) as err:
         sys.stderr.write(f"local_aws: no layer for {lock}, going on without: {err}\n")
-        return
+        return False
     if linked:
         seconds = time.monotonic() - started
         sys.stderr.write(f"local_aws: {lock}: linked from a layer in {seconds:.1f} s\n")
+    return linked
+
+
+def _check_offline(words: Sequence[str], uv: RealUv) -> None:
+    """End here if the real uv agrees that nothing is left to do.
+
+    It needs no index for that, and asking one costs seconds. If it doesn't agree, it may ask.
+    """
+    environment = {**uv.variables, "UV_OFFLINE": "1"}
+    answer = subprocess.run([uv.program, *words], env=environment, capture_output=True, check=False)
+    if answer.returncode == 0:
+        sys.stdout.buffer.write(answer.stdout)
+        sys.stderr.buffer.write(answer.stderr)
+        sys.exit(0)

@@ -24,12 +24,14 @@ from local_aws.tracking_server import TrackingServer
 class LocalAws:
     """A context manager.
 
-    Inside it AWS and MLflow answer on 127.0.0.1; after it nothing of them runs.
+    Inside it AWS and MLflow answer on 127.0.0.1; after it nothing of them runs. Who has work
+    that needs no MLflow passes `await_mlflow=False`, and calls `await_mlflow()` later.
     """
 
-    def __init__(self, state_dir: Path, port: int = 0) -> None:
+    def __init__(self, state_dir: Path, port: int = 0, *, await_mlflow: bool = True) -> None:
         self.state = StateFolder(state_dir)
         self._port = port
+        self._awaits_mlflow = await_mlflow
         self._tracking: TrackingServer | None = None
         self._gateway: Gateway | None = None
         self.environment: dict[str, str] = {}
@@ -45,7 +47,8 @@ class LocalAws:
                 **furnish(self.own),
             }
             publish_parameters(self.own, self.environment)
-            self._tracking.wait_until_ready()
+            if self._awaits_mlflow:
+                self.await_mlflow()
             self.state.announce(self.own.url, self._tracking.url, self.environment)
         except BaseException:
             self._close()
@@ -59,6 +62,11 @@ class LocalAws:
         trace: TracebackType | None,
     ) -> None:
         self._close()
+
+    def await_mlflow(self) -> None:
+        """Return when MLflow answers; raises StartFailed if it doesn't."""
+        assert self._tracking is not None, "inside the context only"
+        self._tracking.wait_until_ready()
 
     @property
     def own(self) -> OwnAws:

@@ -1,6 +1,6 @@
 """`local-aws demo`: from `git push` to a prediction from prod, through the project's own pipelines.
 
-up ─▶ deploy infra/project.yml ─▶ push modelbuild: CI trains, registers
+up ─▶ deploy infra/project.yml, while MLflow starts ─▶ push modelbuild: CI trains, registers
    ─▶ push modeldeploy: CD builds, staging, test, approval, prod, test ─▶ read everything back
 """
 
@@ -62,14 +62,18 @@ def run_demo(
     begun = time.monotonic()
     seconds = _Seconds()
     with contextlib.ExitStack() as exits:
-        with narrator.step("up: AWS and MLflow on this machine") as step:
-            local_aws = exits.enter_context(LocalAws(state_dir))
+        with narrator.step("up: AWS on this machine; MLflow begins to start") as step:
+            local_aws = exits.enter_context(LocalAws(state_dir, await_mlflow=False))
             mlflow_url = local_aws.environment["MLFLOW_TRACKING_URI"]
-            step.result = f"AWS at {local_aws.own.url}, MLflow at {mlflow_url}"
+            step.result = local_aws.own.url
         seconds.up = step.seconds
         clients = Clients(local_aws.environment)
         seconds.deploy, stack = _deploy(clients, narrator, project_dir)
         local_aws.state.update_environment(stack.environment)
+        with narrator.step("up: MLflow") as step:
+            local_aws.await_mlflow()
+            step.result = mlflow_url
+        seconds.up += step.seconds
         # What reading back needs, seconds long, while the pipelines run.
         threading.Thread(target=_import_libraries, daemon=True).start()
         demo = _Demo(clients, narrator, stack, project_dir, approve)

@@ -26,7 +26,7 @@ from local_aws.builds.build_shell import BuildShell, ShellStopped
 from local_aws.builds.buildspec import PHASES, Buildspec, BuildspecError, Phase, parse_buildspec
 from local_aws.builds.image import BuildEnvironment, BuildImageError, BuildImages
 from local_aws.builds.sources import SourceError, download_source, split_location
-from local_aws.containers.container import Isolation, detect_isolation
+from local_aws.containers.container import Isolation
 from local_aws.containers.log_stream import LogStream
 from local_aws.containers.path_rewriting import shell_safe
 from local_aws.containers.supervision import StartError
@@ -55,6 +55,7 @@ class BuildRun:
     images: BuildImages
     build: BuildRecord
     minute_seconds: float
+    isolation: Isolation
     wait_for_turn: Callable[[BuildRecord, float], bool]
     _shell: BuildShell | None = field(default=None, init=False)
     _deadline: float = field(default=0.0, init=False)
@@ -62,19 +63,19 @@ class BuildRun:
 
     def run(self) -> None:
         """Run it; the outcome is in the record. Never raises."""
-        status = FAULT
-        log = self._open_log()
-        self.build.publish()
+        status, log = FAULT, None
         try:
+            log = self._open_log()
+            self.build.publish()
             status = self._run_phases(log)
         except Exception as err:  # a build must end, whatever happens to its thread
             logger.exception("%s failed inside local_aws", self.build.id)
-            log.write(f"local_aws: {type(err).__name__}: {err}")
             self.build.leave(FAULT, [("INTERNAL_SERVICE_ERROR", f"local_aws: {err}")])
         finally:
             if self._shell is not None:
                 self._shell.close()
-            log.close()
+            if log is not None:
+                log.close()
             self.build.end(status)
             # After the end: an environment's 45,000 files take seconds.
             shutil.rmtree(self._work, ignore_errors=True)
@@ -112,7 +113,7 @@ class BuildRun:
 
     def _run_phases(self, log: BuildLog) -> str:
         """The build's status."""
-        work = _WorkFolder.of(self._work)
+        work = _WorkFolder.of(self._work, self.isolation)
         try:
             self._phase("QUEUED", log, self._queue)
             self._deadline = time.monotonic() + self._seconds("timeoutInMinutes")
@@ -369,10 +370,10 @@ class _WorkFolder:
     mounts: Mapping[str, str] | None
 
     @classmethod
-    def of(cls, work: Path) -> _WorkFolder:
+    def of(cls, work: Path, isolation: Isolation) -> _WorkFolder:
         root = work / MOUNT_NAME
         root.mkdir(parents=True)
-        if detect_isolation() is Isolation.REWRITE:
+        if isolation is Isolation.REWRITE:
             root = shell_safe(root.resolve())
             return cls(root, root, None)
         (work / "staging").mkdir()

@@ -13,6 +13,7 @@ from local_aws.builds.build_record import BuildRecord
 from local_aws.builds.build_requests import DEFAULTS, check_project, invalid, overridden
 from local_aws.builds.build_run import PRINCIPAL, BuildRun
 from local_aws.builds.image import BuildImages
+from local_aws.containers.container import Isolation, detect_isolation
 from local_aws.containers.images import DEFAULT_CACHE_DIR
 from local_aws.errors import AwsError
 from local_aws.event_bus import EventBus
@@ -29,7 +30,8 @@ class Builds:
     """The projects and builds of one local_aws, in memory; each build has a thread of its own.
 
     `minute_seconds` is how long a minute of a project's limits takes; at most `most_at_once` builds
-    run, the others wait in the queue.
+    run, the others wait in the queue; `isolation` is whether they see their folder as
+    /opt/codebuild (default: where the system allows it).
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class Builds:
         cache_dir: Path = DEFAULT_CACHE_DIR,
         minute_seconds: float = 60.0,
         most_at_once: int = MOST_AT_ONCE,
+        isolation: Isolation | None = None,
     ) -> None:
         self._own = own
         self._bus = bus
         self._images = BuildImages(cache_dir)
         self._minute_seconds = minute_seconds
         self._most_at_once = most_at_once
+        self._isolation = isolation
         self._lock = threading.RLock()
         self._turn = threading.Condition()
         self._running: set[str] = set()
@@ -223,7 +227,12 @@ class Builds:
                 bus=self._bus,
             )
             run = BuildRun(
-                self._own, self._images, build, self._minute_seconds, self._wait_for_turn
+                self._own,
+                self._images,
+                build,
+                self._minute_seconds,
+                self._isolation or detect_isolation(),
+                self._wait_for_turn,
             )
             self._builds[build.id] = build
             self._line.append(build.id)
@@ -245,6 +254,7 @@ class Builds:
                 self._runs.pop(run.build.id, None)
             with self._turn:
                 self._running.discard(run.build.id)
+                self._line = [waiting for waiting in self._line if waiting != run.build.id]
                 self._turn.notify_all()
 
     def _wait_for_turn(self, build: BuildRecord, seconds: float) -> bool:

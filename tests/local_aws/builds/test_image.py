@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from local_aws.builds.image import check_image
+from local_aws.containers.container import Isolation
 from local_aws.errors import AwsError
 
 PROJECT = Path(__file__).parents[3]
@@ -66,3 +67,24 @@ def test_installation_makes_the_layers_of_all_buildspecs_ahead_of_time():
     }
 
     assert set(re.findall(r"--lock (\S+)", script)) == wanted
+
+
+def test_without_mounts_the_real_folder_is_used_and_a_venv_above_it_is_not(tmp_path, make_account):
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/pyvenv.cfg").touch()
+    accounts = make_account(tmp_path / "state", isolation=Isolation.REWRITE)
+    account = next(accounts)
+    build = account.run(
+        """
+        version: 0.2
+        phases:
+          build:
+            commands: [uv pip freeze --verbose]
+        """
+    )
+    log = account.log(build)
+    next(accounts, None)
+
+    assert build["buildStatus"] == "SUCCEEDED", log
+    assert f"CODEBUILD_SRC_DIR={tmp_path}/state/builds/" in log
+    assert f"{tmp_path}/.venv" not in log

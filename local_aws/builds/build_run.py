@@ -214,7 +214,8 @@ class BuildRun:
             **variables.resolve(spec, listed, self._client),
             **self._credentials(),
         }
-        self.build.update(resolvedSourceVersion=resolved["CODEBUILD_RESOLVED_SOURCE_VERSION"])
+        if version := request.get("sourceVersion"):
+            self.build.update(resolvedSourceVersion=version)
         log.write(f"Phases found in YAML: {len(spec.phases)}")
         for name, phase in spec.phases.items():
             log.write(f" {name.upper()}: {len(phase.commands)} commands")

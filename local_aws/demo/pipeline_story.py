@@ -12,6 +12,7 @@ from local_aws.project.clients import Clients
 from local_aws.project.executions import ActionRecord, ExecutionRecord, read_execution
 from local_aws.project.watching import LogTails, changed_actions, states_of
 
+_LINES_SHOWN = 20
 _OVER = ("Succeeded", "Failed", "Abandoned")
 
 
@@ -25,8 +26,8 @@ def tell_execution(
 ) -> float:
     """Follow it to its end, answering its approval with what `approve` says to the message.
 
-    Returns the seconds. Raises NotApproved, or CommandFailed with what failed and the way to its
-    log.
+    Returns the seconds. Raises NotApproved, or CommandFailed with what failed and its log's last
+    lines.
     """
     tails = LogTails(clients)
     seconds = 0.0
@@ -42,7 +43,7 @@ def tell_execution(
             step.result = "waits for approval" if record.approval else record.status
         seconds += step.seconds
         if record.approval is None:
-            _require_success(record)
+            _require_success(record, tails)
             return seconds
         _decide(clients, narrator, record, approve)
         title = f"{pipeline_name} goes on"
@@ -79,7 +80,7 @@ def _show_running(step: Step, record: ExecutionRecord, tails: LogTails) -> None:
         return
     for action in record.actions:
         if action.status == "InProgress":
-            step.progress(f"{action.stage}/{action.action} {tails.last_line(action)[:120]}")
+            step.progress(f"{action.stage}/{action.action} {tails.last_line(action)[:70]}")
 
 
 def _decide(
@@ -97,14 +98,11 @@ def _decide(
         raise NotApproved("rejected. Prod and the stage Production are as they were.")
 
 
-def _require_success(record: ExecutionRecord) -> None:
+def _require_success(record: ExecutionRecord, tails: LogTails) -> None:
     if record.status == "Succeeded":
         return
     failed = [action for action in record.actions if action.status in ("Failed", "Abandoned")]
-    reasons = [
-        f"{action.stage}/{action.action}: {action.summary}"
-        + (f" (the log: local-aws logs {action.log})" if action.log else "")
-        for action in failed
-    ]
+    reasons = [f"{action.stage}/{action.action}: {action.summary}" for action in failed]
+    lines = [line for action in failed for line in tails.last_lines(action, _LINES_SHOWN)]
     told = "; ".join(reasons) or record.status_summary
-    raise CommandFailed(f"{record.pipeline} ended {record.status}: {told}")
+    raise CommandFailed("\n    ".join([f"{record.pipeline} ended {record.status}: {told}", *lines]))

@@ -84,7 +84,7 @@ def wait_for_execution(
 
 
 class LogTails:
-    """The last line that a running build has printed."""
+    """What a build has printed last."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
@@ -92,16 +92,20 @@ class LogTails:
 
     def last_line(self, action: ActionRecord) -> str:
         """The line; empty for what has no log, or has not printed yet."""
+        return "".join(self.last_lines(action, 1))
+
+    def last_lines(self, action: ActionRecord, count: int) -> list[str]:
+        """At most `count` lines, without what CodeBuild puts before its own."""
         if not action.log:
-            return ""
+            return []
         try:
             group, stream = self._stream_of(action.log)
             events = self._clients("logs").get_log_events(
-                logGroupName=group, logStreamName=stream, limit=1, startFromHead=False
+                logGroupName=group, logStreamName=stream, limit=count, startFromHead=False
             )["events"]
         except (ClientError, LookupError):
-            return ""  # the stream comes with the first line
-        return _OF_CODEBUILD.sub("", str(events[-1]["message"]).rstrip()) if events else ""
+            return []  # the stream comes with the first line
+        return [_OF_CODEBUILD.sub("", str(event["message"]).rstrip()) for event in events]
 
     def _stream_of(self, build_id: str) -> tuple[str, str]:
         if build_id not in self._streams:

@@ -60,15 +60,22 @@ def test_the_approval_shows_its_message_and_sends_what_the_person_says(clients, 
     assert "http://mlflow/#/models/housing" in clients.told
 
 
-def test_a_failed_action_is_told_with_its_reason_and_the_way_to_its_log(clients):
+def test_a_failed_action_is_told_with_its_reason_and_its_log_s_last_lines(clients):
     queue_execution(clients, status="Failed", build_status="Failed")
+    clients.stub("codebuild").add_response(
+        "batch_get_builds", {"builds": [{"logs": {"groupName": "group", "streamName": "stream"}}]}
+    )
+    lines = [{"message": "[Container] 2026/11/22 23:40:50.1 Running command make"}]
+    clients.stub("logs").add_response(
+        "get_log_events", {"events": [*lines, {"message": "no such model\n"}]}
+    )
 
     with pytest.raises(CommandFailed) as caught:
         _tell(clients)
 
     assert str(caught.value) == (
-        f"{PIPELINE} ended Failed: Build/BuildDeploymentTemplates: exit status 2 "
-        "(the log: local-aws logs builds:8c4e)"
+        f"{PIPELINE} ended Failed: Build/BuildDeploymentTemplates: exit status 2"
+        "\n    Running command make\n    no such model"
     )
     assert "Build/BuildDeploymentTemplates Failed (90.0 s): exit status 2" in clients.told
 

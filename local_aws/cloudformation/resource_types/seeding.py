@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -14,6 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from local_aws.cloudformation.resource_types.resource_type import Provisioner, ProvisioningError
+from local_aws.repositories.git import GitError, run_git
 
 _PUSH_LIMIT_SECONDS = 120
 _AUTHOR = "CloudFormation"
@@ -56,28 +55,12 @@ def _extract(archive: zipfile.ZipFile, tree: Path) -> None:
 
 
 def _git(tree: Path, *arguments: str) -> None:
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(tree),
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        **{f"GIT_{who}_NAME": _AUTHOR for who in ("AUTHOR", "COMMITTER")},
-        **{f"GIT_{who}_EMAIL": "cloudformation@amazonaws.com" for who in ("AUTHOR", "COMMITTER")},
+    identity = {
+        f"GIT_{who}_{key}": value
+        for who in ("AUTHOR", "COMMITTER")
+        for key, value in (("NAME", _AUTHOR), ("EMAIL", "cloudformation@amazonaws.com"))
     }
     try:
-        done = subprocess.run(
-            ["git", *arguments],  # the git that the PATH has
-            cwd=tree,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_PUSH_LIMIT_SECONDS,
-        )
-    except (OSError, subprocess.TimeoutExpired) as err:
-        raise ProvisioningError(f"git {arguments[0]} for the first commit failed: {err}") from err
-    if done.returncode:
-        raise ProvisioningError(
-            f"git {arguments[0]} for the first commit failed: {done.stderr.strip()}"
-        )
+        run_git(*arguments, directory=tree, environment=identity, limit_seconds=_PUSH_LIMIT_SECONDS)
+    except GitError as err:
+        raise ProvisioningError(f"The first commit failed: {err}") from err

@@ -306,7 +306,7 @@ def action(
     }
 
 
-def eventually(attempt: Callable[[], Any], seconds: float = 20.0) -> Any:
+def eventually(attempt: Callable[[], Any], seconds: float = 60.0) -> Any:
     """The first true value of `attempt`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -114,9 +114,12 @@ class Project:
 
     def wait_for_approval(self, execution):
         for _ in _until(150):
-            approval = self.actions(execution).get("ApproveDeployment", {})
-            if approval.get("status") == "InProgress":
-                return
+            state = self.codepipeline.get_pipeline_state(name=PIPELINE)
+            for stage in state["stageStates"]:
+                holder = stage.get("latestExecution", {}).get("pipelineExecutionId")
+                for action in stage["actionStates"]:
+                    if holder == execution and "token" in action.get("latestExecution", {}):
+                        return
             assert self.status(execution) == "InProgress", self.actions(execution)
         raise AssertionError(self.actions(execution))
 

@@ -26,6 +26,8 @@ logger = logging.getLogger("train")
 # (developer guide, "How Amazon SageMaker AI Processes Training Output").
 FAILURE_FILE = Path("/opt/ml/output/failure")
 FAILURE_LENGTH = 1024
+# Ending takes a few seconds; SageMaker gives 120.
+STOP_AGAIN_SECONDS = 20
 
 DATA_FOLDER = "/opt/ml/input/data/prepared"
 
@@ -100,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run_job(Settings.read(args, os.environ), data_folder)
     except (Exception, StoppedError) as err:  # the last stop: whatever it was, it must be said
+        signal.alarm(0)
         # Our own messages are written for people; others need their type, and where they came from.
         own = type(err).__module__ in OWN_MODULES
         cause = str(err) if own else f"{type(err).__name__}: {err}"
@@ -243,8 +246,11 @@ def _log_inputs(data: Any) -> None:
         mlflow.log_input(dataset, context=context)
 
 
-def _stop(signal_number: int, _frame: FrameType | None) -> None:
-    signal.signal(signal_number, signal.SIG_IGN)  # one is enough; the clean-up follows
+def _stop(_signal_number: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough; the clean-up follows
+    # Raised inside a finalizer, it is lost, and training would go on: then it is raised again.
+    signal.signal(signal.SIGALRM, _stop)
+    signal.alarm(STOP_AGAIN_SECONDS)
     # Whoever reads our output (the SDK's driver) may end by the same signal. MLflow prints a line
     # before it tells its server that the run has ended, and must not fail at that.
     sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115

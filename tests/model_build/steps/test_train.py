@@ -247,6 +247,28 @@ def test_a_stopped_job_leaves_no_running_run(
     assert "Traceback" not in errors
 
 
+def test_a_stop_that_a_finalizer_swallowed_is_raised_again() -> None:
+    script = """
+import os, signal, sys, time, train
+
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+train.STOP_AGAIN_SECONDS = 1
+signal.signal(signal.SIGTERM, train._stop)
+try:
+    finalized = Finalized()
+    del finalized
+    time.sleep(20)
+except train.StoppedError:
+    sys.exit(7)
+"""
+    folder = Path(train.__file__).parent
+    process = subprocess.run([sys.executable, "-c", script], cwd=folder, timeout=60)
+    assert process.returncode == 7
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while True:

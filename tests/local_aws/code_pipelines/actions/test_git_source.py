@@ -79,9 +79,8 @@ def test_branch_of_a_codecommit_repository_is_cloned(
 def test_older_commit_can_be_asked_for(account: Any, declare: Any, repository: str) -> None:
     old = account.commit(repository, {"README.md": "old"})
     account.commit(repository, {"README.md": "new"})
-    pipeline = account.create(
-        code_commit(declare, repository), ask(declare), executionMode="PARALLEL"
-    )
+    pipeline = account.create(code_commit(declare, repository), ask(declare))
+    pipeline.approve("Ask", "Approve", pipeline.first())
 
     execution_id = pipeline.start(
         sourceRevisions=[{"actionName": "Clone", "revisionType": "COMMIT_ID", "revisionValue": old}]

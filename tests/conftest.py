@@ -48,6 +48,28 @@ for _name in _NEVER_INHERITED:
     os.environ.pop(_name, None)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--units-elsewhere",
+        action="store_true",
+        help="leave out the tests that test_units.py runs in the units' own repositories",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--units-elsewhere"):
+        return
+    units = [Path(__file__).parent / name for name in ("model_build", "model_deploy")]
+
+    def is_elsewhere(item: pytest.Item) -> bool:
+        # In a unit's own repository there is no gateway.
+        fixtures = getattr(item, "fixturenames", ())
+        return "gateway" not in fixtures and any(item.path.is_relative_to(unit) for unit in units)
+
+    config.hook.pytest_deselected(items=[item for item in items if is_elsewhere(item)])
+    items[:] = [item for item in items if not is_elsewhere(item)]
+
+
 @pytest.fixture(scope="session")
 def mlflow_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Tracking URI of a registry on SQLite, artifacts on disk beside it.

@@ -8,6 +8,9 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from local_aws.account import furnish, publish_parameters
+from local_aws.project.clients import Clients
+
 START = datetime(2026, 11, 22, 21, 0, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 22, 21, 1, 30, tzinfo=UTC)
 PIPELINE = "sagemaker-n-i-modeldeploy"
@@ -38,6 +41,18 @@ class StubbedClients:
 @pytest.fixture
 def clients():
     return StubbedClients()
+
+
+@pytest.fixture(scope="module")
+def account(gateway) -> Clients:
+    """Clients of a running local_aws with all services; there is no MLflow behind its address."""
+    environment = {
+        **gateway.own.credentials_environment(None),
+        **furnish(gateway.own),
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    }
+    publish_parameters(gateway.own, environment)
+    return Clients(environment)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from local_aws.account import furnish, publish_parameters
 from local_aws.project.clients import Clients
 from local_aws.project.deployment import DeploymentOptions, deploy_project
 from local_aws.project.project_stack import require_project_stack
@@ -61,18 +60,10 @@ class Repository:
 
 
 @pytest.fixture(scope="module")
-def repository(gateway, tmp_path_factory) -> Repository:
-    environment = {
-        **gateway.own.credentials_environment(None),
-        **furnish(gateway.own),
-        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
-    }
-    publish_parameters(gateway.own, environment)
-    clients = Clients(environment)
-    deploy_project(clients, PROJECT_DIR, DeploymentOptions(connection=("team/housing",)))
-    return Repository(
-        tmp_path_factory.mktemp("clone") / "housing", clients, require_project_stack(clients)
-    )
+def repository(account, tmp_path_factory) -> Repository:
+    deploy_project(account, PROJECT_DIR, DeploymentOptions(connection=("team/housing",)))
+    folder = tmp_path_factory.mktemp("clone") / "housing"
+    return Repository(folder, account, require_project_stack(account))
 
 
 @pytest.mark.parametrize(

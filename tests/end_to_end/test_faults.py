@@ -15,7 +15,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("terminal")]
+pytestmark = pytest.mark.e2e
 
 NOT_LISTENING = "http://127.0.0.1:9"
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from mlflow import MlflowClient
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("terminal")]
+pytestmark = pytest.mark.e2e
 
 # In a process of its own: logging a model changes MLflow's global state.
 REGISTER = """

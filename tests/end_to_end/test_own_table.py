@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("terminal")]
+pytestmark = pytest.mark.e2e
 
 ROWS = 50_000
 

@@ -2,6 +2,9 @@
 
 running.json   who serves, where, and the environment to export; there only while it runs
 mlflow/        the registry: SQLite database, artifacts, server log
+api-calls.jsonl  who called what
+repositories/  bare git repositories
+builds/        one log a build
 jobs/          one folder a job that runs or failed: its /opt/ml
 logs/          what each job printed
 endpoints/     one folder an endpoint's deployment: its model and its log

@@ -128,20 +128,25 @@ def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -
     raise AssertionError(f"no MLflow server at {url}: {log.read_text()[-2000:]}")
 
 
+@pytest.fixture(scope="module")
+def empty_account() -> None:
+    """Nothing of what another module's gateway left: moto keeps one account for the process."""
+    from moto.moto_api._internal import moto_api_backend
+
+    moto_api_backend.reset()
+
+
 # Not for the session: another module's mock_aws() empties moto, which is one for the process.
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+def gateway(empty_account: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """A running local_aws gateway with all services, without MLflow, its account empty.
 
     Shared by a module's tests: use unique names.
     """
     pytest.importorskip("local_aws", reason="this unit's own repository has no local_aws")
-    from moto.moto_api._internal import moto_api_backend
-
     from local_aws.gateway import Gateway
     from local_aws.services import all_services
 
-    moto_api_backend.reset()  # what another module's gateway left in this process
     running = Gateway(tmp_path_factory.mktemp("local_aws"), all_services).start()
     yield running
     running.close()

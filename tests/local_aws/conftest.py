@@ -194,6 +194,11 @@ def eventually(attempt: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 
 # Not for the session: another module's mock_aws() empties moto, which is one for the process.
+@pytest.fixture(scope="module", autouse=True)
+def _begin_with_an_empty_account(empty_account: None) -> None:
+    """Whatever gateways a module makes."""
+
+
 @pytest.fixture(scope="module")
 def serving_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingAccount]:
     """Endpoints and CloudFormation with the stand-in image. Shared: names are unique."""

@@ -22,6 +22,7 @@ from local_aws.project.stack_events import (
     StackEvents,
     find_stack,
     stack_outputs,
+    without_failed_creation,
 )
 
 
@@ -95,10 +96,14 @@ def _apply(
         ],
         "Tags": [{"Key": key, "Value": value} for key, value in settings.tags.items()],
     }
-    _delete_if_creation_failed(cloudformation, stack_name, on_event)
+    stack = without_failed_creation(
+        cloudformation,
+        stack_name,
+        lambda status: on_event(f"deleting the stack, whose creation had failed ({status})"),
+    )
     events = StackEvents(cloudformation, stack_name)
     try:
-        if find_stack(cloudformation, stack_name) is None:
+        if stack is None:
             cloudformation.create_stack(**request)
         else:
             cloudformation.update_stack(**request)
@@ -108,14 +113,3 @@ def _apply(
     else:
         events.follow(lambda event: on_event(f"{event.logical_id} {event.status}"))
     return stack_outputs(cloudformation, stack_name)
-
-
-def _delete_if_creation_failed(
-    cloudformation: Any, stack_name: str, on_event: Callable[[str], None]
-) -> None:
-    stack = find_stack(cloudformation, stack_name)
-    if stack is not None and stack["StackStatus"] in CREATION_FAILED:
-        on_event(f"deleting the stack, whose creation had failed ({stack['StackStatus']})")
-        cloudformation.delete_stack(StackName=stack_name)
-        waiter = cloudformation.get_waiter("stack_delete_complete")
-        waiter.wait(StackName=stack_name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})

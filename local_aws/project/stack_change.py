@@ -19,11 +19,10 @@ from botocore.exceptions import ClientError
 from local_aws.errors import DeploymentFailed
 from local_aws.project.clients import Clients
 from local_aws.project.stack_events import (
-    CREATION_FAILED,
     StackEvent,
     StackEvents,
-    find_stack,
     stack_outputs,
+    without_failed_creation,
 )
 
 TEMPLATE_BODY_BYTES = 51_200
@@ -65,7 +64,9 @@ def change_stack(
     change, `on_event` each event. Raises DeploymentFailed with the reasons if it rolled back.
     """
     cloudformation = clients("cloudformation")
-    stack = _without_failed_creation(cloudformation, change.stack_name)
+    stack = without_failed_creation(cloudformation, change.stack_name)
+    if stack is not None and stack["StackStatus"] == "REVIEW_IN_PROGRESS":
+        stack = None  # a change set made its name, nothing more
     change_set = f"local-aws-{uuid.uuid4().hex[:12]}"
     identity = {"StackName": change.stack_name, "ChangeSetName": change_set}
     template = _template(clients, change, bucket)
@@ -86,19 +87,6 @@ def change_stack(
     cloudformation.execute_change_set(**identity)
     events.follow(on_event)
     return StackOutcome(changed=True, outputs=stack_outputs(cloudformation, change.stack_name))
-
-
-def _without_failed_creation(cloudformation: Any, stack_name: str) -> dict[str, Any] | None:
-    """The stack that is to be updated; None if there is none, or none any more."""
-    stack = find_stack(cloudformation, stack_name)
-    if stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS":
-        return None
-    if stack["StackStatus"] in CREATION_FAILED:
-        cloudformation.delete_stack(StackName=stack_name)
-        waiter = cloudformation.get_waiter("stack_delete_complete")
-        waiter.wait(StackName=stack_name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
-        return None
-    return stack
 
 
 def _template(clients: Clients, change: StackChange, bucket: str) -> dict[str, Any]:

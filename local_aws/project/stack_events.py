@@ -107,3 +107,21 @@ def find_stack(cloudformation: Any, stack_name: str) -> dict[str, Any] | None:
             return None
         raise
     return dict(stacks[0])
+
+
+def without_failed_creation(
+    cloudformation: Any, stack_name: str, on_delete: Callable[[str], None] = lambda _: None
+) -> dict[str, Any] | None:
+    """The stack that can be updated; None if there is none, or none any more.
+
+    One whose creation failed can only be deleted: that is done, and waited for, after `on_delete`
+    was told its status.
+    """
+    stack = find_stack(cloudformation, stack_name)
+    if stack is None or stack["StackStatus"] not in CREATION_FAILED:
+        return stack
+    on_delete(stack["StackStatus"])
+    cloudformation.delete_stack(StackName=stack_name)
+    waiter = cloudformation.get_waiter("stack_delete_complete")
+    waiter.wait(StackName=stack_name, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+    return None

@@ -161,6 +161,17 @@ class DescribedType:
         """Nothing beside the first call; `old` is empty for a new one."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AttachedPolicy(DescribedType):
+    """A policy that exists only on other resources: all of it is `arrange`; its id is made up."""
+
+    def create(self, by: Provisioner, properties: Mapping[str, Any], name: str) -> Physical:  # noqa: ARG002
+        return Physical(name, {"Id": name})
+
+    def delete(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:
+        self.arrange(by, physical, properties, {})
+
+
 def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
     """Names of the properties that differ."""
     return {key for key in {*old, *new} if old.get(key) != new.get(key)}

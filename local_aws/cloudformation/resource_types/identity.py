@@ -9,7 +9,11 @@ from typing import Any
 
 from local_aws.cloudformation.resource_types.api_resource import ApiResource
 from local_aws.cloudformation.resource_types.calls import call, call_unless_gone
-from local_aws.cloudformation.resource_types.described import DescribedType, changed
+from local_aws.cloudformation.resource_types.described import (
+    AttachedPolicy,
+    DescribedType,
+    changed,
+)
 from local_aws.cloudformation.resource_types.resource_type import (
     Physical,
     Provisioner,
@@ -137,13 +141,13 @@ class _ManagedPolicy(DescribedType):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _InlinePolicy(DescribedType):
+class _InlinePolicy(AttachedPolicy):
     """One document, put into each role, user and group that it names."""
 
-    def create(self, by: Provisioner, properties: Mapping[str, Any], name: str) -> Physical:  # noqa: ARG002
+    def create(self, by: Provisioner, properties: Mapping[str, Any], name: str) -> Physical:
         if not any(_principals(properties)):
             raise ProvisioningError("At least one of [Groups,Roles,Users] must be non-empty.")
-        return Physical(name, {"Id": name})
+        return super().create(by, properties, name)
 
     def arrange(
         self,
@@ -167,9 +171,6 @@ class _InlinePolicy(DescribedType):
             if had.get((kind, name, policy)) != document:
                 parameters = {"PolicyName": policy, "PolicyDocument": document}
                 call(iam, f"Put{kind}Policy", {f"{kind}Name": name, **parameters})
-
-    def delete(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:
-        self.arrange(by, physical, properties, {})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,11 @@ from botocore.exceptions import ClientError
 
 from local_aws.cloudformation.intrinsics import as_text
 from local_aws.cloudformation.resource_types.calls import call, call_unless_gone, is_gone
-from local_aws.cloudformation.resource_types.described import DescribedType, changed
+from local_aws.cloudformation.resource_types.described import (
+    AttachedPolicy,
+    DescribedType,
+    changed,
+)
 from local_aws.cloudformation.resource_types.resource_type import (
     Physical,
     Provisioner,
@@ -163,11 +167,8 @@ class _Queue(DescribedType):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _TopicPolicy(DescribedType):
+class _TopicPolicy(AttachedPolicy):
     """A policy put on topics; taken away, they have SNS's default one again."""
-
-    def create(self, by: Provisioner, properties: Mapping[str, Any], name: str) -> Physical:  # noqa: ARG002
-        return Physical(name, {"Id": name})
 
     def arrange(
         self,
@@ -181,20 +182,14 @@ class _TopicPolicy(DescribedType):
         for arn in new.get("Topics", []):
             self._set(by, arn, new["PolicyDocument"])
 
-    def delete(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:
-        self.arrange(by, physical, properties, {})
-
     def _set(self, by: Provisioner, arn: str, policy: Mapping[str, Any]) -> None:
         parameters = {"TopicArn": arn, "AttributeName": "Policy", "AttributeValue": policy}
         call_unless_gone(by.client("sns"), "SetTopicAttributes", parameters)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _QueuePolicy(DescribedType):
+class _QueuePolicy(AttachedPolicy):
     """A policy put on queues; taken away, they have none."""
-
-    def create(self, by: Provisioner, properties: Mapping[str, Any], name: str) -> Physical:  # noqa: ARG002
-        return Physical(name, {"Id": name})
 
     def arrange(
         self,
@@ -207,9 +202,6 @@ class _QueuePolicy(DescribedType):
             self._set(by, url, "")
         for url in new.get("Queues", []):
             self._set(by, url, json.dumps(new["PolicyDocument"]))
-
-    def delete(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:
-        self.arrange(by, physical, properties, {})
 
     def _set(self, by: Provisioner, url: str, policy: str) -> None:
         parameters = {"QueueUrl": url, "Attributes": {"Policy": policy}}

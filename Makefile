@@ -4,6 +4,7 @@
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+TEST_STAMP := .venv/.installed-test
 LOCKS := $(wildcard requirements/*.txt)
 
 help: ## list the targets
@@ -12,10 +13,10 @@ help: ## list the targets
 demo: $(STAMP) ## train, register, deploy to staging and prod on this machine; writes .local/demo.json
 	@$(BIN)/local-aws demo --yes --exit
 
-test: $(STAMP) ## lint, types, import contracts, tests, end to end
+test: $(TEST_STAMP) ## lint, types, import contracts, tests, end to end
 	@$(BIN)/python -m tox run --current-env -e lint,type,rest,e2e
 
-check: $(STAMP) ## the quick half of `make test`: lint, types, tests without the end-to-end ones
+check: $(TEST_STAMP) ## the quick half of `make test`: lint, types, tests without the end-to-end ones
 	@$(BIN)/python -m tox run --current-env -e lint,type,tests
 
 install: $(STAMP) ## fill .venv (done by the others when needed)
@@ -24,6 +25,9 @@ STEP_LOCKS := $(wildcard model_build/steps/*/*.txt)
 
 $(STAMP): $(LOCKS) $(STEP_LOCKS) setup.py requirements/install.sh
 	@requirements/install.sh
+
+$(TEST_STAMP): $(STAMP) requirements/install-test.sh requirements/mariadb.sh
+	@requirements/install-test.sh
 
 lock: $(STAMP) ## resolve requirements/*.in again and write the locked files
 	@requirements/lock.sh

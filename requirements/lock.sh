@@ -9,13 +9,13 @@ compile() {
     --custom-compile-command "make lock" "$@"
 }
 
-for name in uv sagemaker-sklearn dev model-build model-deploy; do
+for name in uv sagemaker-sklearn dev model-build model-deploy mlflow-server checkov; do
   [ -f "requirements/$name.in" ] || continue
   echo "requirements/$name.txt"
   tested=()
   case "$name" in
-    # What CodeBuild runs is what was tested here: the versions of dev.txt.
-    model-*) tested=(--constraints requirements/dev.txt) ;;
+    # What CodeBuild and the server's image run is what was tested here: the versions of dev.txt.
+    model-* | mlflow-server) tested=(--constraints requirements/dev.txt) ;;
   esac
   compile --generate-hashes "requirements/$name.in" "${tested[@]}" --output-file "requirements/$name.txt"
 done

@@ -19,7 +19,8 @@ from local_aws.cloudformation.intrinsics import Evaluation, Reference
 from local_aws.cloudformation.parameters import resolve_parameters, typed_parameters
 from local_aws.cloudformation.template import Template, parse_template
 
-_INFRA = Path(__file__).parents[2] / "infra"
+_ROOT = Path(__file__).parents[2]
+_ENDPOINT_TEMPLATE = "endpoint-config-template.yml"
 _ACCOUNT, _REGION = "123456789012", "eu-west-1"
 _PSEUDO = {
     "AWS::AccountId": _ACCOUNT,
@@ -38,6 +39,9 @@ _PARAMETER_STORE = {
     "vpc-id": "vpc-0a",
     "private-subnet-ids": "subnet-0a,subnet-0b",
     "client-security-group-id": "sg-0a",
+    "public-subnet-ids": "subnet-0c,subnet-0d",
+    "credentials-secret": "none",
+    "server": f"{_ACCOUNT}.dkr.ecr.{_REGION}.amazonaws.com/sagemaker-mlflow/server@sha256:{'0' * 64}",
 }
 # Of a resource's type: its name's property and the ARN that a name gives.
 _ARNS: Mapping[str, tuple[str, str]] = {
@@ -53,12 +57,27 @@ _ARNS: Mapping[str, tuple[str, str]] = {
     "AWS::SQS::Queue": ("QueueName", "sqs:{place}:{name}"),
     "AWS::Scheduler::Schedule": ("Name", "scheduler:{place}:schedule/default/{name}"),
 }
-_REF_IS_ARN = {"AWS::IAM::ManagedPolicy", "AWS::SNS::Topic"}
+_REF_IS_ARN = {
+    "AWS::ECS::TaskDefinition",
+    "AWS::ElasticLoadBalancingV2::Listener",
+    "AWS::ElasticLoadBalancingV2::LoadBalancer",
+    "AWS::ElasticLoadBalancingV2::TargetGroup",
+    "AWS::IAM::ManagedPolicy",
+    "AWS::SNS::Topic",
+    "AWS::SecretsManager::Secret",
+}
 _REQUIRED = {
     "project.yml": {"SageMakerProjectName": "housing", "SageMakerProjectId": "p-housing"},
     "launch-role.yml": {
         "PermissionsBoundaryArn": f"arn:aws:iam::{_ACCOUNT}:policy/boundary",
         "TemplateBucket": "templates",
+    },
+    _ENDPOINT_TEMPLATE: {
+        "SageMakerProjectName": "housing",
+        "StageName": "prod",
+        "ModelExecutionRoleArn": f"arn:aws:iam::{_ACCOUNT}:role/model",
+        "ModelDataLocation": "s3://bucket/model-archives/housing/0a/model.tar.gz",
+        "ContainerImageURI": f"{_ACCOUNT}.dkr.ecr.{_REGION}.amazonaws.com/inference:1",
     },
 }
 
@@ -132,12 +151,13 @@ def parliament() -> types.ModuleType:
 
 @functools.cache
 def _parse(name: str) -> Template:
-    return parse_template((_INFRA / name).read_text())
+    folder = _ROOT / "model_deploy" if name == _ENDPOINT_TEMPLATE else _ROOT / "infra"
+    return parse_template((folder / name).read_text())
 
 
 def _render(name: str, **given: str) -> Rendered:
     template = _parse(name)
-    texts = resolve_parameters(template.parameters, {**_REQUIRED[name], **given})
+    texts = resolve_parameters(template.parameters, {**_REQUIRED.get(name, {}), **given})
     parameters = typed_parameters(
         template.parameters, texts, lambda path: _PARAMETER_STORE[path.rpartition("/")[2]]
     )
@@ -151,7 +171,7 @@ def _render(name: str, **given: str) -> Rendered:
     return Rendered(
         template=template,
         resources={
-            logical_id: evaluation.value(declared.properties)
+            logical_id: evaluation.value(declared.properties or {})
             for logical_id, declared in template.resources.items()
             if declared.condition is None or evaluation.condition(declared.condition)
         },
@@ -169,6 +189,8 @@ def _resource(template: Template, evaluation: Evaluation, reference: Reference) 
     assert declared.condition is None or evaluation.condition(declared.condition), (
         f"{reference.name} is referred to, but not made under these parameters"
     )
+    if declared.type not in _ARNS:
+        return _invented(declared.type, reference)
     property_name, arn = _ARNS[declared.type]
     name = reference.name
     if property_name:
@@ -181,3 +203,14 @@ def _resource(template: Template, evaluation: Evaluation, reference: Reference) 
         return "arn:aws:" + arn.format(place=f"{_REGION}:{_ACCOUNT}", name=name)
     assert reference.attribute in (None, "Name"), f"no value for {reference}"
     return name
+
+
+def _invented(kind: str, reference: Reference) -> str:
+    """A value for what only AWS names: it tells what was referred to."""
+    service = kind.split("::")[1].lower()
+    arn = f"arn:aws:{service}:{_REGION}:{_ACCOUNT}:{reference.name}"
+    if reference.attribute is None:
+        return arn if kind in _REF_IS_ARN else reference.name
+    if reference.attribute.endswith("Arn"):
+        return arn
+    return f"{reference.name}.{reference.attribute}"

@@ -6,6 +6,7 @@ mlflow_handler     the registry: find, fetch, move a model version
 model_validation   what a model must have before it is packaged
 model_archive      model folder -> reproducible model.tar.gz -> S3
 stage_config       the parameters and tags of each stage's stack
+contradictions     settings of an endpoint that exclude each other
 exported_variables  what CodePipeline's approval shows of a build and a test
 atomic_write       files written whole, all or none
 command_line       what both command lines set up for their process

@@ -4,8 +4,9 @@
     flags and defaults ──┼─▶ {"Parameters": {...}, "Tags": {...}} ─▶ staging-config-export.json
     the built archive ───┘        keys as endpoint-config-template.yml declares them
 
-What a stage's file says wins over flags. What makes the deployed thing the built one (the archive,
-the project, the stage's own name, the tags that say which version it is) can not be overridden.
+What a stage's file says wins over flags; an empty value says nothing. What makes the deployed thing
+the built one (the archive, the project, the stage's own name, the tags that say which version it
+is) can not be overridden.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_deploy.contradictions import find_contradictions
 from model_deploy.errors import ConfigError
 
 # A stage's file may not say these: they identify what is deployed.
@@ -56,7 +58,8 @@ class StageConfig:
     ) -> ExportedConfig:
         """The whole configuration: `defaults`, overridden by the file, completed by `built`.
 
-        Empty values are left out, so that the template's own default holds.
+        An empty value in the file leaves `defaults` as they are; where these are empty too, the
+        template's own default holds.
         Raises ConfigError when the file says what only the build may say.
         """
         problems = [
@@ -75,7 +78,8 @@ class StageConfig:
         ]
         if problems:
             raise ConfigError(self.source, problems)
-        parameters = {**defaults, **self.parameters, **built, "StageName": self.stage}
+        said = {name: value for name, value in self.parameters.items() if value != ""}
+        parameters = {**defaults, **said, **built, "StageName": self.stage}
         return ExportedConfig(
             source=self.source,
             parameters={name: value for name, value in parameters.items() if value != ""},
@@ -116,6 +120,7 @@ class TemplateParameter:
     is_number: bool = False
     is_list: bool = False
     required: bool = False
+    default: str = ""
     pattern: str = ""
     allowed: tuple[str, ...] = ()
     min_value: float | None = None
@@ -186,8 +191,8 @@ def find_problems(
                 problems.append(problem)
         elif parameter.required:
             problems.append(f"{name} is missing")
-    if bool(config.parameters.get("SubnetIds")) != bool(config.parameters.get("SecurityGroupIds")):
-        problems.append("SubnetIds and SecurityGroupIds go together; give both or neither")
+    in_effect = {name: parameter.default for name, parameter in declared.items()}
+    problems += find_contradictions({**in_effect, **config.parameters})
     return problems + _endpoint_name_problems(config) + _tag_problems(config.tags)
 
 
@@ -229,6 +234,7 @@ def _declaration(name: str, said: Mapping[str, Any]) -> TemplateParameter:
         is_number=kind == "Number",
         is_list=kind == "CommaDelimitedList" or kind.startswith("List<"),
         required="Default" not in said,
+        default=str(said.get("Default", "")),
         pattern=said.get("AllowedPattern", ""),
         allowed=tuple(str(value) for value in said.get("AllowedValues", ())),
         min_value=said.get("MinValue"),

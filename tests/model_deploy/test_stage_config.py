@@ -53,11 +53,12 @@ def test_a_stages_file_wins_over_defaults() -> None:
     assert parameters["StageName"] == "staging"
 
 
-def test_empty_values_leave_the_templates_default() -> None:
+def test_empty_values_leave_the_flags_value_or_the_templates_default() -> None:
     stage = _stage(parameters={"DataCaptureUri": "", "EndpointInstanceType": ""})
-    parameters = stage.extended(_DEFAULTS, _BUILT, _TAGS).parameters
+    flags = {**_DEFAULTS, "EndpointInstanceType": "ml.c6i.large"}
+    parameters = stage.extended(flags, _BUILT, _TAGS).parameters
     assert "DataCaptureUri" not in parameters
-    assert "EndpointInstanceType" not in parameters
+    assert parameters["EndpointInstanceType"] == "ml.c6i.large"
 
 
 def test_what_the_build_decides_can_not_be_overridden() -> None:
@@ -136,10 +137,18 @@ def test_template_declares_exactly_the_agreed_parameters() -> None:
             "ContainerImageURI",
             "EndpointInstanceType",
             "EndpointInstanceCount",
+            "EndpointMaxInstanceCount",
+            "InvocationsPerInstance",
             "ServerlessMemoryInMB",
             "ServerlessMaxConcurrency",
+            "ServerlessProvisionedConcurrency",
             "DataCaptureUri",
             "DataCapturePercentage",
+            "DeploymentType",
+            "DeploymentStepPercentage",
+            "DeploymentWaitInSeconds",
+            "LatencyThresholdInMs",
+            "AlarmTopicArn",
             "SubnetIds",
             "SecurityGroupIds",
             "KmsKeyArn",
@@ -157,7 +166,7 @@ def test_template_declares_exactly_the_agreed_parameters() -> None:
 def test_defaults_fit_the_template() -> None:
     assert _problems() == []
     assert _problems(SubnetIds="subnet-1,subnet-2", SecurityGroupIds="sg-1") == []
-    assert _problems(ServerlessMemoryInMB="2048", KmsKeyArn="arn:aws:kms:eu-west-1:1:key/k") == []
+    assert _problems(ServerlessMemoryInMB="2048", ServerlessProvisionedConcurrency="5") == []
 
 
 @pytest.mark.parametrize(
@@ -187,7 +196,7 @@ def test_unknown_and_missing_parameters_are_found_together() -> None:
     declared = read_template_parameters(_TEMPLATE)
     config = ExportedConfig(source="x", parameters={"StageName": "prod", "Typo": "1"}, tags={})
     problems = find_problems(config, declared, "endpoint-config-template.yml")
-    assert problems[0].startswith("endpoint-config-template.yml has no parameter 'Typo'; it has C")
+    assert problems[0].startswith("endpoint-config-template.yml has no parameter 'Typo'; it has A")
     assert problems[1:] == [
         "SageMakerProjectName is missing",
         "ModelExecutionRoleArn is missing",

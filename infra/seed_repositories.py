@@ -88,11 +88,12 @@ def write_archive(files: Mapping[str, Path], archive: Path) -> Path:
     """Write a zip of the files with nothing above them; the same files give the same bytes."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     unfinished = archive.with_name(f".{archive.name}.part")
-    unfinished.write_bytes(_zipped(files))
+    unfinished.write_bytes(zip_files(files))
     return unfinished.replace(archive)
 
 
-def _zipped(files: Mapping[str, Path]) -> bytes:
+def zip_files(files: Mapping[str, Path]) -> bytes:
+    """A zip of the files; the same files give the same bytes."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, file in files.items():
@@ -112,7 +113,7 @@ def _upload(units: Mapping[str, Mapping[str, Path]], bucket: str) -> int:
     for name, files in units.items():
         address = f"s3://{bucket}/{name}.zip"
         try:
-            boto3.client("s3").put_object(Bucket=bucket, Key=f"{name}.zip", Body=_zipped(files))
+            boto3.client("s3").put_object(Bucket=bucket, Key=f"{name}.zip", Body=zip_files(files))
         except (BotoCoreError, ClientError) as err:
             logger.error("could not upload %s: %s", address, err)
             return _REFUSED

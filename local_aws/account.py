@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from local_aws.mlflow_elsewhere import NO_SECRET
 from local_aws.own_aws import OwnAws
 
 PROJECT_NAME = "local"
@@ -41,13 +42,15 @@ def furnish(own: OwnAws) -> dict[str, str]:
 def publish_parameters(own: OwnAws, environment: Mapping[str, str]) -> None:
     """Put the SSM parameters of infra/project.yml, as the stacks of an account would.
 
-    `environment` names MLflow and the image. Subnets and security group are only names here: no
-    job or build of local_aws is in a network of its own.
+    `environment` names MLflow, the secret of its login (if it asks for one) and the image. Subnets
+    and security group are only names here: no job or build of local_aws is in a network of its own.
     """
+    secret_arn = environment.get("MLFLOW_CREDENTIALS_SECRET", NO_SECRET)
     values = {
         "tracking-uri": environment["MLFLOW_TRACKING_URI"],
-        "reader-policy-arn": _create_policy(own, "mlflow-reader"),
-        "writer-policy-arn": _create_policy(own, "mlflow-writer"),
+        "credentials-secret": secret_arn,
+        "reader-policy-arn": _create_policy(own, "mlflow-reader", secret_arn),
+        "writer-policy-arn": _create_policy(own, "mlflow-writer", secret_arn),
         "key-arn": own.client("kms").create_key(Description="project")["KeyMetadata"]["Arn"],
         "client-security-group-id": "sg-0123456789abcdef0",
         "images/inference": environment["CONTAINER_IMAGE_URI"],
@@ -68,9 +71,12 @@ def _create_role(own: OwnAws, name: str, principal: str) -> str:
     return str(role["Role"]["Arn"])
 
 
-def _create_policy(own: OwnAws, name: str) -> str:
-    """MLflow on this machine asks nobody who he is: the policy need not allow anything real."""
+def _create_policy(own: OwnAws, name: str, secret_arn: str) -> str:
+    """Where MLflow asks nobody who he is, the policy need not allow anything real."""
     statement = {"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
+    if secret_arn != NO_SECRET:
+        action = "secretsmanager:GetSecretValue"
+        statement = {"Effect": "Allow", "Action": action, "Resource": secret_arn}
     policy = own.client("iam").create_policy(
         PolicyName=name, Path="/sagemaker-mlflow/", PolicyDocument=_policy_document(statement)
     )

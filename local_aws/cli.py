@@ -20,13 +20,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.errors import LocalAwsError, UsageError
 from local_aws.project.command_line import add_project_commands
 from local_aws.state import DEFAULT_STATE_DIR, StateFolder, process_of
+
+if TYPE_CHECKING:
+    from local_aws.mlflow_elsewhere import MlflowElsewhere
 
 _END_SECONDS = 40.0  # how long `down` waits before it ends the process the hard way
 
@@ -93,6 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     all_ended = "nothing of local_aws runs any more"
     up = add("up", _up, "serve until Ctrl-C; prints the environment to export", all_ended)
     up.add_argument("--port", type=int, default=0, help="of the gateway (default: a free one)")
+    _add_mlflow_flags(up)
     add("env", _env, 'print what to export: eval "$(local-aws env)"')
     add("status", _status, "what runs: servers, pipeline executions, endpoints, stacks")
     logs = add("logs", _logs, "what a job or endpoint printed; without a name, which there are")
@@ -135,13 +139,46 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--exit", action="store_true", help="end everything afterwards, on a terminal too"
     )
+    _add_mlflow_flags(demo)
     return parser
+
+
+def _add_mlflow_flags(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--tracking-uri",
+        metavar="URI",
+        help="an MLflow server that runs already (default: one of its own is started)",
+    )
+    login = command.add_mutually_exclusive_group()
+    login.add_argument(
+        "--credentials-secret-file",
+        type=Path,
+        metavar="FILE",
+        help='its login, as JSON: {"username": "...", "password": "..."} (default: none)',
+    )
+    login.add_argument(
+        "--tracking-username",
+        metavar="NAME",
+        help="its user; the password is in MLFLOW_TRACKING_PASSWORD (default: none)",
+    )
+
+
+def _mlflow_elsewhere(arguments: argparse.Namespace) -> MlflowElsewhere | None:
+    from local_aws.mlflow_elsewhere import MlflowElsewhere
+
+    return MlflowElsewhere.from_flags(
+        arguments.tracking_uri,
+        arguments.credentials_secret_file,
+        arguments.tracking_username,
+        os.environ,
+    )
 
 
 def _up(arguments: argparse.Namespace) -> int:
     from local_aws.server import LocalAws
 
-    with _sigterm_as_ctrl_c(), LocalAws(arguments.state_dir, arguments.port) as local_aws:
+    served = LocalAws(arguments.state_dir, arguments.port, mlflow=_mlflow_elsewhere(arguments))
+    with _sigterm_as_ctrl_c(), served as local_aws:
         for line in _exports(local_aws.environment):
             print(line)
         print(
@@ -229,10 +266,13 @@ def _release(arguments: argparse.Namespace) -> int:
     from local_aws.demo.commands import Commands
     from local_aws.demo.narration import Narrator
     from local_aws.demo.release import release
+    from local_aws.mlflow_elsewhere import become_client
 
     approve = _approval(arguments)
     state = StateFolder(arguments.state_dir)
     running = state.require_running()
+    if running.mlflow_elsewhere:
+        become_client(running.environment, os.environ)
     commands = Commands(running.environment, Path.cwd(), state.path / "release")
     with _sigterm_as_ctrl_c():
         release(commands, Narrator(), approve, arguments.model_name, arguments.model_version)
@@ -253,7 +293,13 @@ def _demo(arguments: argparse.Namespace) -> int:
     approve = _approval(arguments)
     with _sigterm_as_ctrl_c():
         run_demo(
-            arguments.state_dir, Path.cwd(), Narrator(), approve, stay, versions=arguments.versions
+            arguments.state_dir,
+            Path.cwd(),
+            Narrator(),
+            approve,
+            stay,
+            versions=arguments.versions,
+            mlflow=_mlflow_elsewhere(arguments),
         )
     return 0
 

@@ -1,7 +1,7 @@
 """Everything that `local-aws up` serves, started and ended together.
 
-state folder renewed ─▶ MLflow server started ─▶ gateway started, account furnished
-─▶ MLflow ready ─▶ announced
+state folder renewed ─▶ MLflow server started, unless another is given ─▶ gateway started, account
+furnished ─▶ MLflow ready ─▶ announced
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from types import TracebackType
 
 from local_aws.account import furnish, publish_parameters
 from local_aws.gateway import Gateway
+from local_aws.mlflow_elsewhere import Mlflow, MlflowElsewhere, keep_login
 from local_aws.own_aws import OwnAws
 from local_aws.services import all_services
 from local_aws.state import StateFolder
@@ -25,31 +26,47 @@ class LocalAws:
     """A context manager.
 
     Inside it AWS and MLflow answer on 127.0.0.1; after it nothing of them runs. Who has work
-    that needs no MLflow passes `await_mlflow=False`, and calls `await_mlflow()` later.
+    that needs no MLflow passes `await_mlflow=False`, and calls `await_mlflow()` later. `mlflow` is
+    a server elsewhere, used in place of an own one.
     """
 
-    def __init__(self, state_dir: Path, port: int = 0, *, await_mlflow: bool = True) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        port: int = 0,
+        *,
+        await_mlflow: bool = True,
+        mlflow: MlflowElsewhere | None = None,
+    ) -> None:
         self.state = StateFolder(state_dir)
         self._port = port
         self._awaits_mlflow = await_mlflow
-        self._tracking: TrackingServer | None = None
+        self._elsewhere = mlflow
+        self._tracking: Mlflow | None = None
         self._gateway: Gateway | None = None
         self.environment: dict[str, str] = {}
 
     def __enter__(self) -> LocalAws:
         self.state.renew()
         try:
-            self._tracking = TrackingServer(self.state.path / "mlflow").start()
+            self._tracking = self._elsewhere or TrackingServer(self.state.path / "mlflow")
+            self._tracking.start()
             self._gateway = Gateway(self.state.path, all_services, port=self._port).start()
             self.environment = {
                 **self.own.credentials_environment(None),
                 "MLFLOW_TRACKING_URI": self._tracking.url,
+                "MLFLOW_CREDENTIALS_SECRET": keep_login(self.own, self._tracking.login),
                 **furnish(self.own),
             }
             publish_parameters(self.own, self.environment)
             if self._awaits_mlflow:
                 self.await_mlflow()
-            self.state.announce(self.own.url, self._tracking.url, self.environment)
+            self.state.announce(
+                self.own.url,
+                self._tracking.url,
+                self.environment,
+                mlflow_elsewhere=self._elsewhere is not None,
+            )
         except BaseException:
             self._close()
             raise

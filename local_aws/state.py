@@ -37,7 +37,8 @@ DEFAULT_STATE_DIR = Path(".local")
 class Running:
     """The process that serves.
 
-    Identified beyond doubt by id and start time (seconds since 1970).
+    Identified beyond doubt by id and start time (seconds since 1970). `mlflow_elsewhere`: it uses
+    an MLflow server that somebody else runs.
     """
 
     pid: int
@@ -45,6 +46,7 @@ class Running:
     gateway_url: str
     mlflow_url: str
     environment: dict[str, str]
+    mlflow_elsewhere: bool = False
 
 
 class StateFolder:
@@ -74,7 +76,14 @@ class StateFolder:
         self.path.mkdir()
         aside.replace(self.path / "previous")
 
-    def announce(self, gateway_url: str, mlflow_url: str, environment: Mapping[str, str]) -> None:
+    def announce(
+        self,
+        gateway_url: str,
+        mlflow_url: str,
+        environment: Mapping[str, str],
+        *,
+        mlflow_elsewhere: bool = False,
+    ) -> None:
         """Tell other processes that this one serves."""
         own = psutil.Process()
         running = Running(
@@ -83,6 +92,7 @@ class StateFolder:
             gateway_url=gateway_url,
             mlflow_url=mlflow_url,
             environment=dict(environment),
+            mlflow_elsewhere=mlflow_elsewhere,
         )
         write_json(self._running, asdict(running))
 

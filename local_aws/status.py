@@ -15,7 +15,8 @@ def print_status(running: Running) -> None:
     """Print the servers, then a table each of both kinds of pipelines, endpoints and stacks."""
     console = Console(highlight=False)
     console.print(f"AWS     {running.gateway_url}  (process {running.pid})", soft_wrap=True)
-    console.print(f"MLflow  {running.mlflow_url}", soft_wrap=True)
+    elsewhere = "  (elsewhere)" if running.mlflow_elsewhere else ""
+    console.print(f"MLflow  {running.mlflow_url}{elsewhere}", soft_wrap=True)
     sagemaker = client_of(running.environment, "sagemaker")
     cloudformation = client_of(running.environment, "cloudformation")
     codepipeline = client_of(running.environment, "codepipeline")

@@ -31,6 +31,8 @@ class TrackingServer:
     for minutes before they give up.
     """
 
+    login = None  # it serves this machine only, and asks nobody who he is
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._port = find_free_port()

@@ -9,6 +9,7 @@ parameters               the pipeline's parameters: what each execution may choo
 sdk_session              the SageMaker SDK, doing only what it was asked to do
 execution_progress       an execution's steps, seen live until it has ended
 registered_version       what an execution registered, read back from MLflow
+mlflow_login             the login to an MLflow that asks for one
 errors                   everything that can go wrong, with its exit code
 steps/                   the scripts that run inside the jobs; each folder stands alone
 """

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from model_build import mlflow_login
 from model_build.config import read_tags
 from model_build.errors import ConfigError, ServiceError
 
@@ -48,6 +49,14 @@ class BuildRequest:
     job_role_arn: str | None
     tags: tuple[tuple[str, str], ...]
 
+    @property
+    def mlflow_credentials_secret(self) -> str:
+        """ARN of the secret with MLflow's user and password; "" if it asks for none."""
+        given = self.keywords.get("mlflow_credentials_secret")
+        return mlflow_login.read_secret_arn(
+            given or self.environment.get("MLFLOW_CREDENTIALS_SECRET")
+        )
+
 
 def add_build_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that say which pipeline to make."""
@@ -61,10 +70,11 @@ def add_build_flags(parser: argparse.ArgumentParser) -> None:
         default="{}",
         metavar="JSON",
         help="keywords for get_pipeline(), as a JSON object: role, bucket, pipeline_name, "
-        "base_job_prefix, region, mlflow_tracking_uri, subnets, security_group_ids, kms_key, ... "
+        "base_job_prefix, region, mlflow_tracking_uri, mlflow_credentials_secret, subnets, "
+        "security_group_ids, kms_key, ... "
         "(default: {}; what is missing comes from SAGEMAKER_JOB_ROLE_ARN or else the pipeline's "
         "role, ARTIFACT_BUCKET, ARTIFACT_BUCKET_KMS_ID, SAGEMAKER_PROJECT_NAME, SUBNET_IDS, "
-        "SECURITY_GROUP_IDS, AWS_REGION, MLFLOW_TRACKING_URI)",
+        "SECURITY_GROUP_IDS, AWS_REGION, MLFLOW_TRACKING_URI, MLFLOW_CREDENTIALS_SECRET)",
     )
 
 
@@ -195,6 +205,7 @@ def _list_fallback_values(request: BuildRequest) -> dict[str, Any]:
         "base_job_prefix": project[:_PREFIX_LENGTH].rstrip("-"),
         "region": request.region,
         "mlflow_tracking_uri": environment.get("MLFLOW_TRACKING_URI"),
+        "mlflow_credentials_secret": request.mlflow_credentials_secret,
         "tags": [{"Key": key, "Value": value} for key, value in request.tags],
         "source_commit": find_source_commit(environment),
         "subnets": _split(environment.get("SUBNET_IDS", "")),

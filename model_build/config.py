@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from model_build import mlflow_login
 from model_build.errors import ConfigError
 
 # The patterns are those of the SageMaker, IAM, S3 and EC2 API references.
@@ -25,7 +26,7 @@ _TAGS_PER_RESOURCE = 50
 
 @dataclass(frozen=True, kw_only=True)
 class BuildConfig:
-    """A compiled pipeline's surroundings: identity, storage, machines, network, encryption.
+    """A compiled pipeline's surroundings: identity, storage, machines, network, encryption, login.
 
     Raises ConfigError that names every wrong value at once.
     """
@@ -44,6 +45,7 @@ class BuildConfig:
     kms_key: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
     source_commit: str | None = None
+    mlflow_credentials_secret: str = ""
 
     def __post_init__(self) -> None:
         problems = list(self._find_problems())
@@ -77,6 +79,9 @@ class BuildConfig:
             yield from _mismatch(
                 "kms_key", self.kms_key, _KMS_KEY, "arn:aws:kms:eu-west-1:123456789012:key/..."
             )
+        problem = mlflow_login.find_problem(self.mlflow_credentials_secret)
+        if problem:
+            yield problem
         if len(self.tags) > _TAGS_PER_RESOURCE:
             yield f"{len(self.tags)} tags; AWS accepts at most {_TAGS_PER_RESOURCE}"
 

@@ -41,6 +41,7 @@ from sagemaker.mlops.workflow.retry import (
 )
 from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep, TrainingStep
 
+from model_build import mlflow_login
 from model_build.config import BuildConfig, read_tags
 from model_build.errors import ConfigError
 from model_build.parameters import MLFLOW_TRACKING_URI, PARAMETERS, PipelineParameter
@@ -68,6 +69,7 @@ def get_pipeline(
     *,
     region: str,
     mlflow_tracking_uri: str | None = None,
+    mlflow_credentials_secret: str | None = None,
     processing_instance_type: str = "ml.m5.xlarge",
     training_instance_type: str = "ml.m5.xlarge",
     volume_size_gb: int = 30,
@@ -82,7 +84,8 @@ def get_pipeline(
     """The pipeline PrepareData -> TrainEvaluateRegister; nothing is uploaded before it's compiled.
 
     The keywords are described at BuildConfig; `mlflow_tracking_uri` becomes the default of the
-    parameter MLflowTrackingURI, which has none otherwise. Raises ConfigError.
+    parameter MLflowTrackingURI, which has none otherwise. `mlflow_credentials_secret` is the ARN of
+    the secret by which the training job logs in there. Raises ConfigError.
     """
     config = BuildConfig(
         role=role,
@@ -99,6 +102,7 @@ def get_pipeline(
         kms_key=kms_key,
         tags=read_tags(tags, "tags"),
         source_commit=source_commit,
+        mlflow_credentials_secret=mlflow_login.read_secret_arn(mlflow_credentials_secret),
     )
     session = sagemaker_session or open_session(config.bucket, config.region)
     parameters = _declare_parameters(mlflow_tracking_uri)
@@ -228,6 +232,9 @@ def _train_step(
     }
     if config.source_commit:
         environment["SOURCE_COMMIT"] = config.source_commit
+    if config.mlflow_credentials_secret:
+        # Its name only: the definition is for everyone to read, the password isn't in it.
+        environment["MLFLOW_CREDENTIALS_SECRET"] = config.mlflow_credentials_secret
     trainer = QuietModelTrainer(
         training_image=_sklearn_image(config.region, config.training_instance_type),
         role=config.role,

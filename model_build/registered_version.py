@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from model_build import mlflow_login
 from model_build.errors import ServiceError
 
 EXECUTION_TAG = "sagemaker.pipeline_execution_arn"
@@ -57,9 +58,11 @@ def find_registered_version(
         latest = max(found, key=lambda version: int(version.version))
         metrics = client.get_run(latest.run_id).data.metrics
     except MlflowException as err:
+        refused = mlflow_login.explain_refused_login(err, os.environ)
+        reason = f"it {refused}" if refused else f"{err}. Check that this machine reaches it"
         raise ServiceError(
             f"the execution succeeded, but what it registered can't be read from MLflow at "
-            f"{tracking_uri}: {err}. Check that this machine reaches it"
+            f"{tracking_uri}: {reason}"
         ) from err
     return RegisteredVersion(
         model_name=model_name,

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from model_build import command_line
+from model_build import command_line, mlflow_login
 from model_build.errors import ConfigError, ExecutionError, ModelBuildError, ServiceError
 from model_build.parameters import Kind, Value, check_values, read_assignments
 
@@ -83,6 +83,9 @@ def _run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     pipeline = command_line.make_pipeline(request, offline=False)
     values = check_values(assignments, declare(pipeline))
     settings = {**defaults_of(pipeline), **values}
+    if not args.no_wait:
+        # Before anything starts: a login that can't be had is known now, not after the training.
+        _log_in(str(settings.get("MLflowTrackingURI", "")), request.mlflow_credentials_secret)
 
     # After the arguments: 0.2 s.
     from boto3.exceptions import Boto3Error
@@ -142,6 +145,15 @@ def check_credentials() -> None:
             "no AWS credentials; set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
             'or for AWS on this machine run eval "$(local-aws env)"'
         )
+
+
+def _log_in(tracking_uri: str, secret_arn: str) -> None:
+    try:
+        mlflow_login.log_in(tracking_uri, secret_arn, os.environ)
+    except mlflow_login.LoginError as err:
+        raise ServiceError(
+            f"{err}. Whoever may only start the pipeline passes --no-wait: MLflow is then not asked"
+        ) from err
 
 
 def declare(pipeline: Any) -> dict[str, tuple[Kind, Value | None]]:

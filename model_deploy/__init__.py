@@ -3,6 +3,7 @@
 build              CLI: registry -> archive -> both stage configurations
 deploy_request     deploy.json: which version to deploy
 mlflow_handler     the registry: find, fetch, move a model version
+mlflow_login       the login to an MLflow that asks for one
 model_validation   what a model must have before it is packaged
 model_archive      model folder -> reproducible model.tar.gz -> S3
 stage_config       the parameters and tags of each stage's stack

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from model_deploy.command_line import set_up_process
 from model_deploy.deploy_request import DeployRequest
 from model_deploy.errors import ConfigError, DeployError
+from model_deploy.mlflow_login import find_problem, read_secret_arn
 
 if TYPE_CHECKING:
     from model_deploy.mlflow_handler import MLflowHandler
@@ -47,6 +48,7 @@ class BuildRequest:
     export_staging_config: Path
     export_prod_config: Path
     tracking_uri: str
+    credentials_secret: str
     model_name: str
     model_version: str
     container_image_uri: str
@@ -64,6 +66,9 @@ class BuildRequest:
         """Raises ConfigError with every missing value, its flag and its variable."""
         wanted = DeployRequest.of_flags(args.model_name, args.model_version, args.deploy_config)
         problems: list[str] = []
+        credentials_secret = read_secret_arn(
+            args.credentials_secret or environment.get("MLFLOW_CREDENTIALS_SECRET", "")
+        )
 
         def required(flag: str, given: str, variable: str) -> str:
             value = given or environment.get(variable, "")
@@ -86,6 +91,7 @@ class BuildRequest:
             export_staging_config=args.export_staging_config,
             export_prod_config=args.export_prod_config,
             tracking_uri=required("--tracking-uri", args.tracking_uri, "MLFLOW_TRACKING_URI"),
+            credentials_secret=credentials_secret,
             model_name=wanted.model_name,
             model_version=wanted.model_version,
             container_image_uri=required(
@@ -100,6 +106,7 @@ class BuildRequest:
             export_variables=args.export_variables,
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"),
         )
+        problems += [problem for problem in [find_problem(credentials_secret)] if problem]
         exported = [args.export_staging_config, args.export_prod_config, args.export_variables]
         if len(set(exported)) < len(exported):
             problems.append(
@@ -155,6 +162,12 @@ def build_parser() -> argparse.ArgumentParser:
     registry = parser.add_argument_group("model")
     add = registry.add_argument
     add("--tracking-uri", default="", help="MLflow's URI; else MLFLOW_TRACKING_URI")
+    add(
+        "--credentials-secret",
+        default="",
+        metavar="ARN",
+        help="secret with MLflow's user and password, or 'none'; else MLFLOW_CREDENTIALS_SECRET",
+    )
     add(
         "--deploy-config",
         type=Path,
@@ -233,7 +246,7 @@ def build(request: BuildRequest) -> dict[str, str]:
 
     from model_deploy.atomic_write import write_all_or_none
     from model_deploy.exported_variables import to_shell
-    from model_deploy.mlflow_handler import MLflowHandler
+    from model_deploy.mlflow_handler import MLflowHandler, log_in
     from model_deploy.model_archive import ARCHIVE_NAME, ArchiveStore, upload_archive
     from model_deploy.model_validation import validate_model
     from model_deploy.stage_config import StageConfig, read_template_parameters
@@ -251,6 +264,7 @@ def build(request: BuildRequest) -> dict[str, str]:
     handler = MLflowHandler(request.tracking_uri, request.model_name, request.model_version)
     # With a digest of the right form, so that mistakes are found before anything is downloaded.
     _configure(request, stages, declared, store, "0" * 64, None)
+    log_in(request.tracking_uri, request.credentials_secret)
     version = handler.resolve()
     with tempfile.TemporaryDirectory(prefix="model-deploy-") as scratch:
         model_folder = handler.fetch(Path(scratch) / "model")

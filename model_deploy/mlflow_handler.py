@@ -9,6 +9,7 @@ move_stage(stage)  the stage, its alias, and the version that it replaces
 from __future__ import annotations
 
 import logging
+import os
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from model_deploy.errors import InputError, MLflowError, ModelNotFound
+from model_deploy import mlflow_login
+from model_deploy.errors import AwsError, InputError, MLflowError, ModelNotFound
 from model_deploy.model_archive import ModelArchive, write_archive
 
 logger = logging.getLogger(__name__)
@@ -426,7 +428,16 @@ class MLflowHandler:
             raise MLflowError(f"MLflow at {self.shown_uri} could not {what}: {err}") from err
 
     def _refused(self, err: Exception, what: str = "answer") -> MLflowError:
-        return MLflowError(f"MLflow at {self.shown_uri} could not {what}: {err}")
+        login = mlflow_login.explain_refused_login(err, os.environ)
+        return MLflowError(f"MLflow at {self.shown_uri} {login or f'could not {what}: {err}'}")
+
+
+def log_in(tracking_uri: str, secret_arn: str) -> None:
+    """Let this process's handlers log in with the secret's user; AwsError if that can't be read."""
+    try:
+        mlflow_login.log_in(tracking_uri, secret_arn, os.environ)
+    except mlflow_login.LoginError as err:
+        raise AwsError(str(err)) from err
 
 
 def without_credentials(uri: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import os
 import re
 import threading
 import time
@@ -21,6 +22,7 @@ from local_aws.demo.narration import Narrator
 from local_aws.demo.pipeline_story import execution_report, tell_execution
 from local_aws.demo.registry_report import read_endpoints, read_prediction, read_versions, table_of
 from local_aws.errors import CommandFailed
+from local_aws.mlflow_elsewhere import MlflowElsewhere, become_client
 from local_aws.project.clients import Clients
 from local_aws.project.deployment import DeploymentOptions, deploy_project
 from local_aws.project.executions import newest_execution_id
@@ -52,6 +54,7 @@ def run_demo(
     approve: Callable[[str], bool],
     stay: Callable[[], None],
     versions: int = 1,
+    mlflow: MlflowElsewhere | None = None,
 ) -> None:
     """Up, the whole road `versions` times, `demo.json`, the table; then `stay` decides how long
     it all stays up.
@@ -63,7 +66,7 @@ def run_demo(
     seconds = _Seconds()
     with contextlib.ExitStack() as exits:
         with narrator.step("up: AWS on this machine; MLflow begins to start") as step:
-            local_aws = exits.enter_context(LocalAws(state_dir, await_mlflow=False))
+            local_aws = exits.enter_context(LocalAws(state_dir, await_mlflow=False, mlflow=mlflow))
             mlflow_url = local_aws.environment["MLFLOW_TRACKING_URI"]
             step.result = local_aws.own.url
         seconds.up = step.seconds
@@ -74,6 +77,8 @@ def run_demo(
             local_aws.await_mlflow()
             step.result = mlflow_url
         seconds.up += step.seconds
+        if mlflow is not None:
+            become_client(local_aws.environment, os.environ)
         # What reading back needs, seconds long, while the pipelines run.
         threading.Thread(target=_import_libraries, daemon=True).start()
         demo = _Demo(clients, narrator, stack, project_dir, approve)

@@ -24,6 +24,7 @@ from model_deploy.atomic_write import write_all_or_none
 from model_deploy.command_line import set_up_process
 from model_deploy.errors import ConfigError, DeployError
 from model_deploy.exported_variables import shorten, to_shell
+from model_deploy.mlflow_login import find_problem, read_secret_arn
 
 if TYPE_CHECKING:
     from model_deploy.mlflow_handler import MLflowHandler, VersionState
@@ -46,6 +47,7 @@ class CheckRequest:
     model_name: str
     model_version: str
     tracking_uri: str
+    credentials_secret: str
     timeout_seconds: float
     poll_seconds: float
     latency_requests: int
@@ -85,6 +87,10 @@ class CheckRequest:
         )
         if not tracking_uri:
             problems.append("--tracking-uri is missing: pass it, or set MLFLOW_TRACKING_URI")
+        credentials_secret = read_secret_arn(
+            args.credentials_secret or environment.get("MLFLOW_CREDENTIALS_SECRET", "")
+        )
+        problems += [problem for problem in [find_problem(credentials_secret)] if problem]
         if problems:
             raise ConfigError(str(args.import_build_config), problems)
         return cls(
@@ -94,6 +100,7 @@ class CheckRequest:
             model_name=config.tags["mlflow:model-name"],
             model_version=config.tags["mlflow:model-version"],
             tracking_uri=tracking_uri,
+            credentials_secret=credentials_secret,
             timeout_seconds=args.timeout_seconds,
             poll_seconds=args.poll_seconds,
             latency_requests=args.latency_requests,
@@ -242,6 +249,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="MLflow's URI; else MLFLOW_TRACKING_URI, else the configuration's tag",
     )
     add(
+        "--credentials-secret",
+        default="",
+        metavar="ARN",
+        help="secret with MLflow's user and password, or 'none'; else MLFLOW_CREDENTIALS_SECRET",
+    )
+    add(
         "--timeout-seconds", type=float, default=1800.0, help="how long it may take to be InService"
     )
     add("--poll-seconds", type=float, default=5.0, help="seconds between two looks at its status")
@@ -265,13 +278,14 @@ def check_and_move(request: CheckRequest, results: Results) -> None:
     # Heavy: they are imported once the flags are known to be right.
     import tempfile
 
-    from model_deploy.mlflow_handler import Evidence, MLflowHandler
+    from model_deploy.mlflow_handler import Evidence, MLflowHandler, log_in
 
     results.endpoint_name = request.endpoint_name
     results.stage_name = request.stage_name
     results.model_name = request.model_name
     results.model_version = request.model_version
     handler = MLflowHandler(request.tracking_uri, request.model_name, request.model_version)
+    log_in(request.tracking_uri, request.credentials_secret)
     handler.resolve()
     with tempfile.TemporaryDirectory(prefix="endpoint-check-") as scratch:
         _check(request, handler, Path(scratch), results)

@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import mlflow_login
+
 # MLflow's own defaults (7 retries with growing pauses, 120 s each) take minutes to give up.
 # With these a closed port takes 2 s, an address that never answers 15 s.
 _QUICK = {
@@ -32,10 +34,11 @@ def connect(tracking_uri: str, experiment_name: str) -> str:
         with _set_environment(_QUICK):
             experiment = mlflow.set_experiment(experiment_name)
     except MlflowException as err:
-        raise TrackingError(
-            f"MLflow at {tracking_uri} can't be reached or refuses: {err}. "
+        reason = mlflow_login.explain_refused_login(err, os.environ) or (
+            f"can't be reached or refuses: {err}. "
             "Check MLflowTrackingURI, and that the job's network reaches it"
-        ) from err
+        )
+        raise TrackingError(f"MLflow at {tracking_uri} {reason}") from err
     experiment_id: str = experiment.experiment_id
     return experiment_id
 

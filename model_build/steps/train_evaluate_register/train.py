@@ -20,6 +20,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import mlflow_login
+
 logger = logging.getLogger("train")
 
 # SageMaker copies this file's first 1024 characters into the job's FailureReason
@@ -31,7 +33,9 @@ STOP_AGAIN_SECONDS = 20
 
 DATA_FOLDER = "/opt/ml/input/data/prepared"
 
-OWN_MODULES = frozenset({"__main__", "train", "training_data", "tracking", "registration"})
+OWN_MODULES = frozenset(
+    {"__main__", "train", "mlflow_login", "training_data", "tracking", "registration"}
+)
 
 
 class SettingsError(Exception):
@@ -51,6 +55,7 @@ class Settings:
     """What the pipeline asked of this job."""
 
     tracking_uri: str
+    credentials_secret: str
     experiment_name: str
     model_name: str
     target: str
@@ -78,6 +83,9 @@ class Settings:
             )
         return cls(
             tracking_uri=environment["MLFLOW_TRACKING_URI"],
+            credentials_secret=mlflow_login.read_secret_arn(
+                environment.get("MLFLOW_CREDENTIALS_SECRET")
+            ),
             experiment_name=environment["EXPERIMENT_NAME"],
             model_name=environment["REGISTERED_MODEL_NAME"],
             target=environment["TARGET_COLUMN"],
@@ -100,7 +108,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     data_folder = args.data or Path(os.environ.get("SM_CHANNEL_PREPARED", DATA_FOLDER))
     try:
-        run_job(Settings.read(args, os.environ), data_folder)
+        settings = Settings.read(args, os.environ)
+        mlflow_login.log_in(settings.tracking_uri, settings.credentials_secret, os.environ)
+        run_job(settings, data_folder)
     except (Exception, StoppedError) as err:  # the last stop: whatever it was, it must be said
         signal.alarm(0)
         # Our own messages are written for people; others need their type, and where they came from.

@@ -1,0 +1,73 @@
+"""The resources of mlflow.yml's stack by name, for checks and for the commands of remedies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.doctor.account_view import AccountView
+from infra.stacks import MLFLOW
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """Names of the server's parts; where they are unknown, words that say what to put there."""
+
+    visible: bool = False
+    cluster: str = "<cluster>"
+    service: str = "<service>"
+    database: str = "<database>"
+
+    @property
+    def describe_database(self) -> str:
+        """Tells the database's status."""
+        return (
+            f"aws rds describe-db-instances --db-instance-identifier {self.database} "
+            "--query 'DBInstances[0].DBInstanceStatus'"
+        )
+
+    @property
+    def start_database(self) -> str:
+        """Starts a stopped database."""
+        return f"aws rds start-db-instance --db-instance-identifier {self.database}"
+
+    @property
+    def restart(self) -> str:
+        """Starts new tasks, which read image, secrets and environment anew."""
+        return (
+            f"aws ecs update-service --cluster {self.cluster} --service {self.service} "
+            "--force-new-deployment"
+        )
+
+    @property
+    def events(self) -> str:
+        """Tells why tasks do not start or do not stay."""
+        return (
+            f"aws ecs describe-services --cluster {self.cluster} --services {self.service} "
+            "--query 'services[0].events[:5].message'"
+        )
+
+
+def find_server(account: AccountView) -> Server:
+    """The server's parts; raises what boto3 raises."""
+    if MLFLOW.name not in account.stacks():
+        return Server()
+    by_kind = {resource.kind: resource.physical_id for resource in account.resources(MLFLOW.name)}
+    # A service's id is its ARN: arn:...:service/<cluster>/<service>.
+    _, _, names = by_kind.get("AWS::ECS::Service", "").partition(":service/")
+    cluster, _, service = names.partition("/")
+    return Server(
+        visible=True,
+        cluster=cluster or Server.cluster,
+        service=service or Server.service,
+        database=by_kind.get("AWS::RDS::DBInstance") or Server.database,
+    )
+
+
+def name_server(account: AccountView) -> Server:
+    """The same for remedies, which are worth something without the names, too."""
+    try:
+        return find_server(account)
+    except (BotoCoreError, ClientError):
+        return Server()

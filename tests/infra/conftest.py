@@ -41,7 +41,7 @@ _PARAMETER_STORE = {
     "client-security-group-id": "sg-0a",
     "public-subnet-ids": "subnet-0c,subnet-0d",
     "credentials-secret": "none",
-    "server": f"{_ACCOUNT}.dkr.ecr.{_REGION}.amazonaws.com/sagemaker-mlflow/server@sha256:{'0' * 64}",
+    "server": f"{_ACCOUNT}.dkr.ecr.{_REGION}.amazonaws.com/server@sha256:{'0' * 64}",
 }
 # Of a resource's type: its name's property and the ARN that a name gives.
 _ARNS: Mapping[str, tuple[str, str]] = {
@@ -51,6 +51,7 @@ _ARNS: Mapping[str, tuple[str, str]] = {
     "AWS::Events::Rule": ("Name", "events:{place}:rule/{name}"),
     "AWS::IAM::ManagedPolicy": ("", f"iam::{_ACCOUNT}:policy/sagemaker-projects/{{name}}"),
     "AWS::IAM::Role": ("", f"iam::{_ACCOUNT}:role/sagemaker-projects/{{name}}"),
+    "AWS::KMS::Key": ("", "kms:{place}:key/{name}"),
     "AWS::Logs::LogGroup": ("LogGroupName", "logs:{place}:log-group:{name}:*"),
     "AWS::S3::Bucket": ("BucketName", "s3:::{name}"),
     "AWS::SNS::Topic": ("TopicName", "sns:{place}:{name}"),
@@ -189,11 +190,13 @@ def _resource(template: Template, evaluation: Evaluation, reference: Reference) 
     assert declared.condition is None or evaluation.condition(declared.condition), (
         f"{reference.name} is referred to, but not made under these parameters"
     )
+    if declared.type == "AWS::SSM::Parameter" and reference.attribute == "Value":
+        return str(evaluation.value(declared.properties["Value"]))
     if declared.type not in _ARNS:
         return _invented(declared.type, reference)
     property_name, arn = _ARNS[declared.type]
     name = reference.name
-    if property_name:
+    if property_name in (declared.properties or {}):
         name = str(evaluation.value(declared.properties[property_name]))
     if reference.attribute == "CloneUrlHttp":
         return f"https://git-codecommit.{_REGION}.amazonaws.com/v1/repos/{name}"

@@ -36,7 +36,9 @@ def test_template_fits_into_a_request(path: Path) -> None:
     assert len(path.read_bytes()) <= _BODY_LIMIT
 
 
-@pytest.mark.parametrize("name", ["project.yml", "launch-role.yml"])
+@pytest.mark.parametrize(
+    "name", ["project.yml", "launch-role.yml", "mlflow-managed.yml", "network.yml"]
+)
 def test_each_parameter_is_described_and_constrained(render: Callable[..., Any], name: str) -> None:
     for parameter, declared in render(name).template.parameters.items():
         assert declared["Description"], parameter

@@ -16,7 +16,7 @@ NEEDS = {
     "model_build": ["sagemaker>=3.27,<4", "boto3", "mlflow-skinny>=3.17,<4", "rich"],
     "model_deploy": ["boto3", "mlflow-skinny>=3.17,<4", "skops>=0.16", "scikit-learn>=1.9,<2"],
     "local_aws": [],
-    "infra": ["boto3"],
+    "infra": ["boto3", "mlflow-skinny>=3.17,<4", "pyyaml", "rich"],
 }
 EXTRAS = {
     "local": [
@@ -45,13 +45,13 @@ SCRIPTS = {
         "test-endpoint = model_deploy.test.test:main",
     ],
     "local_aws": ["local-aws = local_aws.cli:main"],
-    "infra": [],
+    "infra": ["mlops-infra = infra.cli:main"],
 }
 DATA = {
     "model_build": ["steps/**/*.py", "steps/**/*.txt"],
     "model_deploy": ["*.yml", "*.json", "test/*.yml"],
     "local_aws": ["README.md"],
-    "infra": ["*.yml", "*.md", "seeds/*/*.md"],
+    "infra": ["*.yml", "*.md", "images/*/*", "seeds/*/*.md", "settings/*.json"],
 }
 
 

@@ -18,6 +18,20 @@ PROJECT_ID = "p-local"
 # Below it the stacks of an account find each other.
 PARAMETER_PREFIX = "/sagemaker-mlflow"
 
+_IMAGE_TAG = "3.17.2"
+_IMAGE_MANIFEST = json.dumps(
+    {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": {
+            "mediaType": "application/vnd.docker.container.image.v1+json",
+            "size": 2,
+            "digest": "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+        },
+        "layers": [],
+    }
+)
+
 
 def furnish(own: OwnAws) -> dict[str, str]:
     """Create what needs no MLflow; returns the environment variables by which programs find it.
@@ -29,13 +43,17 @@ def furnish(own: OwnAws) -> dict[str, str]:
     pipeline_role = _create_role(own, "local-pipeline-execution", "sagemaker.amazonaws.com")
     model_role = _create_role(own, "local-model-execution", "sagemaker.amazonaws.com")
     repository = own.client("ecr").create_repository(repositoryName="mlflow-pyfunc")["repository"]
+    # Endpoints are processes: of their image only the name counts, and that ECR knows it.
+    own.client("ecr").put_image(
+        repositoryName="mlflow-pyfunc", imageTag=_IMAGE_TAG, imageManifest=_IMAGE_MANIFEST
+    )
     return {
         "ARTIFACT_BUCKET": bucket,
         "SAGEMAKER_PROJECT_NAME": PROJECT_NAME,
         "SAGEMAKER_PROJECT_ID": PROJECT_ID,
         "SAGEMAKER_PIPELINE_ROLE_ARN": pipeline_role,
         "MODEL_EXECUTION_ROLE_ARN": model_role,
-        "CONTAINER_IMAGE_URI": f"{repository['repositoryUri']}:3.17.2",
+        "CONTAINER_IMAGE_URI": f"{repository['repositoryUri']}:{_IMAGE_TAG}",
     }
 
 

@@ -45,10 +45,10 @@ CHECKS = (
     Check(name="quotas", look=quotas.check, seconds=150),
     Check(name="images", look=images.check),
     Check(name="server", look=server.check),
-    # Five requests of 14 seconds at worst, and MLflow's import.
+    # Five requests of 14 seconds at worst, and MLflow's import; `artifacts` waits for its end.
     Check(name="mlflow", look=mlflow.check, seconds=90),
     Check(name="allowed-hosts", look=allowed_hosts.check),
-    Check(name="artifacts", look=artifacts.check, seconds=60),
+    Check(name="artifacts", look=artifacts.check, seconds=120),
     Check(name="roles", look=roles.check, seconds=60, of_project=True),
     Check(name="notifications", look=notifications.check, of_project=True),
     Check(name="studio", look=studio.check),

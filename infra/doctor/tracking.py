@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import enum
 import json
+import logging
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +29,7 @@ from infra.doctor.refusal import is_denied, one_line
 # to say so.
 REQUEST_TIMEOUT_SECONDS = 14
 _CONNECT_TIMEOUT_SECONDS = 5
+_CLIENT_LOCK = threading.Lock()
 SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 
@@ -130,12 +133,13 @@ def ask(uri: str, path: str, login: Login | None = None, host: str = "") -> Answ
 
 @contextlib.contextmanager
 def real_client(uri: str, login: Login) -> Iterator[Any]:
-    """An MlflowClient that answers or fails within seconds.
+    """An MlflowClient that answers or fails within seconds; one check at a time has it.
 
-    MLflow takes login, retries and timeout from the environment: for as long as the client is
-    used they are in this process's own.
+    MLflow takes login, retries and timeout from the environment, and SageMaker's plugin the ARN:
+    for as long as the client is used they are in this process's own.
     """
     changed = {
+        "MLFLOW_TRACKING_URI": uri,
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(REQUEST_TIMEOUT_SECONDS),
         **(
@@ -147,18 +151,21 @@ def real_client(uri: str, login: Login) -> Iterator[Any]:
             else {}
         ),
     }
-    before = {name: os.environ.get(name) for name in changed}
-    os.environ.update(changed)
-    try:
-        from mlflow import MlflowClient  # seconds
+    # SageMaker's plugin, where it is installed, complains of each request to any other MLflow.
+    logging.getLogger("mlflow.tracking.request_header.registry").setLevel(logging.ERROR)
+    with _CLIENT_LOCK:
+        before = {name: os.environ.get(name) for name in changed}
+        os.environ.update(changed)
+        try:
+            from mlflow import MlflowClient  # seconds
 
-        yield MlflowClient(tracking_uri=uri, registry_uri=uri)
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+            yield MlflowClient(tracking_uri=uri, registry_uri=uri)
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
 def host_of(uri: str) -> str:

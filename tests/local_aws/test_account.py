@@ -17,3 +17,7 @@ def test_the_account_has_what_the_project_template_asks_for(gateway):
         gateway.own.client("iam").get_policy(PolicyArn=values[policy])
     assert gateway.own.client("kms").describe_key(KeyId=values["key-arn"])
     gateway.own.client("s3").head_bucket(Bucket=environment["ARTIFACT_BUCKET"])
+    repository, tag = values["images/inference"].partition("/")[2].split(":")
+    assert gateway.own.client("ecr").describe_images(
+        repositoryName=repository, imageIds=[{"imageTag": tag}]
+    )["imageDetails"]

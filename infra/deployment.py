@@ -263,16 +263,16 @@ def _template_argument(account: Account, plan: StackPlan, options: DeployOptions
 
 def _show_resources(plan: StackPlan, missing: Sequence[str], display: Display) -> None:
     """The template's resources, where AWS can not yet say which of them it would make."""
-    if missing:
-        why = "; ".join(f"no parameter {name} yet: {_maker(name)}" for name in missing)
-    else:
-        why = "its creation failed, and `deploy` deletes what is left before it begins anew"
     rows = [
         [logical_id, str(resource["Type"]), str(resource.get("Condition", ""))]
         for logical_id, resource in plan.template.resources.items()
     ]
     display.table(f"{plan.name}: what its template holds", ["resource", "type", "only if"], rows)
-    display.result(f"No change set: {why}.", style="yellow")
+    why = [f"no parameter {name} yet; {_maker(name)}" for name in missing] or [
+        "its creation failed; `deploy` deletes what is left, then begins anew"
+    ]
+    for line in why:
+        display.result(f"no change set of {plan.name}: {line}", style="yellow")
 
 
 def _maker(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -45,23 +45,26 @@ class Display:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table of the result."""
-        table = _table(title, columns)
+        table = _table(columns)
         for row in rows:
             table.add_row(*map(Text, row))
-        self.out.print(table)
+        self._print(title, table)
 
     def changes(self, title: str, changes: Sequence[Change]) -> None:
         """The resources of a change set."""
-        table = _table(title, ["action", "resource", "type", "replaced", "because of"])
+        columns = ["action", "resource", "type", "replaced", "because of"]
+        all_new = all(change.action == "Add" for change in changes)
+        table = _table(columns[:3] if all_new else columns)
         for change in changes:
-            table.add_row(
+            cells = [
                 Text(change.action.lower(), style=_STYLES.get(change.action, "")),
                 Text(change.logical_id),
                 Text(change.resource_type),
                 _replacement(change),
                 Text(", ".join(change.properties)),
-            )
-        self.out.print(table)
+            ]
+            table.add_row(*cells[: len(table.columns)])
+        self._print(title, table)
 
     def confirm(self, question: str, word: str = "yes") -> bool:
         """Whether the person typed the word; anything else means no."""
@@ -69,6 +72,11 @@ class Display:
             raise InputError(f"no terminal to ask on: {question} Pass --yes to go on unasked.")
         self.err.print(Text(f"{question} Type {word} to go on: ", style="bold"), end="")
         return sys.stdin.readline().strip() == word
+
+    def _print(self, title: str, table: Table) -> None:
+        self.out.print(Text(title, style="bold"), soft_wrap=True)
+        self.out.print(table)
+        self.out.print()
 
     @contextlib.contextmanager
     def progress(self, title: str) -> Iterator[Progress]:
@@ -84,32 +92,32 @@ class Progress:
         self._display = display
         self._title = title
         self._update = update
-        self._began: dict[str, datetime] = {}
-        self._over = 0
+        self._began: dict[tuple[str, str], datetime] = {}
+        self._met: set[str] = set()
+        self._over: set[str] = set()
 
     def tell(self, event: StackEvent) -> None:
         """A line for a resource that is ready or failed; the status line for the others."""
-        began = self._began.setdefault(event.logical_id, event.at)
+        # A resource that is rolled back is worked on twice.
+        began = self._began.setdefault((event.logical_id, event.status.split("_")[0]), event.at)
+        self._met.add(event.logical_id)
         if event.over and not event.of_stack:
-            self._over += 1
-        if event.over or event.reason:
+            self._over.add(event.logical_id)
+        if event.over or event.status.endswith("ROLLBACK_IN_PROGRESS"):
             seconds = round((event.at - began).total_seconds())
             took = f"  {seconds} s" if event.over and seconds else ""
             reason = f"  {event.reason}" if event.reason else ""
             self._display.err.print(
                 Text(f"{event.at.astimezone():%H:%M:%S}  "),
                 Text(f"{event.status:<20}", style=_style(event.status)),
-                Text(f"{event.logical_id}  {event.resource_type}{took}{reason}"),
+                Text(f"  {event.logical_id}  {event.resource_type}{took}{reason}"),
                 sep="",
                 soft_wrap=True,
             )
         if callable(self._update):
-            self._update(Text(f"{self._title}: {self._over} of {len(self._began)} begun are done"))
-
-
-def as_lines(values: Mapping[str, str]) -> str:
-    """Names with their values, one a line."""
-    return "\n".join(f"{name}: {value}" for name, value in values.items())
+            self._update(
+                Text(f"{self._title}: {len(self._over)} of {len(self._met)} begun are done")
+            )
 
 
 def _console(*, stderr: bool) -> Console:
@@ -118,8 +126,8 @@ def _console(*, stderr: bool) -> Console:
     return Console(stderr=stderr, width=width, highlight=False)
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, pad_edge=False)
+def _table(columns: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

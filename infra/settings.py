@@ -16,7 +16,8 @@ from typing import Any
 
 from infra.errors import InputError, SettingsError
 from infra.stacks import KINDS, MANAGED, MLFLOW, PROJECT, PROJECT_PREFIX, PROJECT_TAG, StackKind
-from infra.templates import INFRA_DIR, Template, problem_of_value
+from infra.template_rules import broken_rules
+from infra.templates import INFRA_DIR, Template, as_text, problem_of_value
 
 SETTINGS_DIR = INFRA_DIR / "settings"
 SIZES = tuple(sorted(path.stem for path in SETTINGS_DIR.glob("*.json")))
@@ -75,7 +76,7 @@ def read_settings(path: Path) -> Settings:
         source=str(path),
         region=content.get("region"),
         stacks={
-            key: {name: _as_text(value) for name, value in content["stacks"][key].items()}
+            key: {name: _as_value(value) for name, value in content["stacks"][key].items()}
             for key in KINDS
             if key in content["stacks"]
         },
@@ -174,7 +175,11 @@ def _problems_of_stack(
             problems.append(
                 f"{key}.{name}: has no value; {declared.get('Description', '').strip()}"
             )
-    return problems
+    values = {
+        name: given.get(name, kept.get(name, as_text(declared.get("Default", ""))))
+        for name, declared in template.parameters.items()
+    }
+    return [*problems, *(f"{key}: {broken}" for broken in broken_rules(template, values))]
 
 
 def _is_value(value: Any) -> bool:
@@ -183,10 +188,8 @@ def _is_value(value: Any) -> bool:
     return isinstance(value, str | bool | int | float)
 
 
-def _as_text(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _as_value(value: Any) -> str:
+    return ",".join(value) if isinstance(value, list) else as_text(value)
 
 
 def _named(names: Any) -> str:

@@ -90,6 +90,7 @@ def read_status(account: Account) -> PlatformStatus:
             problems.append(str(explained(err)))
             return otherwise
 
+    no_parts: list[PartStatus] = []
     parameters = asked(lambda: _parameters(account), dict.fromkeys(PARAMETER_NAMES))
     return PlatformStatus(
         account=account.id,
@@ -98,8 +99,8 @@ def read_status(account: Account) -> PlatformStatus:
         parameters=parameters,
         images=tuple(asked(lambda: list(_images(account, parameters)), [])),
         mlflow=(
-            *asked(lambda: list(_server_parts(account)), []),
-            *asked(lambda: list(_managed_parts(account)), []),
+            *asked(lambda: list(_server_parts(account)), no_parts),
+            *asked(lambda: list(_managed_parts(account)), no_parts),
         ),
         problems=tuple(problems),
     )

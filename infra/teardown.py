@@ -107,13 +107,14 @@ def _planned(account: Account, stack: DeployedStack) -> StackTeardown:
     items = []
     for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack.id):
         for resource in page["StackResourceSummaries"]:
-            if template is None or resource["ResourceStatus"] == _GONE:
+            made = resource.get("PhysicalResourceId") and resource["ResourceStatus"] != _GONE
+            if template is None or not made:
                 continue
             items.append(
                 Retained(
                     logical_id=resource["LogicalResourceId"],
                     type=resource["ResourceType"],
-                    physical_id=resource.get("PhysicalResourceId") or "",
+                    physical_id=resource["PhysicalResourceId"],
                     policy=template.deletion_policy(resource["LogicalResourceId"]),
                 )
             )
@@ -170,7 +171,7 @@ def _take_protection_off(account: Account, each: StackTeardown) -> None:
 
 
 def _of_type(each: StackTeardown, kind: str) -> Iterator[Retained]:
-    return (item for item in (*each.goes, *each.stays) if item.type == kind and item.physical_id)
+    return (item for item in (*each.goes, *each.stays) if item.type == kind)
 
 
 def _delete(

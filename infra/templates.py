@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from infra.errors import InputError
+
 INFRA_DIR = Path(__file__).resolve().parent
 # A request may carry no more; larger templates are read from S3. "CloudFormation quotas".
 BODY_LIMIT_BYTES = 51_200
@@ -26,6 +28,7 @@ class Template:
     body: str
     parameters: Mapping[str, Mapping[str, Any]]
     resources: Mapping[str, Mapping[str, Any]]
+    rules: Mapping[str, Mapping[str, Any]]
 
     @property
     def too_large_for_a_request(self) -> bool:
@@ -41,19 +44,24 @@ class Template:
 
 
 def read_template(name: str) -> Template:
-    """A template of infra/."""
-    return parse_template((INFRA_DIR / name).read_text())
+    """A template of infra/. Raises InputError where its text is no template."""
+    path = INFRA_DIR / name
+    try:
+        return parse_template(path.read_text())
+    except (OSError, yaml.YAMLError) as err:
+        raise InputError(f"can not read the template {path}: {err}") from err
 
 
 def parse_template(body: str | Mapping[str, Any]) -> Template:
     """A template from its text; boto3 hands out those written in JSON as data."""
     text = body if isinstance(body, str) else json.dumps(body)
-    # The loader makes nothing but plain data: it is SafeLoader with tags read as their values.
+    # A SafeLoader: nothing but plain data comes out.
     content = yaml.load(text, Loader=_Loader)  # noqa: S506
     return Template(
         body=text,
         parameters=content.get("Parameters", {}),
         resources=content["Resources"],
+        rules=content.get("Rules", {}),
     )
 
 
@@ -69,7 +77,7 @@ def problem_of_value(declared: Mapping[str, Any], value: str) -> str | None:
     the template's Rules.
     """
     kind = str(declared["Type"])
-    allowed = [_as_text(each) for each in declared.get("AllowedValues", [])]
+    allowed = [as_text(each) for each in declared.get("AllowedValues", [])]
     if allowed and value not in allowed:
         return f"is none of {', '.join(allowed)}"
     if kind == "Number":
@@ -96,20 +104,22 @@ def _problem_of_number(declared: Mapping[str, Any], value: str) -> str | None:
     return None
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A value as CloudFormation compares it: everything is text."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads `!Sub x` as `x`: what is asked of templates here lies outside of functions."""
+    """Reads `!Ref x` as the same that JSON would say: {"Ref": "x"}."""
 
 
-def _untagged(loader: _Loader, _: str, node: yaml.Node) -> Any:
+def _function(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
     if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
+        return {name: loader.construct_mapping(node, deep=True)}
     if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    return loader.construct_scalar(node)  # type: ignore[arg-type]
+        return {name: loader.construct_sequence(node, deep=True)}
+    return {name: loader.construct_scalar(node)}  # type: ignore[arg-type]
 
 
-_Loader.add_multi_constructor("!", _untagged)
+_Loader.add_multi_constructor("!", _function)

@@ -45,7 +45,9 @@ _RESOURCE_ATTRIBUTES = frozenset(
     }
 )
 _UNSUPPORTED_ATTRIBUTES = frozenset({"CreationPolicy", "UpdatePolicy"})
-# What a resource may ask for; Snapshot is for databases and volumes, which are not here.
+# What a resource may ask for; Snapshot only those that AWS can take one of, none of which is made
+# here: a template with them can be read, and no stack of it planned.
+_SNAPSHOT_TYPES = frozenset({"AWS::EC2::Volume", "AWS::RDS::DBCluster", "AWS::RDS::DBInstance"})
 _POLICIES = {
     "DeletionPolicy": ("Delete", "Retain", "RetainExceptOnCreate"),
     "UpdateReplacePolicy": ("Delete", "Retain"),
@@ -168,6 +170,8 @@ def _resource(logical_id: str, value: Any) -> ResourceDeclaration:
         )
     for name, policies in _POLICIES.items():
         if value.get(name, "Delete") == "Snapshot":
+            if value["Type"] in _SNAPSHOT_TYPES:
+                continue
             raise format_error(
                 f"The resource type {value['Type']} does not support {name} Snapshot "
                 f"(resource {logical_id})"

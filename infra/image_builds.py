@@ -123,7 +123,7 @@ def _upload(s3: Any, project: _Project, source: ImageSource) -> str:
         Bucket=project.bucket,
         Key=project.key,
         Body=source.content,
-        ChecksumSHA256=source.sha256,
+        ChecksumAlgorithm="SHA256",  # by which the next run knows what is there
     )
     return str(answer["VersionId"])
 

@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 
+from local_aws.cloudformation.rules import check_rules
 from local_aws.errors import AwsError
 
 _APP_ARN = "arn:aws:sagemaker:eu-west-1:123456789012:App"
-_OBJECTS = "arn:aws:s3:::Artifacts/artifacts/*"
+_KEY_ARN = "arn:aws:kms:eu-west-1:123456789012:key/Key"
+_OBJECTS = "arn:aws:s3:::Artifacts/*"
+_EXISTING = {
+    "ExistingAppArn": "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-app/app-0A",
+    "ExistingBucket": "earlier-artifacts",
+    "ExistingKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/0a",
+}
 _VIA_S3 = {"StringEquals": {"kms:ViaService": "s3.eu-west-1.amazonaws.com"}}
 
 
@@ -46,7 +53,8 @@ def test_projects_find_it_by_the_parameters_of_mlflow_yml(managed: Any) -> None:
         "/sagemaker-mlflow/tracking-uri": _APP_ARN,
         "/sagemaker-mlflow/reader-policy-arn": f"{policies}/ReaderPolicy",
         "/sagemaker-mlflow/writer-policy-arn": f"{policies}/WriterPolicy",
-        "/sagemaker-mlflow/key-arn": "arn:aws:kms:eu-west-1:123456789012:key/Key",
+        "/sagemaker-mlflow/key-arn": _KEY_ARN,
+        "/sagemaker-mlflow/artifact-bucket": "Artifacts",
         "/sagemaker-mlflow/client-security-group-id": "ClientSecurityGroup",
         "/sagemaker-mlflow/credentials-secret": "none",
     }
@@ -66,6 +74,66 @@ def test_each_parameter_of_a_project_is_published(managed: Any, render: Callable
         for properties in stack.of_type("AWS::SSM::Parameter").values()
     }
     assert {name for name in wanted if "/images/" not in name} <= made
+
+
+def test_projects_notice_no_difference_to_mlflow_yml(
+    managed: Any, render: Callable[..., Any]
+) -> None:
+    made = [
+        {properties["Name"] for properties in stack.of_type("AWS::SSM::Parameter").values()}
+        for stack in (managed, render("mlflow.yml"))
+    ]
+    assert made[0] == made[1]
+
+
+def test_an_app_that_is_there_is_published_with_new_policies(render: Callable[..., Any]) -> None:
+    stack = render("mlflow-managed.yml", **_EXISTING)
+    assert not {"App", "AppRole", "Artifacts", "ArtifactsPolicy", "Key", "KeyAlias"} & set(
+        stack.resources
+    )
+    published = {
+        properties["Name"].rpartition("/")[2]: properties["Value"]
+        for properties in stack.of_type("AWS::SSM::Parameter").values()
+    }
+    assert published["tracking-uri"] == _EXISTING["ExistingAppArn"]
+    assert published["artifact-bucket"] == _EXISTING["ExistingBucket"]
+    assert published["key-arn"] == _EXISTING["ExistingKeyArn"]
+    assert _rights(stack.resources["ReaderPolicy"]["PolicyDocument"]) == {
+        ("sagemaker:CallMlflowAppApi", _EXISTING["ExistingAppArn"]),
+        ("s3:ListBucket", "arn:aws:s3:::earlier-artifacts"),
+        ("s3:GetObject", "arn:aws:s3:::earlier-artifacts/*"),
+        ("kms:Decrypt", _EXISTING["ExistingKeyArn"]),
+    }
+    assert "MlflowVersion" not in stack.outputs
+
+
+def test_a_new_app_can_take_the_key_that_projects_have(render: Callable[..., Any]) -> None:
+    stack = render("mlflow-managed.yml", ExistingKeyArn=_EXISTING["ExistingKeyArn"])
+    assert "App" in stack.resources
+    assert not {"Key", "KeyAlias"} & set(stack.resources)
+    (rule,) = stack.resources["Artifacts"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"]["KMSMasterKeyID"] == _EXISTING["ExistingKeyArn"]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"ExistingAppArn": _EXISTING["ExistingAppArn"]}, "ExistingAppArn needs ExistingBucket"),
+        ({"ExistingBucket": "earlier-artifacts"}, "ExistingBucket needs ExistingAppArn"),
+        ({**_EXISTING, "AppName": "other"}, "AppName and MaintenanceWindow are of a new app"),
+        ({**_EXISTING, "MaintenanceWindow": "Sun:03:30"}, "AppName and MaintenanceWindow are of"),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(
+    managed: Any, given: dict[str, str], problem: str
+) -> None:
+    defaults = {
+        name: str(declared["Default"]) for name, declared in managed.template.parameters.items()
+    }
+    check_rules(managed.template, defaults, {})
+    check_rules(managed.template, {**defaults, **_EXISTING}, {})
+    with pytest.raises(AwsError, match=problem):
+        check_rules(managed.template, {**defaults, **given}, {})
 
 
 def test_nothing_has_to_be_chosen(managed: Any) -> None:
@@ -98,15 +166,14 @@ def test_updates_can_be_given_a_time(render: Callable[..., Any]) -> None:
 def test_app_reaches_its_bucket_through_its_key_and_nothing_else(managed: Any) -> None:
     role = managed.resources["AppRole"]
     (policy,) = role["Policies"]
-    key = "arn:aws:kms:eu-west-1:123456789012:key/Key"
     assert _rights(policy["PolicyDocument"]) == {
         ("s3:GetBucketLocation", "arn:aws:s3:::Artifacts"),
         ("s3:ListBucket", "arn:aws:s3:::Artifacts"),
         ("s3:AbortMultipartUpload", _OBJECTS),
         ("s3:GetObject", _OBJECTS),
         ("s3:PutObject", _OBJECTS),
-        ("kms:Decrypt", key),
-        ("kms:GenerateDataKey", key),
+        ("kms:Decrypt", _KEY_ARN),
+        ("kms:GenerateDataKey", _KEY_ARN),
     }
     assert "ManagedPolicyArns" not in role
     # What the app writes lies where the policies speak of.
@@ -114,21 +181,27 @@ def test_app_reaches_its_bucket_through_its_key_and_nothing_else(managed: Any) -
     assert fnmatch.fnmatchcase(f"arn:aws:s3:::{root}/1/run/artifacts/model", _OBJECTS)
 
 
+def test_role_of_the_app_can_be_bounded(managed: Any, render: Callable[..., Any]) -> None:
+    boundary = "arn:aws:iam::123456789012:policy/boundary"
+    bounded = render("mlflow-managed.yml", PermissionsBoundaryArn=boundary).resources["AppRole"]
+    assert bounded["PermissionsBoundary"] == boundary
+    assert "PermissionsBoundary" not in managed.resources["AppRole"]
+
+
 def test_readers_and_writers_call_the_api_and_only_writers_write_artifacts(managed: Any) -> None:
     reader = _rights(managed.resources["ReaderPolicy"]["PolicyDocument"])
     writer = _rights(managed.resources["WriterPolicy"]["PolicyDocument"])
-    key = "arn:aws:kms:eu-west-1:123456789012:key/Key"
     assert reader == {
         # The only action that IAM knows for an app's API; it includes moving stages.
         ("sagemaker:CallMlflowAppApi", _APP_ARN),
         ("s3:ListBucket", "arn:aws:s3:::Artifacts"),
         ("s3:GetObject", _OBJECTS),
-        ("kms:Decrypt", key),
+        ("kms:Decrypt", _KEY_ARN),
     }
     assert writer - reader == {
         ("s3:AbortMultipartUpload", _OBJECTS),
         ("s3:PutObject", _OBJECTS),
-        ("kms:GenerateDataKey", key),
+        ("kms:GenerateDataKey", _KEY_ARN),
     }
     assert reader <= writer
 
@@ -164,10 +237,13 @@ def test_key_lets_iam_decide_and_serves_logs_and_failure_notices(managed: Any) -
             )
         }
     }
-    events = said["EventsToTheEncryptedTopic"]
+    alarms = said["AlarmsToEncryptedTopics"]
+    assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+    events = said["EventsToEncryptedTopics"]
     assert events["Principal"] == {"Service": "events.amazonaws.com"}
     assert "Condition" not in events
-    for name in ("Logs", "EventsToTheEncryptedTopic"):
+    for name in ("Logs", "AlarmsToEncryptedTopics", "EventsToEncryptedTopics"):
         assert not any("*" in action for action in said[name]["Action"]), name
 
 
@@ -191,7 +267,7 @@ def test_bucket_is_private_encrypted_versioned_and_answers_tls_only(managed: Any
     (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert rule["ServerSideEncryptionByDefault"] == {
         "SSEAlgorithm": "aws:kms",
-        "KMSMasterKeyID": "arn:aws:kms:eu-west-1:123456789012:key/Key",
+        "KMSMasterKeyID": _KEY_ARN,
     }
     assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
     (lifecycle,) = bucket["LifecycleConfiguration"]["Rules"]
@@ -207,7 +283,7 @@ def test_nobody_connects_to_clients(managed: Any) -> None:
     assert group["VpcId"] == "vpc-0a"
     assert "SecurityGroupIngress" not in group
     (egress,) = group["SecurityGroupEgress"]
-    assert (egress["IpProtocol"], egress["FromPort"], egress["ToPort"]) == ("tcp", 443, 443)
+    assert (egress["IpProtocol"], egress["CidrIp"]) == ("-1", "0.0.0.0/0")
 
 
 def test_private_endpoint_lets_clients_in_and_leads_to_this_app_only(private: Any) -> None:
@@ -241,6 +317,11 @@ def test_without_a_private_endpoint_there_is_nothing_of_it(managed: Any) -> None
         ({"MaintenanceWindow": "SUN:03:30"}, "day and time"),
         ({"MaintenanceWindow": "Sun:24:00"}, "day and time"),
         ({"PrivateEndpoint": "yes"}, "PrivateEndpoint"),
+        # Its API has other actions.
+        (
+            {"ExistingAppArn": "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/x"},
+            "ExistingAppArn",
+        ),
     ],
 )
 def test_values_that_would_fail_later_are_refused_at_once(

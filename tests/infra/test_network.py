@@ -103,8 +103,8 @@ def test_an_existing_vpc_is_published_and_nothing_is_made(render: Callable[..., 
 def test_an_existing_vpc_needs_no_public_subnets(render: Callable[..., Any]) -> None:
     given = {**_EXISTING, "ExistingPublicSubnetIds": ""}
     stack = render("network.yml", **given)
-    assert set(_published(stack)) == {"vpc-id", "private-subnet-ids"}
-    assert "PublicSubnetIds" not in stack.outputs
+    # mlflow.yml names the parameter whether it wants public subnets or not.
+    assert _published(stack)["public-subnet-ids"] == ("StringList", "none")
     _check(stack, given)
 
 
@@ -214,7 +214,27 @@ def test_rejected_connections_are_logged_for_a_while(render: Callable[..., Any])
     group = stack.resources["FlowLogs"]
     assert log["LogGroupName"] == group["LogGroupName"]
     assert str(group["RetentionInDays"]) == "7"
-    assert stack.resources["FlowLogsRole"]["Path"] == "/sagemaker-mlflow/"
+
+
+def test_role_of_the_flow_logs_can_be_bounded(render: Callable[..., Any]) -> None:
+    boundary = "arn:aws:iam::123456789012:policy/boundary"
+    bounded = render("network.yml", PermissionsBoundaryArn=boundary).resources["FlowLogsRole"]
+    assert bounded["PermissionsBoundary"] == boundary
+    assert bounded["Path"] == "/sagemaker-mlflow/"
+    assert "PermissionsBoundary" not in render("network.yml").resources["FlowLogsRole"]
+
+
+def test_other_templates_name_parameters_that_are_always_made(render: Callable[..., Any]) -> None:
+    wanted = {
+        declared["Default"]
+        for template in ("mlflow.yml", "mlflow-managed.yml", "project.yml")
+        for declared in render(template).template.parameters.values()
+        if str(declared.get("Default", "")).startswith(_PREFIX)
+    }
+    assert len(wanted) == 3
+    for given in ({}, {**_EXISTING, "ExistingPublicSubnetIds": ""}):
+        stack = render("network.yml", **given)
+        assert {f"{_PREFIX}{name}" for name in _published(stack)} == wanted
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def _holds(condition: Any, values: Mapping[str, str]) -> bool:
         return not _holds(argument[0], values)
     if function == "Fn::Equals":
         return _value(argument[0], values) == _value(argument[1], values)
-    if function == "Fn::Contains":
+    if function == "Fn::Contains" and isinstance(argument[0], list):
         return _value(argument[1], values) in [_value(each, values) for each in argument[0]]
     raise _Unknown(function)
 

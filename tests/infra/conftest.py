@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from infra.account import Account, open_account
 from local_aws.cloudformation.intrinsics import Evaluation, Reference
 from local_aws.cloudformation.parameters import resolve_parameters, typed_parameters
 from local_aws.cloudformation.template import Template, parse_template
@@ -56,6 +57,7 @@ _ARNS: Mapping[str, tuple[str, str]] = {
     "AWS::S3::Bucket": ("BucketName", "s3:::{name}"),
     "AWS::SNS::Topic": ("TopicName", "sns:{place}:{name}"),
     "AWS::SQS::Queue": ("QueueName", "sqs:{place}:{name}"),
+    "AWS::SecretsManager::Secret": ("Name", "secretsmanager:{place}:secret:{name}-AbCdEf"),
     "AWS::Scheduler::Schedule": ("Name", "scheduler:{place}:schedule/default/{name}"),
 }
 _REF_IS_ARN = {
@@ -148,6 +150,13 @@ def parliament() -> types.ModuleType:
     finally:
         if absent:
             del sys.modules["pkg_resources"]
+
+
+@pytest.fixture
+def local_account(gateway: Any, monkeypatch: pytest.MonkeyPatch) -> Account:
+    """The gateway's account, as the command mlops-infra sees it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", gateway.url)
+    return open_account(None, None)
 
 
 @functools.cache

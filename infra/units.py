@@ -42,6 +42,7 @@ UNITS: Mapping[str, tuple[str, ...]] = {
     ),
     "modeldeploy": (
         *_BOTH,
+        "docs/decisions/0014-login-from-a-secret.md",
         "docs/decisions/002*",
         "docs/deployment.md",
         "model_deploy/*",

@@ -94,7 +94,8 @@ class MlflowElsewhere:
                 f"MLflow at {self.url} can't be reached: {err}. Check --tracking-uri."
             ) from err
         if answer.status == 401:
-            said = f"refuses the login of {self.login.username!r}" if self.login else "asks for one"
+            user = repr(self.login.username) if self.login else ""
+            said = f"refuses the login of {user}" if user else "asks for a login"
             raise StartFailed(
                 f"MLflow at {self.url} {said}: HTTP 401. Pass --credentials-secret-file, or "
                 "--tracking-username with MLFLOW_TRACKING_PASSWORD in the environment."

@@ -10,9 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,44 @@ def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -
         except OSError:
             time.sleep(0.2)
     raise AssertionError(f"no MLflow server at {url}: {log.read_text()[-2000:]}")
+
+
+class StubServer:
+    """An HTTP server that answers each request with `status` and `body`, and keeps what it got."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.body = b""
+        self.received: list[tuple[str, dict[str, str], bytes]] = []
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                headers = {name.title(): value for name, value in self.headers.items()}
+                stub.received.append((self.path, headers, body))
+                self.send_response(stub.status)
+                self.send_header("Content-Length", str(len(stub.body)))
+                self.end_headers()
+                self.wfile.write(stub.body)
+
+            do_GET = do_POST
+
+            def log_message(self, *_: object) -> None:
+                """Not on stderr."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def stub_server() -> Iterator[StubServer]:
+    """What a service answers when a real one can't be made to."""
+    stub = StubServer()
+    yield stub
+    stub.server.shutdown()
+    stub.server.server_close()
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ def test_the_account_has_what_the_project_template_asks_for(gateway):
     found = ssm.get_parameters_by_path(Path=PARAMETER_PREFIX, Recursive=True)["Parameters"]
     values = {row["Name"].removeprefix(f"{PARAMETER_PREFIX}/"): row["Value"] for row in found}
     assert values["tracking-uri"] == "http://127.0.0.1:1"
+    assert values["credentials-secret"] == "none"
     assert values["images/inference"] == environment["CONTAINER_IMAGE_URI"]
     assert len(values["network/private-subnet-ids"].split(",")) == 2
     for policy in ("reader-policy-arn", "writer-policy-arn"):

@@ -140,6 +140,19 @@ def test_bucket_that_is_not_there_is_an_error(run: Run) -> None:
     assert "NoSuchBucket" in told
 
 
+def test_a_login_that_cannot_be_had_is_an_error_before_anything_starts(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:gone-a1b2c3"
+    monkeypatch.setenv("MLFLOW_CREDENTIALS_SECRET", arn)
+    with mock_aws():
+        code, told = run("--kwargs", json.dumps(KEYWORDS))
+        assert code == 3
+        assert f"{arn} can't be read: ResourceNotFoundException" in told
+        assert "passes --no-wait" in told
+        assert not boto3.client("s3").list_buckets()["Buckets"]
+
+
 def test_missing_tracking_uri_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with mock_aws():
@@ -192,6 +205,27 @@ def _keywords(environment: dict[str, str], **flags: str) -> dict[str, Any]:
     args = Namespace(module_name="m", kwargs=flags.pop("kwargs", "{}"), **flags)
     request = command_line.read_request(args, {"AWS_REGION": "us-east-1", **environment})
     return command_line.complete_keywords(request, get_pipeline)
+
+
+def test_secret_of_the_login_comes_from_keywords_or_else_the_environment() -> None:
+    arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:mlflow-client-a1b2c3"
+
+    def secret(keywords: dict[str, Any], environment: dict[str, str]) -> str:
+        request = command_line.BuildRequest(
+            module_name="x",
+            keywords=keywords,
+            region="eu-west-1",
+            environment=environment,
+            role_arn=None,
+            job_role_arn=None,
+            tags=(),
+        )
+        return request.mlflow_credentials_secret
+
+    assert secret({}, {"MLFLOW_CREDENTIALS_SECRET": arn}) == arn
+    assert secret({"mlflow_credentials_secret": arn}, {"MLFLOW_CREDENTIALS_SECRET": "none"}) == arn
+    assert secret({"mlflow_credentials_secret": "none"}, {"MLFLOW_CREDENTIALS_SECRET": arn}) == ""
+    assert secret({}, {}) == ""
 
 
 def test_jobs_have_the_pipelines_role_unless_theirs_is_named() -> None:

@@ -124,6 +124,20 @@ def test_without_vpc_or_key_the_definition_has_neither(build_definition: Build) 
     assert "SOURCE_COMMIT" not in text
 
 
+def test_only_the_training_job_gets_the_login_and_only_its_secrets_name(
+    build_definition: Build,
+) -> None:
+    arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:mlflow-client-a1b2c3"
+    definition = build_definition(mlflow_credentials_secret=arn)
+    environment = step(definition, "TrainEvaluateRegister")["Arguments"]["Environment"]
+    assert environment["MLFLOW_CREDENTIALS_SECRET"] == arn
+    assert "MLFLOW_CREDENTIALS_SECRET" not in json.dumps(step(definition, "PrepareData"))
+
+    for nothing in (None, "", "none"):
+        definition = build_definition(mlflow_credentials_secret=nothing)
+        assert "MLFLOW_CREDENTIALS_SECRET" not in json.dumps(definition)
+
+
 def test_wrong_tracking_uri_is_refused(build_definition: Build) -> None:
     with pytest.raises(ConfigError, match=r"mlflow_tracking_uri is 'mlflow:5000'; give the http"):
         build_definition(mlflow_tracking_uri="mlflow:5000")

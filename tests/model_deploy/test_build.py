@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -284,6 +285,38 @@ def test_wrong_version_exits_2(build: _Build, caplog: pytest.LogCaptureFixture) 
 def test_unreachable_mlflow_exits_3(build: _Build, caplog: pytest.LogCaptureFixture) -> None:
     assert build.run(tracking_uri="http://127.0.0.1:9") == 3
     assert "MLflow at http://127.0.0.1:9 can not be reached: Connection refused." in caplog.text
+
+
+def test_a_login_is_read_from_the_secret_and_shown_nowhere(
+    build: _Build,
+    stub_server: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "")  # so that what is set is undone
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "")
+    secret = boto3.client("secretsmanager").create_secret(
+        Name="mlflow-client", SecretString='{"username": "client", "password": "open-sesame"}'
+    )
+    stub_server.status, stub_server.body = 401, b"You are not authenticated."
+    assert build.run(tracking_uri=stub_server.url, credentials_secret=secret["ARN"]) == 3
+    sent = [headers.get("Authorization", "") for _, headers, _ in stub_server.received]
+    assert sent[-1] == f"Basic {base64.b64encode(b'client:open-sesame').decode()}"
+    assert "refuses the login of 'client'" in caplog.text
+    assert "open-sesame" not in caplog.text + "".join(capsys.readouterr())
+
+
+def test_a_secret_that_is_not_there_exits_3_and_a_wrong_name_2(
+    build: _Build, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:gone-a1b2c3"
+    monkeypatch.setenv("MLFLOW_CREDENTIALS_SECRET", arn)
+    assert build.run(tracking_uri="http://127.0.0.1:9") == 3
+    assert f"{arn} can't be read: ResourceNotFoundException" in caplog.text
+    assert build.run(tracking_uri="http://127.0.0.1:9", credentials_secret="mlflow/client") == 2
+    assert "MLFLOW_CREDENTIALS_SECRET is 'mlflow/client'; it should look like" in caplog.text
+    assert not build.staging.exists()
 
 
 @pytest.mark.parametrize("module", ["model_deploy.build", "model_deploy.test.test"])

@@ -135,6 +135,25 @@ def test_unreachable_server_is_an_error_within_seconds() -> None:
     assert caught.value.exit_code == 3
 
 
+@pytest.mark.parametrize(
+    ("username", "told"),
+    [
+        ("", "asks for a login, and there is none: set MLFLOW_CREDENTIALS_SECRET to the ARN"),
+        ("client", "refuses the login of 'client': no such user, or another password."),
+    ],
+)
+def test_a_server_that_wants_another_login_says_what_to_set(
+    stub_server: Any, monkeypatch: pytest.MonkeyPatch, username: str, told: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", username)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "open-sesame")
+    stub_server.status, stub_server.body = 401, b"You are not authenticated."
+    with pytest.raises(MLflowError) as caught:
+        MLflowHandler(stub_server.url, "housing", "1").resolve()
+    assert f"MLflow at {stub_server.url} {told}" in str(caught.value)
+    assert "open-sesame" not in str(caught.value)
+
+
 def test_absent_database_is_not_created(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'none.db'}"
     with pytest.raises(MLflowError) as caught:

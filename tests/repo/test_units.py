@@ -151,3 +151,15 @@ def test_what_a_unit_s_documents_and_buildspecs_name_is_there(unit: Unit) -> Non
 
     missing = {str(path.relative_to(unit.folder)) for path in named if not path.exists()}
     assert not missing
+
+
+def test_the_login_to_mlflow_is_the_same_in_each_place() -> None:
+    """The units and the training step can't import each other's."""
+    root = Path(__file__).parents[2]
+    texts = {
+        path.relative_to(root).as_posix(): path.read_text()
+        for folder in ("model_build", "model_deploy")
+        for path in (root / folder).rglob("mlflow_login.py")
+    }
+    assert len(texts) == 3
+    assert len(set(texts.values())) == 1, list(texts)

@@ -207,6 +207,43 @@ def test_unreachable_mlflow_fails_within_seconds_and_is_named(
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
 
 
+def test_a_login_that_cannot_be_had_fails_the_job_at_once(
+    job: Job, stub_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:mlflow-client-a1b2c3"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_CREDENTIALS_SECRET", arn)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", stub_server.url)
+    stub_server.status = 400
+    stub_server.body = b'{"__type": "AccessDeniedException", "message": "It is not authorized."}'
+    # Before it looks for its data, which isn't there either.
+    assert train.main([*job.arguments(), "--data", str(tmp_path / "none")]) == 1
+    assert job.failure.startswith(
+        f"MLFLOW_CREDENTIALS_SECRET: {arn} can't be read: AccessDeniedException: It is not"
+    )
+
+
+def test_a_login_that_mlflow_refuses_is_named_without_its_password(
+    job: Job,
+    stub_server: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", stub_server.url)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "client")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "open-sesame")
+    stub_server.status, stub_server.body = 401, b"You are not authenticated."
+    assert train.main(job.arguments()) == 1
+    mlflow.set_tracking_uri(before[0])
+    mlflow.set_registry_uri(before[1])
+    assert job.failure == (
+        f"MLflow at {stub_server.url} refuses the login of 'client': no such user, or another "
+        "password. Check what MLFLOW_CREDENTIALS_SECRET or MLFLOW_TRACKING_USERNAME names"
+    )
+    assert "open-sesame" not in caplog.text
+
+
 def test_a_stopped_job_leaves_no_running_run(
     mlflow_server: str, prepared: Path, tmp_path: Path
 ) -> None:

@@ -153,7 +153,8 @@ class StubServer:
                 self.end_headers()
                 self.wfile.write(stub.body)
 
-            do_GET = do_POST
+            def do_GET(self) -> None:
+                self.do_POST()
 
             def log_message(self, *_: object) -> None:
                 """Not on stderr."""

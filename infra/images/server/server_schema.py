@@ -7,9 +7,10 @@ image happens to start; here both wait for someone to say so (docs/mlflow-server
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,26 @@ def state_of(version: str | None, history: Sequence[str], *, has_tables: bool) -
     if version not in history:
         return State.NEWER
     return State.CURRENT if version == history[0] else State.OLDER
+
+
+@contextlib.contextmanager
+def unique_foreign_keys() -> Iterator[None]:
+    """Let MLflow make its tables of users on MySQL.
+
+    Its first migration gives two tables a foreign key `fk_user_id`, and MySQL wants a name only
+    once in a database (https://github.com/mlflow/mlflow/issues/9642, open in MLflow 3.17.2).
+    """
+    from sqlalchemy import ForeignKeyConstraint, Table, event
+
+    def rename(constraint: ForeignKeyConstraint, table: Table) -> None:
+        if constraint.name == "fk_user_id" and table.name == "registered_model_permissions":
+            constraint.name = "fk_registered_model_perm_user_id"
+
+    event.listen(ForeignKeyConstraint, "after_parent_attach", rename)
+    try:
+        yield
+    finally:
+        event.remove(ForeignKeyConstraint, "after_parent_attach", rename)
 
 
 # Commands of MLflow, in this process: an argument of another one could be read by everyone.

@@ -34,7 +34,7 @@ DEFAULTS: Mapping[str, str] = {
 }
 
 ADMIN_USERNAME = "admin"
-PERMISSIONS = ("NO_PERMISSIONS", "READ", "EDIT", "MANAGE")
+PERMISSIONS = ("NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE")
 SHORTEST_PASSWORD = 12  # MLflow refuses shorter ones
 CONNECT_SECONDS = 10
 # MLflow's queries take milliseconds; one on a lost connection must not hold its thread for good.

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import pymysql
 from server_database import connect, locked, one_line, rows, wait_for, wait_until_alone
-from server_schema import TRACKING, USERS, State
+from server_schema import TRACKING, USERS, State, unique_foreign_keys
 from server_settings import ADMIN_USERNAME, SECRETS, Database, Login, ServerError, Settings
 
 # Longer than the load balancer keeps an idle connection (idle_timeout.timeout_seconds), so that it
@@ -219,7 +219,8 @@ def _prepare_users(login: Login, uri: str) -> None:
     """The administrator and the client, with the passwords of their secrets."""
     from mlflow.server.auth import store
 
-    store.init_db(uri)
+    with unique_foreign_keys():
+        store.init_db(uri)
     for username, password, is_admin in (
         (ADMIN_USERNAME, login.admin_password, True),
         (login.client_username, login.client_password, False),

@@ -37,13 +37,13 @@ def test_template_fits_into_a_request(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["project.yml", "launch-role.yml", "mlflow-managed.yml", "network.yml"]
+    "name", ["project.yml", "launch-role.yml", "mlflow-managed.yml", "mlflow.yml", "network.yml"]
 )
 def test_each_parameter_is_described_and_constrained(render: Callable[..., Any], name: str) -> None:
     for parameter, declared in render(name).template.parameters.items():
         assert declared["Description"], parameter
         # CloudFormation itself checks what lies behind a parameter of the parameter store.
-        constraints = {"AllowedPattern", "AllowedValues", "MinLength"} & set(declared)
+        constraints = {"AllowedPattern", "AllowedValues", "MinLength", "MinValue"} & set(declared)
         assert constraints or declared["Type"].startswith("AWS::SSM::"), parameter
 
 

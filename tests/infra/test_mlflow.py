@@ -354,6 +354,18 @@ def test_addresses_are_let_in_only_when_they_are_given(
     ) == ["10.8.0.0/16", "pl-0a"]
 
 
+def test_the_server_never_closes_a_connection_that_the_load_balancer_keeps(smallest: Any) -> None:
+    (idle,) = [
+        int(attribute["Value"])
+        for attribute in smallest.resources["LoadBalancer"]["LoadBalancerAttributes"]
+        if attribute["Key"] == "idle_timeout.timeout_seconds"
+    ]
+    server = _constants("tracking_server.py")
+    assert idle < server["KEEP_ALIVE_SECONDS"]
+    # ECS kills a task after 30 s, unless told otherwise.
+    assert server["SHUTDOWN_SECONDS"] < _container(smallest).get("StopTimeout", 30)
+
+
 def test_access_logs_are_optional(smallest: Any, render: Callable[..., Any]) -> None:
     def attributes(stack: Any) -> dict[str, str]:
         return {

@@ -8,7 +8,7 @@ import importlib.resources
 import sys
 import types
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,11 +152,12 @@ def parliament() -> types.ModuleType:
             del sys.modules["pkg_resources"]
 
 
-@pytest.fixture
-def local_account(gateway: Any, monkeypatch: pytest.MonkeyPatch) -> Account:
-    """The gateway's account, as the command mlops-infra sees it."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", gateway.url)
-    return open_account(None, None)
+@pytest.fixture(scope="module")
+def local_account(gateway: Any) -> Iterator[Account]:
+    """The gateway's account, as the command mlops-infra sees it; one, as clients take time."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", gateway.url)
+        yield open_account(None, None)
 
 
 @functools.cache

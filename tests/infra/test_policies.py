@@ -23,6 +23,9 @@ _ACCOUNT = "123456789012"
 
 # Actions of which IAM takes no resource, so that "*" is all that can be said.
 _WITHOUT_RESOURCES = {
+    "application-autoscaling:DescribeScalableTargets",
+    "application-autoscaling:DescribeScalingPolicies",
+    "application-autoscaling:DescribeScheduledActions",
     "cloudformation:GetTemplateSummary",
     "cloudformation:ValidateTemplate",
     "cloudwatch:PutMetricData",
@@ -44,6 +47,8 @@ _WITHOUT_SOURCE_ACCOUNT = {
 }
 # Findings of parliament that are wrong or wanted: policy, issue, part of the detail.
 _ACCEPTED = {
+    # With IfExists: it binds the actions that have a dimension, and lets pass those on tags.
+    ("CloudFormationRole.endpoint", "UNKNOWN_CONDITION_FOR_ACTION", "scalable-dimension"),
     # A connection's ARN begins with the old or the new name of its service, and so does the action.
     ("ModelBuildPipelineRole.modelbuild", "RESOURCE_MISMATCH", "codestar-connections:Use"),
     ("ModelDeployPipelineRole.modeldeploy", "RESOURCE_MISMATCH", "codestar-connections:Use"),
@@ -56,17 +61,26 @@ _ACCEPTED = {
 }
 # "Data Plane IAM actions supported for MLflow Apps" (SageMaker AI developer guide).
 _NEWER = {"sagemaker:CallMlflowAppApi"}
+# What gives roles something to do that they have not by default.
+_MOST_RIGHTS = {"mlflow.yml": {"BasicAuth": "true"}}
 _INLINE_LIMIT, _MANAGED_LIMIT = 10_240, 6_144
 
 
 @pytest.fixture(
     scope="module",
-    params=["codecommit", "connection", "launch-role.yml", "mlflow-managed.yml", "network.yml"],
+    params=[
+        "codecommit",
+        "connection",
+        "launch-role.yml",
+        "mlflow-managed.yml",
+        "mlflow.yml",
+        "network.yml",
+    ],
 )
 def stack(request: pytest.FixtureRequest, render: Callable[..., Any]) -> Any:
     """Each shape of the templates whose policies differ."""
     if request.param.endswith(".yml"):
-        return render(request.param)
+        return render(request.param, **_MOST_RIGHTS.get(request.param, {}))
     return request.getfixturevalue("project" if request.param == "codecommit" else "connected")
 
 
@@ -176,7 +190,8 @@ def test_all_resources_are_meant_only_where_an_action_has_none(stack: Any) -> No
 
 
 @pytest.mark.parametrize(
-    "template", ["project.yml", "launch-role.yml", "mlflow-managed.yml", "network.yml"]
+    "template",
+    ["project.yml", "launch-role.yml", "mlflow-managed.yml", "mlflow.yml", "network.yml"],
 )
 def test_a_comment_gives_the_reason_for_each_wildcard_resource(template: str) -> None:
     lines = (_ROOT / "infra" / template).read_text().splitlines()
@@ -286,17 +301,20 @@ def test_resources_have_the_names_that_the_launch_role_may_use(project: Any) -> 
     assert project.resources["Bucket"]["BucketName"].startswith("sagemaker-project-")
 
 
-def test_the_bucket_answers_tls_only_and_the_topic_its_rules_only(project: Any) -> None:
+def test_the_bucket_answers_tls_only_and_the_topic_its_rules_and_alarms_only(project: Any) -> None:
     bucket = f"arn:aws:s3:::{project.resources['Bucket']['BucketName']}"
     (deny,) = project.resources["BucketPolicy"]["PolicyDocument"]["Statement"]
     assert (deny["Effect"], deny["Principal"], deny["Action"]) == ("Deny", "*", "s3:*")
     assert deny["Resource"] == [bucket, f"{bucket}/*"]
     assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    (allow,) = project.resources["NotificationsPolicy"]["PolicyDocument"]["Statement"]
-    assert allow["Principal"] == {"Service": "events.amazonaws.com"}
-    assert allow["Action"] == "sns:Publish"
-    assert allow["Resource"] == project.resources["NotificationsPolicy"]["Topics"][0]
-    assert "Condition" not in allow, "EventBridge's documentation allows none in a topic's policy"
+    events, alarms = project.resources["NotificationsPolicy"]["PolicyDocument"]["Statement"]
+    for allow in (events, alarms):
+        assert (allow["Effect"], allow["Action"]) == ("Allow", "sns:Publish")
+        assert allow["Resource"] == project.resources["NotificationsPolicy"]["Topics"][0]
+    assert events["Principal"] == {"Service": "events.amazonaws.com"}
+    assert "Condition" not in events, "EventBridge's documentation allows none in a topic's policy"
+    assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": _ACCOUNT}}
 
 
 def test_job_role_reads_and_writes_what_the_compiled_pipeline_names(project: Any) -> None:

@@ -18,6 +18,7 @@ class Server:
     cluster: str = "<cluster>"
     service: str = "<service>"
     database: str = "<database>"
+    in_maintenance: bool = False
 
     @property
     def describe_database(self) -> str:
@@ -51,17 +52,15 @@ class Server:
 
 def find_server(account: AccountView) -> Server:
     """The server's parts; raises what boto3 raises."""
-    if MLFLOW.name not in account.stacks():
+    stack = account.stacks().get(MLFLOW.name)
+    if stack is None:
         return Server()
-    by_kind = {resource.kind: resource.physical_id for resource in account.resources(MLFLOW.name)}
-    # A service's id is its ARN: arn:...:service/<cluster>/<service>.
-    _, _, names = by_kind.get("AWS::ECS::Service", "").partition(":service/")
-    cluster, _, service = names.partition("/")
     return Server(
         visible=True,
-        cluster=cluster or Server.cluster,
-        service=service or Server.service,
-        database=by_kind.get("AWS::RDS::DBInstance") or Server.database,
+        cluster=stack.outputs.get("ClusterName") or Server.cluster,
+        service=stack.outputs.get("ServiceName") or Server.service,
+        database=stack.outputs.get("DatabaseIdentifier") or Server.database,
+        in_maintenance=stack.parameters.get("Maintenance") == "true",
     )
 
 

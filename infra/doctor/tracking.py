@@ -109,7 +109,13 @@ def read_login(account: AccountView, environment: Mapping[str, str]) -> Login:
         ) from err
 
 
-def ask(uri: str, path: str, login: Login | None = None, host: str = "") -> Answer:
+def ask(
+    uri: str,
+    path: str,
+    login: Login | None = None,
+    host: str = "",
+    seconds: float = REQUEST_TIMEOUT_SECONDS,
+) -> Answer:
     """One plain GET, never repeated; `host` is sent in place of the address's own name."""
     import requests  # with MLflow's client
 
@@ -118,7 +124,7 @@ def ask(uri: str, path: str, login: Login | None = None, host: str = "") -> Answ
             uri.rstrip("/") + path,
             auth=(login.username, login.password) if login and login.username else None,
             headers={"Host": host} if host else None,
-            timeout=(_CONNECT_TIMEOUT_SECONDS, REQUEST_TIMEOUT_SECONDS),
+            timeout=(min(seconds, _CONNECT_TIMEOUT_SECONDS), seconds),
             verify=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True,
             allow_redirects=True,
         )
@@ -178,7 +184,8 @@ def _secret_finding(secret: str, err: ClientError) -> Any:
     if code == "ResourceNotFoundException":
         return failed(
             f"/sagemaker-mlflow/credentials-secret names {secret}, which does not exist",
-            "mlops-infra deploy --stack mlflow",
+            "mlops-infra deploy --stack mlflow --parameter mlflow.BasicAuth=false, then the same "
+            "with true, which makes a new one",
         )
     if code == "InvalidRequestException":
         return failed(

@@ -34,7 +34,7 @@ def judge(answer: Answer, uri: str) -> Finding:
         return failed(
             f"MLflow at {uri} answers requests under any host name ({answer.status} for "
             f"{FOREIGN_HOST})",
-            f"MLFLOW_SERVER_ALLOWED_HOSTS={host_of(uri)} in the server's environment, without *: "
-            "mlops-infra deploy --stack mlflow",
+            f"MLFLOW_SERVER_ALLOWED_HOSTS={host_of(uri)} in the server's environment, without *; "
+            "infra/mlflow.yml sets it: mlops-infra deploy --stack mlflow",
         )
     return ok(f"MLflow refuses other host names than its own ({answer.status})")

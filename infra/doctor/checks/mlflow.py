@@ -25,6 +25,7 @@ from infra.doctor.tracking import (
 )
 
 INVALID_HOST = "Invalid Host header"
+_DEPLOY = "mlops-infra deploy --stack mlflow --parameter mlflow."
 _DATABASE_WORDS = re.compile(
     r"OperationalError|pymysql|MySQL|sqlalchemy|database|TEMPORARILY_UNAVAILABLE|QueuePool", re.I
 )
@@ -69,14 +70,14 @@ def diagnose(answer: Answer, uri: str, login: Login, server: Server) -> Finding:
     if answer.status == 403 and INVALID_HOST in answer.text:
         return failed(
             f"MLflow refuses requests to {host_of(uri)} (403, {INVALID_HOST})",
-            f"let DomainName of infra/mlflow.yml be {host_of(uri)} (mlops-infra deploy --stack "
-            "mlflow); elsewhere add it, in lower case, to MLFLOW_SERVER_ALLOWED_HOSTS",
+            f"{_DEPLOY}DomainName={host_of(uri)}; for a server without that template, add "
+            f"{host_of(uri)} to MLFLOW_SERVER_ALLOWED_HOSTS and restart it",
         )
     if answer.status == 403:
         return failed(
             f"{login.username or 'a client without login'} may not look into MLflow (403): "
             f"{_start(answer.text)}",
-            "DefaultPermission=READ of infra/mlflow.yml, or grant the user the permission",
+            f"{_DEPLOY}DefaultPermission=READ, or let MLflow's administrator grant it",
         )
     if answer.status in (502, 503, 504) and not _DATABASE_WORDS.search(answer.text):
         return failed(
@@ -91,7 +92,8 @@ def diagnose(answer: Answer, uri: str, login: Login, server: Server) -> Finding:
         )
     return failed(
         f"{uri} answers {answer.status} and is no MLflow: {_start(answer.text)}",
-        "correct /sagemaker-mlflow/tracking-uri: mlops-infra deploy --stack mlflow",
+        "aws ssm put-parameter --overwrite --name /sagemaker-mlflow/tracking-uri --type String "
+        "--value <MLflow's address>",
     )
 
 
@@ -117,14 +119,14 @@ def _diagnose_obstacle(answer: Answer, obstacle: Obstacle, uri: str, server: Ser
     if obstacle is Obstacle.NAME:
         return failed(
             f"MLflow at {uri}: {obstacle.value}",
-            f"run it inside the VPC (CodeBuild, Studio, VPN); outside: a record for {host}, "
-            "parameters DomainName and HostedZoneId of infra/mlflow.yml",
+            f"run it inside the VPC, or through its VPN; if the record of {host} is missing: "
+            f"{_DEPLOY}HostedZoneId=Z...",
         )
     if obstacle is Obstacle.CERTIFICATE:
         return failed(
             f"MLflow at {uri}: {obstacle.value}: {_start(answer.text)}",
-            f"CertificateArn of infra/mlflow.yml must be of a certificate for {host}; if a private "
-            "authority signed it: export MLFLOW_TRACKING_SERVER_CERT_PATH=<its PEM file>",
+            f"{_DEPLOY}CertificateArn=... of a certificate for {host}; if a private authority "
+            "signed it: export MLFLOW_TRACKING_SERVER_CERT_PATH=<its PEM file>",
         )
     if obstacle in (Obstacle.REFUSED, Obstacle.TIMEOUT):
         return failed(
@@ -141,7 +143,8 @@ def _diagnose_login(login: Login, uri: str, server: Server) -> Finding:
         return failed(
             f"MLflow at {uri} asks for a login (401), and /sagemaker-mlflow/credentials-secret "
             "names none",
-            "mlops-infra deploy --stack mlflow, which publishes it; or export "
+            "aws ssm put-parameter --overwrite --name /sagemaker-mlflow/credentials-secret "
+            "--type String --value <ARN of the client's secret>; or export "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
         )
     if login.source == "MLFLOW_TRACKING_USERNAME":

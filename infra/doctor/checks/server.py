@@ -57,6 +57,9 @@ def judge_service(service: Mapping[str, Any], server: Server) -> list[Finding]:
     said = f"MLflow: {running} of {desired} tasks run"
     events = service.get("events", ())
     last = events[0]["message"] if events else ""
+    if server.in_maintenance:
+        start = "mlops-infra deploy --stack mlflow --parameter mlflow.Maintenance=false"
+        return [failed(f"{said}: the stack's Maintenance is true", start)]
     if desired == 0:
         start = (
             f"aws ecs update-service --cluster {server.cluster} --service {server.service} "

@@ -15,37 +15,14 @@ import psutil
 import pytest
 
 from tests.end_to_end.shell import BIN_DIR, PROJECT_DIR, Terminal, clean_environment
+from tests.end_to_end.up import local_aws_up
 
 
 @pytest.fixture(scope="session")
 def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     """`local-aws up`, and a terminal that talks to it. Shared: use unique names."""
-    state_dir = tmp_path_factory.mktemp("up") / "state"
-    log_path = state_dir.parent / "up.log"
-    with log_path.open("w") as log:
-        up = subprocess.Popen(
-            [BIN_DIR / "local-aws", "up", "--state-dir", state_dir],
-            env=clean_environment(),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    deadline = time.monotonic() + 120
-    announced = state_dir / "running.json"
-    while not announced.exists():
-        assert up.poll() is None, log_path.read_text()
-        assert time.monotonic() < deadline, "local-aws up took more than 120 s"
-        time.sleep(0.2)
-    environment = json.loads(announced.read_text())["environment"]
-    yield Terminal({**clean_environment(), **environment}, state_dir)
-    children = psutil.Process(up.pid).children(recursive=True)
-    down = subprocess.run(
-        [BIN_DIR / "local-aws", "down", "--state-dir", state_dir], capture_output=True, text=True
-    )
-    assert down.returncode == 0, down.stderr
-    assert up.wait(timeout=30) == 0
-    _, alive = psutil.wait_procs(children, timeout=10)
-    assert not alive, f"left behind by local-aws up: {alive}"
-    shutil.rmtree(state_dir)
+    with local_aws_up(tmp_path_factory.mktemp("up") / "state") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -274,7 +274,12 @@ class Builds:
 
     def _require_room(self, project: Mapping[str, Any]) -> None:
         limit = project.get("concurrentBuildLimit")
-        running = [run for run in self._runs.values() if run.build.project_name == project["name"]]
+        # A run outlives its build by the seconds that its folder takes to be removed.
+        running = [
+            run
+            for run in self._runs.values()
+            if run.build.project_name == project["name"] and not run.build.complete
+        ]
         if limit and len(running) >= limit:
             raise AwsError(
                 "AccountLimitExceededException",

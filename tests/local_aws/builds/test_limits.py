@@ -112,3 +112,12 @@ def test_closing_ends_what_runs(tmp_path, make_account):
     assert time.monotonic() - started < 4
     assert not (tmp_path / "alive").exists()
     assert [p.suffix for p in (tmp_path / "state/builds").glob("*/*")] == [".log"]
+
+
+def test_a_complete_build_takes_no_room_while_its_folder_is_removed(hasty):
+    # Thousands of files, so that the removal takes a while.
+    spec = SLEEP.format(command="for n in $(seq 1000); do echo >f$n; done")
+    name = hasty.create_project(spec, concurrentBuildLimit=1, timeoutInMinutes=480)
+    hasty.finished(hasty.start(name))
+
+    hasty.finished(hasty.start(name, buildspecOverride=SLEEP.format(command="true")))

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -190,9 +191,23 @@ def test_both_images_are_built_tried_pushed_and_published_by_digest(account: Ima
     assert f"pip install mlflow=={_VERSION}" in made["dockerfile"]
     assert "MLFLOW_DISABLE_ENV_CREATION=False" in made["dockerfile"]
     assert "jdk" not in made["dockerfile"]
+    assert _errors_of_hadolint(made["dockerfile"]) == ""
     assert ran["arguments"][-1] == "serve"
     assert "MLmodel" in ran["model"]
     assert any(word.endswith(":/opt/ml/model:ro") for word in ran["arguments"])
+
+
+def _errors_of_hadolint(dockerfile: str) -> str:
+    """Warnings are MLflow's own; nobody here can change its Dockerfile."""
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run(
+        [hadolint, "--no-color", "--failure-threshold", "error", "-"],
+        input=dockerfile,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout if done.returncode else ""
 
 
 def test_nothing_is_built_twice_from_the_same_sources_unless_forced(account: ImageAccount) -> None:

@@ -37,12 +37,6 @@ def test_it_can_be_deployed_without_a_parameter(stack: Any) -> None:
     assert all("Default" in declared for declared in stack.template.parameters.values())
 
 
-def test_each_parameter_is_described_and_constrained(stack: Any) -> None:
-    for name, declared in stack.template.parameters.items():
-        assert declared["Description"], name
-        assert {"AllowedPattern", "AllowedValues", "MinValue"} & set(declared), name
-
-
 @pytest.mark.parametrize("word", _PARTS.values())
 def test_a_tag_never_moves_and_each_push_is_scanned(stack: Any, word: str) -> None:
     repository = stack.resources[f"{word}Repository"]

@@ -62,7 +62,10 @@ _ACCEPTED = {
 # "Data Plane IAM actions supported for MLflow Apps" (SageMaker AI developer guide).
 _NEWER = {"sagemaker:CallMlflowAppApi"}
 # What gives roles something to do that they have not by default.
-_MOST_RIGHTS = {"mlflow.yml": {"BasicAuth": "true"}}
+_MOST_RIGHTS = {
+    "images.yml": {"KeyArn": f"arn:aws:kms:eu-west-1:{_ACCOUNT}:key/0a"},
+    "mlflow.yml": {"BasicAuth": "true"},
+}
 _INLINE_LIMIT, _MANAGED_LIMIT = 10_240, 6_144
 
 
@@ -71,6 +74,7 @@ _INLINE_LIMIT, _MANAGED_LIMIT = 10_240, 6_144
     params=[
         "codecommit",
         "connection",
+        "images.yml",
         "launch-role.yml",
         "mlflow-managed.yml",
         "mlflow.yml",
@@ -191,7 +195,10 @@ def test_all_resources_are_meant_only_where_an_action_has_none(stack: Any) -> No
 
 @pytest.mark.parametrize(
     "template",
-    ["project.yml", "launch-role.yml", "mlflow-managed.yml", "mlflow.yml", "network.yml"],
+    [
+        *("project.yml", "launch-role.yml", "images.yml"),
+        *("mlflow-managed.yml", "mlflow.yml", "network.yml"),
+    ],
 )
 def test_a_comment_gives_the_reason_for_each_wildcard_resource(template: str) -> None:
     lines = (_ROOT / "infra" / template).read_text().splitlines()

@@ -37,7 +37,11 @@ def test_template_fits_into_a_request(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["project.yml", "launch-role.yml", "mlflow-managed.yml", "mlflow.yml", "network.yml"]
+    "name",
+    [
+        *("project.yml", "launch-role.yml", "images.yml"),
+        *("mlflow-managed.yml", "mlflow.yml", "network.yml"),
+    ],
 )
 def test_each_parameter_is_described_and_constrained(render: Callable[..., Any], name: str) -> None:
     for parameter, declared in render(name).template.parameters.items():

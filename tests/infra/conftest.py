@@ -49,6 +49,7 @@ _ARNS: Mapping[str, tuple[str, str]] = {
     "AWS::CodeBuild::Project": ("Name", "codebuild:{place}:project/{name}"),
     "AWS::CodeCommit::Repository": ("RepositoryName", "codecommit:{place}:{name}"),
     "AWS::CodePipeline::Pipeline": ("Name", "codepipeline:{place}:{name}"),
+    "AWS::ECR::Repository": ("RepositoryName", "ecr:{place}:repository/{name}"),
     "AWS::Events::Rule": ("Name", "events:{place}:rule/{name}"),
     "AWS::IAM::ManagedPolicy": ("", f"iam::{_ACCOUNT}:policy/sagemaker-projects/{{name}}"),
     "AWS::IAM::Role": ("", f"iam::{_ACCOUNT}:role/sagemaker-projects/{{name}}"),
@@ -210,6 +211,8 @@ def _resource(template: Template, evaluation: Evaluation, reference: Reference) 
         name = str(evaluation.value(declared.properties[property_name]))
     if reference.attribute == "CloneUrlHttp":
         return f"https://git-codecommit.{_REGION}.amazonaws.com/v1/repos/{name}"
+    if reference.attribute == "RepositoryUri":
+        return f"{_ACCOUNT}.dkr.ecr.{_REGION}.amazonaws.com/{name}"
     if reference.attribute == "Arn" or (
         reference.attribute is None and declared.type in _REF_IS_ARN
     ):

@@ -1,9 +1,10 @@
-"""docs/roles.md and docs/aws.md say what the templates say, and commands that the CLI knows."""
+"""The documents on AWS say what the templates say, and commands that the CLI knows."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ from botocore import xform_name
 _DOCS = Path(__file__).parents[2] / "docs"
 _ROLES = (_DOCS / "roles.md").read_text()
 _AWS = (_DOCS / "aws.md").read_text()
+_SERVER = (_DOCS / "mlflow-server.md").read_text()
 # Flags of the command itself, and of the commands that it composes of several operations.
 _GLOBAL_FLAGS = {"--max-items", "--output", "--profile", "--query", "--region"}
 _COMPOSED = {
     ("cloudformation", "deploy"),
     ("cloudformation", "wait"),
+    ("ec2", "run-instances"),  # --count, in place of the two that the operation requires
+    ("ecs", "wait"),
     ("logs", "tail"),
+    ("rds", "wait"),
     ("s3", "cp"),
     ("s3", "ls"),
     ("s3", "mb"),
@@ -76,8 +81,8 @@ def test_each_parameter_and_output_is_explained(project: Any) -> None:
         assert f"`{name}`" in _AWS, name
 
 
-def _commands() -> list[list[str]]:
-    blocks = re.findall(r"^```\w*\n(.*?)^```", _AWS, re.MULTILINE | re.DOTALL)
+def _commands(document: str) -> list[list[str]]:
+    blocks = re.findall(r"^```\w*\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
     text = "\n".join(blocks).replace("\\\n", " ")
     # Of `x=$(aws ...)` the command within.
     lines = [re.sub(r"^\s*\w+=\$\((aws .*)\)$", r"\1", line) for line in text.splitlines()]
@@ -88,9 +93,10 @@ def _commands() -> list[list[str]]:
     ]
 
 
-def test_documented_commands_exist_with_their_flags() -> None:
+@pytest.mark.parametrize("document", [_AWS, _SERVER], ids=["aws.md", "mlflow-server.md"])
+def test_documented_commands_exist_with_their_flags(document: str) -> None:
     session = botocore.session.get_session()
-    commands = _commands()
+    commands = _commands(document)
     assert len(commands) > 20
     for words in commands:
         service, operation, *rest = words[1:]
@@ -115,10 +121,34 @@ def test_documented_commands_exist_with_their_flags() -> None:
             for member in (shape.required_members if shape else [])
             if member not in given_by_cli
         }
-        assert required <= flags, " ".join(words)
+        assert required <= flags | {flag.replace("--no-", "--") for flag in flags}, " ".join(words)
 
 
 @pytest.mark.parametrize("parameter", re.findall(r"put-parameter --name (\S+)", _AWS))
 def test_parameters_are_put_where_the_project_reads_them(project: Any, parameter: str) -> None:
     defaults = {declared.get("Default") for declared in project.template.parameters.values()}
     assert parameter in defaults
+
+
+def test_the_server_s_document_names_what_its_template_has(render: Callable[..., Any]) -> None:
+    template = render("mlflow.yml").template
+    overridden = {
+        word.partition("=")[0]
+        for words in _commands(_SERVER)
+        if "--parameter-overrides" in words
+        for word in words[words.index("--parameter-overrides") + 1 :]
+    }
+    assert len(overridden) > 5
+    assert overridden <= set(template.parameters)
+    assert set(re.findall(r"OutputKey=='(\w+)'", _SERVER)) <= set(template.outputs)
+    fixed = {"sagemaker-mlflow", "mlflow", "/sagemaker-mlflow/server", "sagemaker-mlflow-1"}
+    stack = render("mlflow.yml").resources
+    assert fixed == {
+        stack["Cluster"]["ClusterName"],
+        stack["Service"]["ServiceName"],
+        stack["ServerLogs"]["LogGroupName"],
+        stack["Database"]["DBInstanceIdentifier"],
+    }
+    for alarm in render("mlflow.yml").of_type("AWS::CloudWatch::Alarm").values():
+        name = alarm["AlarmName"].removeprefix("sagemaker-mlflow-database")
+        assert f"{name}`" in _SERVER, name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import importlib
 import json
 import re
 from collections.abc import Callable
@@ -394,6 +395,24 @@ def test_the_container_gets_what_the_image_asks_for(stack: Any) -> None:
     assert set(_secrets(stack)) == secrets
     # Nothing is given that the image does not read.
     assert set(_environment(stack)) - environment <= set(settings["DEFAULTS"])
+
+
+def test_the_image_accepts_the_container_s_environment(
+    stack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(_IMAGE))
+    settings = importlib.import_module("server_settings").Settings
+    authorities = tmp_path / "rds-ca.pem"
+    authorities.touch()
+    environment = _environment(stack)
+    # As ECS and RDS fill them in.
+    environment |= {name: f"generated-{name}" for name in _secrets(stack)}
+    environment |= {"DATABASE_PORT": "3306", "MLFLOW_MYSQL_SSL_CA": str(authorities)}
+
+    read = settings.from_environment(environment)
+
+    assert (read.login is not None) == (environment["BASIC_AUTH"] == "true")
+    assert _published(stack)["tracking-uri"].partition("://")[2] in read.allowed_hosts
 
 
 def test_values_are_such_as_the_image_takes(team: Any) -> None:

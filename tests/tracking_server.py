@@ -205,27 +205,31 @@ class MlflowContainer:
         return Result(exit_code=exit_code, output=log.read_text(errors="replace"))
 
     def check(self) -> Result:
-        """The definition's health check, within the running container."""
-        assert self._process is not None
-        command: list[str | Path] = [*self.definition.health_command]
+        """The definition's health check, in the running container."""
         if self.reduction:
-            command = [*self._interpreted(), command[-1]]
-        else:
-            command = [
+            return self.inside(*map(str, self._interpreted()), self.definition.health_command[-1])
+        return self.inside(*self.definition.health_command)
+
+    def inside(self, *command: str) -> Result:
+        """A second process in the running container, as `docker exec` starts one."""
+        assert self._process is not None
+        entering: list[str] = []
+        if not self.reduction:
+            entering = [
                 *("nsenter", "--target", str(self._first_process(self._process).pid)),
                 *("--mount", "--pid", "--root", "--wd"),
                 *("--setuid", str(USER_ID), "--setgid", str(USER_ID), "--"),
-                *command,
             ]
         answer = subprocess.run(
-            command,
+            [*entering, *command],
             env=self._full_environment(),
-            cwd=self._folder if self.reduction else None,
-            capture_output=True,
+            cwd=self._folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             timeout=60,
         )
-        return Result(exit_code=answer.returncode, output=answer.stdout + answer.stderr)
+        return Result(exit_code=answer.returncode, output=answer.stdout)
 
     def processes(self) -> list[psutil.Process]:
         """The container's, first the first."""
@@ -262,7 +266,7 @@ class MlflowContainer:
             *("unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL"),
             *("bash", "-euc", _CONTAINER, "container"),
             *(root, INSTALLED, installation, SOURCES, self._ca_path),
-            *_of_dockerfile("ENTRYPOINT"),
+            *of_dockerfile("ENTRYPOINT"),
         ]
 
     def _interpreted(self) -> list[str | Path]:
@@ -299,21 +303,21 @@ def _reduction() -> str:
     return f"plain processes: {tried.stderr.strip()}" if tried.returncode else ""
 
 
-def _of_dockerfile(instruction: str) -> list[str]:
+def of_dockerfile(instruction: str) -> list[str]:
     """Of an instruction in its JSON form."""
-    [line] = re.findall(rf"^{instruction} (\[.*\])$", _dockerfile(), re.MULTILINE)
+    [line] = re.findall(rf"^{instruction} (\[.*\])$", dockerfile(), re.MULTILINE)
     values: list[str] = json.loads(line)
     return values
 
 
 def _dockerfile_environment() -> Iterator[tuple[str, str]]:
-    for arguments in re.findall(r"^ENV (.*)$", _dockerfile(), re.MULTILINE):
+    for arguments in re.findall(r"^ENV (.*)$", dockerfile(), re.MULTILINE):
         for assignment in arguments.split():
             name, _, value = assignment.partition("=")
             yield name, value
 
 
-def _dockerfile() -> str:
+def dockerfile() -> str:
     return (SOURCES / "Dockerfile").read_text().replace("\\\n", " ")
 
 

@@ -101,10 +101,12 @@ def locked(connection: pymysql.Connection, database: Database) -> Iterator[None]
             value(connection, "SELECT RELEASE_LOCK(%s)", name)
 
 
-def wait_until_alone(connection: pymysql.Connection, database: Database) -> None:
+def wait_until_alone(
+    connection: pymysql.Connection, database: Database, *, seconds: float = ALONE_WAIT_SECONDS
+) -> None:
     """Nobody else may be at work while tables change; ServerError if somebody stays."""
     own = value(connection, "SELECT CONNECTION_ID()")
-    deadline = time.monotonic() + ALONE_WAIT_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         # Id, User, Host, db: the first columns, in MySQL and in MariaDB.
         sessions = rows(connection, "SHOW PROCESSLIST")

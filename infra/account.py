@@ -136,5 +136,5 @@ def _explained_answer(err: ClientError) -> AwsRefused:
 @functools.lru_cache(maxsize=32)
 def _client(session: boto3.session.Session, service: str) -> Any:
     return session.client(
-        service, config=Config(retries={"mode": "standard", "total_max_attempts": 8})
+        service, config=Config(retries={"mode": "standard", "total_max_attempts": 5})
     )

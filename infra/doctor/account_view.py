@@ -38,10 +38,15 @@ class AccountView:
     Making one asks AWS nothing: also without credentials there is something to be said.
     """
 
-    def __init__(self, region: str | None = None, profile: str | None = None) -> None:
+    def __init__(
+        self,
+        region: str | None = None,
+        profile: str | None = None,
+        session: boto3.Session | None = None,
+    ) -> None:
         self._names = (region, profile)
         self._lock = threading.RLock()  # boto3's sessions are not safe among threads
-        self._session: boto3.Session | None = None
+        self._session = session
         self._clients: dict[str, Any] = {}
         self._stacks = _Once(lambda: self._fetch_stacks())
         self._parameters = _Once(lambda: self._fetch_parameters())

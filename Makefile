@@ -1,6 +1,6 @@
 # What people type here. Each target does its own set-up; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock clean
+.PHONY: help install demo test check lock clean try-images
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -8,7 +8,7 @@ TEST_STAMP := .venv/.installed-test
 LOCKS := $(wildcard requirements/*.txt)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## train, register, deploy to staging and prod on this machine; writes .local/demo.json
 	@$(BIN)/local-aws demo --yes --exit
@@ -31,6 +31,10 @@ $(TEST_STAMP): $(STAMP) requirements/install-test.sh requirements/mariadb.sh
 
 lock: $(STAMP) ## resolve requirements/*.in again and write the locked files
 	@requirements/lock.sh
+
+# Such as TRY="--python /path/to/python3.12 --mirror http://deb.debian.org/debian".
+try-images: $(STAMP) ## carry out the server's Dockerfile in a bare Debian root: as root, minutes
+	@$(BIN)/python -m infra.image_trial $(TRY)
 
 clean: ## remove what the targets made
 	@requirements/clean.sh

@@ -10,7 +10,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from infra.image_sources import list_files
+from infra.image_trial import instructions
 
 _ROOT = Path(__file__).parents[2]
 _DOCKERFILES = sorted((_ROOT / "infra").rglob("*Dockerfile*"))
@@ -52,17 +52,8 @@ def test_hadolint_finds_nothing_but_what_is_broken_on_purpose(path: Path) -> Non
     assert unforgiven == _BROKEN.get(path, set())
 
 
-def _instructions() -> Iterator[tuple[str, str]]:
-    """Keyword and arguments, lines joined, comments left out."""
-    text = re.sub(r"^\s*#.*\n", "", _SERVER.read_text(), flags=re.MULTILINE)
-    for line in text.replace("\\\n", "").splitlines():
-        if line.strip():
-            keyword, _, rest = line.strip().partition(" ")
-            yield keyword, rest.strip()
-
-
 def _of(keyword: str) -> list[str]:
-    return [rest for word, rest in _instructions() if word == keyword]
+    return [each.rest for each in instructions(_SERVER) if each.keyword == keyword]
 
 
 def test_base_is_a_release_of_python_that_the_lock_was_made_for() -> None:

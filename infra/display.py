@@ -44,7 +44,10 @@ class Display:
         self.out.print(Text(text, style=style), soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table of the result."""
+        """A table of the result; a line where there is nothing to tell."""
+        if not rows:
+            self.out.print(Text.assemble((title, "bold"), ": none\n"), soft_wrap=True)
+            return
         table = _table(columns)
         for row in rows:
             table.add_row(*map(Text, row))

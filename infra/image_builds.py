@@ -49,7 +49,7 @@ def build_images(
     for image, project in projects.items():
         source = image_source(image)
         if not force and _is_built(client, project, source):
-            report(f"{image} image: built from these sources already; pass --force to build anew")
+            report(f"{image} image: built from these sources already; --rebuild-images builds anew")
             continue
         version = _upload(client("s3"), project, source)
         running[_start(codebuild, project, version)] = image

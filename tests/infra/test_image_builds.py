@@ -217,7 +217,7 @@ def test_nothing_is_built_twice_from_the_same_sources_unless_forced(account: Ima
 
     again, told = account.build("server")
     assert again == first
-    assert told == ["server image: built from these sources already; pass --force to build anew"]
+    assert told == ["server image: built from these sources already; --rebuild-images builds anew"]
     assert account.calls("server") == []
 
     forced, _ = account.build("server", force=True)

@@ -76,7 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
     checks = choose(arguments.only, arguments.project)
     results = []
     with _progress(sys.stderr.isatty()) as on_wait:
-        for result in examine(_patient(arguments), checks, on_wait):
+        for result in examine(_patient(arguments), [*_unasked(checks), *checks], on_wait):
+            if result.check not in checks and not has_failed([result]):
+                continue
             results.append(result)
             if not arguments.json:
                 color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -92,6 +94,11 @@ def choose(only: Sequence[str], project: str) -> list[Check]:
     if project:
         return [check for check in CHECKS if check.of_project or check.name == "credentials"]
     return list(CHECKS)
+
+
+def _unasked(checks: Sequence[Check]) -> list[Check]:
+    """What is told only if it fails: without credentials every other check is skipped."""
+    return [check for check in CHECKS[:1] if check not in checks]
 
 
 def _patient(arguments: argparse.Namespace) -> Patient:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.doctor.finding import Finding, failed
+from infra.doctor.finding import Finding, failed, skipped
 from infra.doctor.patient import CannotLook, Patient
-from infra.doctor.refusal import explain, one_line
+from infra.doctor.refusal import explain, is_out_of_reach, one_line
 from infra.doctor.registry import Check
 
 _LOOK_SECONDS = 0.5  # how often the progress is told
+_OUT_OF_REACH = skipped("AWS is out of reach: see the check `credentials`")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,8 @@ class _Run:
         except CannotLook as err:
             findings.append(err.finding)
         except (ClientError, BotoCoreError) as err:
-            findings.append(explain(err))
+            all_alike = is_out_of_reach(err) and not _is_reachable(patient)
+            findings.append(_OUT_OF_REACH if all_alike else explain(err))
         except Exception as err:  # noqa: BLE001  # one check's mistake must not hide the others
             findings.append(
                 failed(
@@ -90,3 +92,12 @@ class _Run:
 
     def _say(self, progress: str) -> None:
         self.progress = progress
+
+
+def _is_reachable(patient: Patient) -> bool:
+    """Whether AWS answers at all, and only one of its services does not."""
+    try:
+        patient.account.identity()
+    except (ClientError, BotoCoreError) as err:
+        return not is_out_of_reach(err)
+    return True

@@ -22,7 +22,10 @@ CREDENTIAL_CODES = frozenset(
         "ExpiredToken",
         "ExpiredTokenException",
         "InvalidClientTokenId",
+        "IncompleteSignature",
         "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
         "RequestExpired",
         "SignatureDoesNotMatch",
         "UnrecognizedClientException",
@@ -46,13 +49,17 @@ def explain(error: BotoCoreError | ClientError) -> Finding:
         return _explain_refusal(error)
     if isinstance(error, (NoCredentialsError, NoRegionError, ProfileNotFound)):
         return skipped("no credentials or no region: see the check `credentials`")
-    if isinstance(error, (ConnectionError, HTTPClientError)):
+    if is_out_of_reach(error):
         return warning(
             f"AWS's API is out of reach: {one_line(error)}",
-            "run it where the API is in reach: check AWS_REGION, AWS_ENDPOINT_URL, the proxy, the "
-            "VPC's endpoints",
+            "give the VPC an endpoint of that service, or run it where the internet is in reach",
         )
     return warning(f"boto3: {one_line(error)}", "mlops-infra doctor --only credentials")
+
+
+def is_out_of_reach(error: Exception) -> bool:
+    """Whether nobody answered at all."""
+    return isinstance(error, (ConnectionError, HTTPClientError))
 
 
 def is_denied(error: ClientError) -> bool:

@@ -12,13 +12,20 @@ from infra.stacks import MLFLOW
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """Names of the server's parts; where they are unknown, words that say what to put there."""
+    """The stack's parts, or nothing that is known: then remedies speak of a server elsewhere."""
 
     visible: bool = False
-    cluster: str = "<cluster>"
-    service: str = "<service>"
-    database: str = "<database>"
+    cluster: str = ""
+    service: str = ""
+    database: str = ""
     in_maintenance: bool = False
+
+    @property
+    def mend_database(self) -> str:
+        """Tells the database's status, and starts it if it was stopped."""
+        if not self.database:
+            return "start that server's database; its log tells why it cannot connect"
+        return f"{self.describe_database}; if stopped: {self.start_database}"
 
     @property
     def describe_database(self) -> str:
@@ -36,6 +43,8 @@ class Server:
     @property
     def restart(self) -> str:
         """Starts new tasks, which read image, secrets and environment anew."""
+        if not self.service:
+            return "restart that server"
         return (
             f"aws ecs update-service --cluster {self.cluster} --service {self.service} "
             "--force-new-deployment"
@@ -44,6 +53,8 @@ class Server:
     @property
     def events(self) -> str:
         """Tells why tasks do not start or do not stay."""
+        if not self.service:
+            return "look whether that server runs, and at its log"
         return (
             f"aws ecs describe-services --cluster {self.cluster} --services {self.service} "
             "--query 'services[0].events[:5].message'"
@@ -57,15 +68,15 @@ def find_server(account: AccountView) -> Server:
         return Server()
     return Server(
         visible=True,
-        cluster=stack.outputs.get("ClusterName") or Server.cluster,
-        service=stack.outputs.get("ServiceName") or Server.service,
-        database=stack.outputs.get("DatabaseIdentifier") or Server.database,
+        cluster=stack.outputs.get("ClusterName", ""),
+        service=stack.outputs.get("ServiceName", ""),
+        database=stack.outputs.get("DatabaseIdentifier", ""),
         in_maintenance=stack.parameters.get("Maintenance") == "true",
     )
 
 
 def name_server(account: AccountView) -> Server:
-    """The same for remedies, which are worth something without the names, too."""
+    """The same for remedies, which are worth something without the names too."""
     try:
         return find_server(account)
     except (BotoCoreError, ClientError):

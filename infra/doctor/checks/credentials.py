@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra.account import error_code
 from infra.doctor.finding import Finding, failed, ok
 from infra.doctor.patient import Patient
-from infra.doctor.refusal import CREDENTIAL_CODES, one_line
+from infra.doctor.refusal import CREDENTIAL_CODES, is_out_of_reach, one_line
 
 _LOG_IN = "aws sso login, or aws configure, or export AWS_PROFILE=..."
 
@@ -30,9 +30,15 @@ def check(patient: Patient) -> Iterator[Finding]:
         yield failed(f"the credentials {expired} ({error_code(err)})", _LOG_IN)
         return
     except BotoCoreError as err:
-        if not _is_about_credentials(err):
+        if is_out_of_reach(err):
+            yield failed(
+                f"AWS is out of reach: {one_line(err)}",
+                "look at the network, the proxy, AWS_REGION and AWS_ENDPOINT_URL",
+            )
+        elif _is_about_credentials(err):
+            yield failed(f"no usable credentials: {one_line(err)}", _LOG_IN)
+        else:
             raise
-        yield failed(f"no usable credentials: {one_line(err)}", _LOG_IN)
         return
     yield _judge(identity["Account"], identity["Arn"], region, patient.choices.expected_account)
 

@@ -26,6 +26,10 @@ from infra.doctor.tracking import (
 
 INVALID_HOST = "Invalid Host header"
 _DEPLOY = "mlops-infra deploy --stack mlflow --parameter mlflow."
+_INSIDE = (
+    "run it inside the VPC, or through the tunnel of docs/mlflow-server.md with --tracking-uri "
+    "http://localhost:8080"
+)
 _DATABASE_WORDS = re.compile(
     r"OperationalError|pymysql|MySQL|sqlalchemy|database|TEMPORARILY_UNAVAILABLE|QueuePool", re.I
 )
@@ -46,10 +50,12 @@ def check(patient: Patient) -> Iterator[Finding]:
         yield _look_at_managed(uri)
         return
     server = name_server(patient.account)
+    patient.say("asking whether MLflow is healthy")
     health = ask(uri, "/health")
     if health.obstacle or health.status != 200:
         yield diagnose(health, uri, login, server)
         return
+    patient.say("asking through MLflow's client")
     problem = _use(uri, login)
     if problem:
         answer = ask(uri, SEARCH, login)
@@ -82,13 +88,13 @@ def diagnose(answer: Answer, uri: str, login: Login, server: Server) -> Finding:
     if answer.status in (502, 503, 504) and not _DATABASE_WORDS.search(answer.text):
         return failed(
             f"a proxy answers in MLflow's place ({answer.status}): no task is healthy",
-            f"why: {server.events}; then {server.describe_database}",
+            f"{server.events}; then {server.mend_database}",
         )
     if answer.status >= 500:
         return failed(
             f"MLflow runs, but its database does not answer ({answer.status}): "
             f"{_start(answer.text)}",
-            f"{server.describe_database}; if stopped: {server.start_database}",
+            server.mend_database,
         )
     return failed(
         f"{uri} answers {answer.status} and is no MLflow: {_start(answer.text)}",
@@ -119,8 +125,7 @@ def _diagnose_obstacle(answer: Answer, obstacle: Obstacle, uri: str, server: Ser
     if obstacle is Obstacle.NAME:
         return failed(
             f"MLflow at {uri}: {obstacle.value}",
-            f"run it inside the VPC, or through its VPN; if the record of {host} is missing: "
-            f"{_DEPLOY}HostedZoneId=Z...",
+            f"{_INSIDE}; if the record of {host} is missing: {_DEPLOY}HostedZoneId=Z...",
         )
     if obstacle is Obstacle.CERTIFICATE:
         return failed(
@@ -131,9 +136,8 @@ def _diagnose_obstacle(answer: Answer, obstacle: Obstacle, uri: str, server: Ser
     if obstacle in (Obstacle.REFUSED, Obstacle.TIMEOUT):
         return failed(
             f"MLflow at {uri}: {obstacle.value}",
-            "run it inside the VPC with the security group that "
-            "`aws ssm get-parameter --name /sagemaker-mlflow/client-security-group-id` names; "
-            f"inside it: {server.events}",
+            f"{_INSIDE}, in the security group that /sagemaker-mlflow/client-security-group-id "
+            f"names; if you are: {server.events}",
         )
     return failed(f"MLflow at {uri}: {obstacle.value}: {_start(answer.text)}", server.events)
 
@@ -155,7 +159,7 @@ def _diagnose_login(login: Login, uri: str, server: Server) -> Finding:
     return failed(
         f"MLflow refuses the login of {login.username} (401) in the secret {login.source}",
         f"{server.restart}: the server takes the secret's password over when it starts "
-        "(docs/mlflow-server.md, Rotation)",
+        "(docs/mlflow-server.md, Passwords)",
     )
 
 

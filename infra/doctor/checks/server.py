@@ -37,12 +37,12 @@ def check(patient: Patient) -> Iterator[Finding]:
     if not server.visible:
         yield skipped(f"no stack {MLFLOW.name} here: MLflow is run by something else")
         return
-    if server.service != Server.service:
+    if server.service:
         services = patient.account.client("ecs").describe_services(
             cluster=server.cluster, services=[server.service]
         )["services"]
         yield from judge_service(services[0] if services else {}, server)
-    if server.database != Server.database:
+    if server.database:
         databases = patient.account.client("rds").describe_db_instances(
             DBInstanceIdentifier=server.database
         )["DBInstances"]

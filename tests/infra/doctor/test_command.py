@@ -58,11 +58,20 @@ def test_a_failure_is_exit_code_1_and_has_its_remedy_below(aws, capsys):
     assert remedy.strip().startswith("-> mlops-infra deploy --size single-user")
 
 
+def test_credentials_that_fail_are_told_though_nobody_asked(monkeypatch, capsys):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    assert run(_arguments("--only", "images")) == 1
+    first, _, second, summary = capsys.readouterr().out.splitlines()
+    assert first.startswith("failed   credentials    no usable credentials")
+    assert second.startswith("skipped  images")
+    assert summary == "2 checks: 1 failed, 1 skipped"
+
+
 def test_json_is_all_that_is_printed(aws, capsys):
     assert run(_arguments("--json", "--only", "parameters", "--account", "111122223333")) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["failed"] is True
-    assert [check["name"] for check in report["checks"]] == ["parameters"]
+    assert [check["name"] for check in report["checks"]] == ["credentials", "parameters"]
 
 
 def test_another_region_is_looked_at_when_it_is_named(aws, capsys):

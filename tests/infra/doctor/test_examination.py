@@ -6,9 +6,10 @@ import time
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
+from infra.doctor.account_view import AccountView
 from infra.doctor.examination import examine
 from infra.doctor.finding import failed, ok, skipped
-from infra.doctor.patient import CannotLook
+from infra.doctor.patient import CannotLook, Choices, Patient
 from infra.doctor.registry import CHECKS, Check
 
 
@@ -95,11 +96,7 @@ def test_results_come_in_the_order_of_the_checks(patient):
             "not allowed to call",
         ),
         (_refusal("Throttling"), "warning", "failed with Throttling: no"),
-        (
-            EndpointConnectionError(endpoint_url="https://ecr.nowhere.amazonaws.com"),
-            "warning",
-            "out of reach",
-        ),
+        (EndpointConnectionError(endpoint_url="https://x"), "warning", "out of reach"),
     ],
 )
 def test_what_aws_refuses_is_no_verdict_on_what_was_to_be_looked_at(patient, error, status, words):
@@ -107,6 +104,16 @@ def test_what_aws_refuses_is_no_verdict_on_what_was_to_be_looked_at(patient, err
     assert found == status
     assert words in message
     assert bool(remedy) == (status == "warning")
+
+
+def test_an_aws_that_nobody_reaches_is_told_once(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    everything = Patient(account=AccountView("eu-west-1"), choices=Choices())
+    results = examine(everything, [CHECKS[0], CHECKS[2]], lambda *_: None)
+    [unreachable], [parameters] = (result.findings for result in results)
+    assert unreachable.status == "failed"
+    assert "AWS is out of reach" in unreachable.message
+    assert parameters == skipped("AWS is out of reach: see the check `credentials`")
 
 
 def test_each_check_says_in_one_line_what_it_looks_at():

@@ -104,15 +104,6 @@ def test_a_client_that_cannot_read_what_a_plain_request_can_is_told(patient, stu
     assert "answers a plain request, but not its client" in finding.message
 
 
-def test_the_database_is_to_blame_when_only_health_is_well(patient, stub_server):
-    class Bodies:
-        """OK for /health, and a failure for all else."""
-
-    stub_server.status, stub_server.body = 500, b"(pymysql.err.OperationalError) gone"
-    [finding] = check(patient(tracking_uri=stub_server.url))
-    assert "its database does not answer (500)" in finding.message
-
-
 def test_an_address_that_is_unknown_is_not_looked_for(patient):
     from infra.doctor.patient import CannotLook
 

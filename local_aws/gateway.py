@@ -49,8 +49,22 @@ Handler = Callable[[Call], Mapping[str, Any] | RawResponse | None]
 _KEPT_BY_MOTO = frozenset(
     {"s3", "iam", "sts", "ecr", "logs", "secretsmanager", "kms", "ssm", "sns", "sqs"}
 )
-# Of SageMaker, moto answers only these right.
-_SAGEMAKER_KEPT_BY_MOTO = frozenset({"ListPipelines", "ListTags", "DeleteTags"})
+# Of these, moto answers only the named operations right: it evaluates no alarm and scales nothing.
+_PARTS_KEPT_BY_MOTO: Mapping[str, frozenset[str]] = {
+    "sagemaker": frozenset({"ListPipelines", "ListTags", "DeleteTags"}),
+    "monitoring": frozenset(
+        {
+            *("PutMetricAlarm", "DescribeAlarms", "SetAlarmState", "DeleteAlarms"),
+            *("TagResource", "UntagResource", "ListTagsForResource"),
+        }
+    ),
+    "application-autoscaling": frozenset(
+        {
+            *("RegisterScalableTarget", "DescribeScalableTargets", "DeregisterScalableTarget"),
+            *("PutScalingPolicy", "DescribeScalingPolicies", "DeleteScalingPolicy"),
+        }
+    ),
+}
 
 
 # Operations that moto doesn't have, of services that it keeps: refused as AWS refuses a caller who
@@ -206,7 +220,7 @@ def _require_kept_by_moto(service: str, operation: str) -> None:
         raise AwsError("AccessDenied", f"local_aws does not support {service}:{operation}", 403)
     if service in _KEPT_BY_MOTO:
         return
-    if service == "sagemaker" and operation in _SAGEMAKER_KEPT_BY_MOTO:
+    if operation in _PARTS_KEPT_BY_MOTO.get(service, ()):
         return
     if not service:
         raise AwsError(

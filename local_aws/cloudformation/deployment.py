@@ -170,7 +170,7 @@ class Deployment:
             self._start(_Change(before, after), "UPDATE_IN_PROGRESS")
             self._update(kind, before.physical, before.properties, properties)
             after.physical = kind.renewed(before.physical, properties)
-            stack.mark(after, "UPDATE_COMPLETE")
+            stack.mark(after, "UPDATE_COMPLETE", kind.remark(self._by, kind.typed(properties)))
 
     def _make(self, after: StackResource, before: StackResource | None) -> None:
         stack, kind = self._stack, after.type
@@ -184,7 +184,7 @@ class Deployment:
         stack.mark(after, f"{verb}_IN_PROGRESS", "Resource creation Initiated")
         kind.furnish(self._by, made, properties)
         kind.settle(self._by, made, properties)
-        stack.mark(after, f"{verb}_COMPLETE")
+        stack.mark(after, f"{verb}_COMPLETE", kind.remark(self._by, properties))
 
     def _update(
         self,

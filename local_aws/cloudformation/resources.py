@@ -12,6 +12,7 @@ from local_aws.cloudformation.resource_types import (
     code,
     identity,
     messaging,
+    monitoring,
     parameters,
     sagemaker,
     scheduling,
@@ -38,6 +39,8 @@ __all__ = [
 
 RESOURCE_TYPES: Mapping[str, ResourceType] = {
     resource.type: resource
-    for module in (code, identity, messaging, parameters, sagemaker, scheduling, storage)
+    for module in (
+        *(code, identity, messaging, monitoring, parameters, sagemaker, scheduling, storage),
+    )
     for resource in module.TYPES
 }

@@ -74,13 +74,19 @@ def _deploy_and_test(commands: Commands, narrator: Narrator, stage: str, model_n
     project = f"{environment['SAGEMAKER_PROJECT_NAME']}-{environment['SAGEMAKER_PROJECT_ID']}"
     stack_name = f"sagemaker-{project}-deploy-{stage}"
     before = read_settings(cloudformation, stack_name)
+
+    def tell(line: str) -> None:
+        deploy.progress(line)
+        if "local_aws leaves out" in line:
+            narrator.say(f"    {line}")
+
     with narrator.step(f"deploy {stage}: CloudFormation stack {stack_name}") as deploy:
         outputs = deploy_stack(
             cloudformation,
             stack_name,
             commands.project_dir / "model_deploy" / "endpoint-config-template.yml",
             commands.output_dir / f"{stage}-config-export.json",
-            deploy.progress,
+            tell,
         )
         deploy.result = f"endpoint {outputs['EndpointName']} in service"
     with narrator.step(f"test {stage}: the endpoint answers as the model does") as test:

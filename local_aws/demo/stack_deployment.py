@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from local_aws.project.stack_events import (
     CREATION_FAILED,
+    StackEvent,
     StackEvents,
     find_stack,
     stack_outputs,
@@ -81,6 +82,12 @@ def restore_stack(
     _apply(cloudformation, stack_name, settings, on_event)
 
 
+def _line(event: StackEvent) -> str:
+    """What happened, and what of it has no effect on this machine."""
+    told = f": {event.reason}" if event.status.endswith("_COMPLETE") and event.reason else ""
+    return f"{event.logical_id} {event.status}{told}"
+
+
 def _apply(
     cloudformation: Any,
     stack_name: str,
@@ -111,5 +118,5 @@ def _apply(
         if "No updates are to be performed" not in str(err):
             raise
     else:
-        events.follow(lambda event: on_event(f"{event.logical_id} {event.status}"))
+        events.follow(lambda event: on_event(_line(event)))
     return stack_outputs(cloudformation, stack_name)

@@ -185,7 +185,11 @@ def refuse(params: Mapping[str, Any], *members: str) -> None:
 
 def _check_serverless(variant: Mapping[str, Any], params: Mapping[str, Any]) -> None:
     serverless = variant["ServerlessConfig"]
-    refuse(serverless, "ProvisionedConcurrency")
+    warm, most = serverless.get("ProvisionedConcurrency", 0), serverless["MaxConcurrency"]
+    if warm > most:
+        raise AwsError(
+            "ValidationException", f"ProvisionedConcurrency {warm} exceeds MaxConcurrency {most}"
+        )
     if serverless["MemorySizeInMB"] not in _SERVERLESS_MEMORY_MB:
         raise AwsError(
             "ValidationException",

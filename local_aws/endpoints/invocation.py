@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 
 import urllib3
@@ -52,8 +53,10 @@ def invoke(own: OwnAws, call: Call, serving: Serving) -> RawResponse:
     headers = {name: call.params[key] for key, name in _HEADERS.items() if call.params.get(key)}
     if not serving.healthy:
         raise _restarting(serving)
+    started, status = time.monotonic(), 0
     try:
         answer = serving.invoke(call.body, headers)
+        status = answer.status
     except urllib3.exceptions.ReadTimeoutError:
         waiting = (
             "Your invocation timed out while waiting for a response from container primary. "
@@ -63,6 +66,8 @@ def invoke(own: OwnAws, call: Call, serving: Serving) -> RawResponse:
         return _model_error(own, serving, 0, waiting)
     except urllib3.exceptions.HTTPError as err:
         return _model_error(own, serving, 0, f"no answer from the model server: {err}")
+    finally:
+        serving.metrics.add(time.monotonic() - started, status)
     if answer.status >= 400:
         return _model_error(own, serving, answer.status, answer.data.decode(errors="replace"))
     if len(answer.data) > LIMIT_BYTES:

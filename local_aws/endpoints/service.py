@@ -1,8 +1,9 @@
 """SageMaker endpoints, served: each is one model server process on this machine.
 
     CreateEndpoint  Creating ──▶ InService                    (or Failed, with the cause)
-    UpdateEndpoint  Updating ──▶ InService, the new one serves and the old one is ended
-                             └─▶ RollingBack ──▶ InService, the old one still serves, FailureReason
+    UpdateEndpoint  Updating ──▶ the new one answers, traffic moves to it, alarms are watched
+                             ├─▶ InService, the new one serves and the old one is ended
+                             └─▶ RollingBack ──▶ InService, the old one serves, FailureReason
     DeleteEndpoint  Deleting ──▶ gone
 
 An endpoint whose server dies gets a new one; if that one can't start, the endpoint is Failed.
@@ -10,25 +11,37 @@ An endpoint whose server dies gets a new one; if that one can't start, the endpo
 
 from __future__ import annotations
 
+import logging
+import random
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from local_aws.aws_protocol import Call, RawResponse
 from local_aws.containers.images import Images
+from local_aws.endpoints.alarms import AlarmWatch
 from local_aws.endpoints.data_capture import DataCapture
 from local_aws.endpoints.definitions import endpoint_configs, models, refuse
 from local_aws.endpoints.invocation import check_invocation, invoke
+from local_aws.endpoints.scaling import deregister, require_unscaled
 from local_aws.endpoints.serving import Serving, ServingCancelled, ServingError, Variant
 from local_aws.endpoints.tags import drop_tags, keep_tags
+from local_aws.endpoints.traffic_shifting import TrafficShift
 from local_aws.errors import AwsError
 from local_aws.gateway import Handler
+from local_aws.left_out import left_out, remark
 from local_aws.own_aws import OwnAws
 from local_aws.pagination import page_of
 
+logger = logging.getLogger(__name__)
+
 _REASON_LIMIT = 1024
+_WATCH_SECONDS = 0.2
 _CLOSE_SECONDS = 10.0
 _SORT_KEYS = {"Name": "EndpointName", "CreationTime": "CreationTime", "Status": "EndpointStatus"}
 
@@ -48,6 +61,9 @@ class Endpoint:
     # The server that is to take over, and since when.
     pending: Serving | None = None
     pending_since: datetime | None = None
+    # The part of the requests that it gets already, from 0 to 1, and its own capture.
+    share: float = 0.0
+    pending_capture: DataCapture | None = None
     capture: DataCapture | None = None
     deployment_config: Mapping[str, Any] | None = None
 
@@ -74,11 +90,24 @@ class Endpoint:
         if self.capture is not None:
             described["DataCaptureConfig"] = self.capture.description()
         if pending is not None and serving is not None:
+            stage = {"Status": "Baking", "StatusMessage": f"{self.share:.0%} of the traffic"}
             described["PendingDeploymentSummary"] = {
                 "EndpointConfigName": pending.variant.config_name,
                 "StartTime": self.pending_since,
+                "ProductionVariants": [
+                    {
+                        **_variant_summary(pending.variant, self.modified),
+                        "VariantStatus": [stage if self.share else {"Status": "Creating"}],
+                    }
+                ],
             }
         return {name: value for name, value in described.items() if value is not None}
+
+    def receiver(self) -> tuple[Serving | None, DataCapture | None]:
+        """Who gets the next request: the new fleet as often as its share says."""
+        if self.pending is not None and random.random() < self.share:  # noqa: S311
+            return self.pending, self.pending_capture
+        return self.serving, self.capture
 
 
 class Endpoints:
@@ -92,6 +121,8 @@ class Endpoints:
         self._endpoints: dict[str, Endpoint] = {}
         self._lock = threading.RLock()
         self._threads: list[threading.Thread] = []
+        self._closing = threading.Event()
+        self._told: set[tuple[str, str]] = set()
 
     def operations(self) -> Mapping[tuple[str, str], Handler]:
         """What the gateway hands to this service."""
@@ -111,10 +142,13 @@ class Endpoints:
 
     def close(self) -> None:
         """End every model server."""
+        self._closing.set()
         with self._lock:
             endpoints = list(self._endpoints.values())
             servings = [s for e in endpoints for s in (e.pending, e.serving) if s is not None]
-            captures = [e.capture for e in endpoints if e.capture is not None]
+            captures = [
+                c for e in endpoints for c in (e.pending_capture, e.capture) if c is not None
+            ]
         stopping = [threading.Thread(target=serving.stop) for serving in servings]
         for thread in stopping:
             thread.start()
@@ -127,7 +161,6 @@ class Endpoints:
         """Start to serve the configuration's model."""
         params = call.params
         name = params["EndpointName"]
-        _check_deployment_config(params.get("DeploymentConfig"))
         arn = self._arn(name)
         with self._lock:
             if name in self._endpoints:
@@ -135,18 +168,19 @@ class Endpoints:
                     "ValidationException", f'Cannot create already existing endpoint "{arn}".'
                 )
             serving = self._new_serving(name, params["EndpointConfigName"])
+            shift = TrafficShift.of(params.get("DeploymentConfig"), serving.variant.definition)
+            AlarmWatch(self._own, shift.alarms, [serving]).require_known()
             endpoint = Endpoint(name, arn, params["EndpointConfigName"], "Creating")
-            endpoint.pending = serving
+            endpoint.pending, endpoint.deployment_config = serving, params.get("DeploymentConfig")
             self._endpoints[name] = endpoint
         keep_tags(self._own, arn, params.get("Tags", []))
-        self._run(endpoint, serving)
+        self._run(endpoint, serving, shift)
         return {"EndpointArn": arn}
 
     def update_endpoint(self, call: Call) -> Mapping[str, Any]:
         """Start the new configuration's model server beside the old one."""
         params = call.params
-        refuse(params, "RetainAllVariantProperties", "RetainDeploymentConfig")
-        _check_deployment_config(params.get("DeploymentConfig"))
+        refuse(params, "RetainDeploymentConfig")
         with self._lock:
             endpoint = self._find(params["EndpointName"])
             if endpoint.status not in ("InService", "Failed"):
@@ -159,11 +193,16 @@ class Endpoints:
                     f'Cannot update endpoint "{endpoint.arn}" with status Failed. Delete it and '
                     "create it again.",
                 )
-            serving = self._new_serving(endpoint.name, params["EndpointConfigName"])
+            old = endpoint.serving.variant
+            kept = _retained(params, old)
+            serving = self._new_serving(endpoint.name, params["EndpointConfigName"], kept)
+            self._require_compatible(endpoint, old, serving.variant)
+            shift = TrafficShift.of(params.get("DeploymentConfig"), serving.variant.definition)
+            AlarmWatch(self._own, shift.alarms, [serving]).require_known()
             endpoint.pending, endpoint.pending_since = serving, datetime.now(UTC)
             endpoint.deployment_config = params.get("DeploymentConfig")
             endpoint.enter("Updating")
-        self._run(endpoint, serving)
+        self._run(endpoint, serving, shift)
         return {"EndpointArn": endpoint.arn}
 
     def describe_endpoint(self, call: Call) -> Mapping[str, Any]:
@@ -204,7 +243,7 @@ class Endpoints:
         name = call.params["EndpointName"]
         with self._lock:
             endpoint = self._endpoints.get(name)
-            serving = endpoint.serving if endpoint is not None else None
+            serving, capture = endpoint.receiver() if endpoint is not None else (None, None)
             if endpoint is None or serving is None or endpoint.status == "Deleting":
                 raise AwsError(
                     "ValidationError",
@@ -213,16 +252,21 @@ class Endpoints:
             if endpoint.status == "Failed":
                 reason = endpoint.failure_reason
                 raise AwsError("ValidationError", f"Endpoint {name} has failed: {reason}")
-            capture = endpoint.capture
         check_invocation(call, serving)
         answer = invoke(self._own, call, serving)
         if capture is not None:
             capture.record(call, answer)
         return answer
 
-    def _new_serving(self, endpoint_name: str, config_name: str) -> Serving:
+    def _new_serving(
+        self, endpoint_name: str, config_name: str, kept: Mapping[str, Any] | None = None
+    ) -> Serving:
+        """A server of the configuration; `kept` members of its variant win."""
         config = self._configs.find(config_name)
-        variant = config["ProductionVariants"][0]
+        variant = {**config["ProductionVariants"][0], **(kept or {})}
+        model = self._models.find(variant["ModelName"])
+        found = left_out({**config, "ProductionVariants": [variant]}, model)
+        self._tell(endpoint_name, remark(found))
         return Serving(
             self._own,
             self._images,
@@ -230,16 +274,39 @@ class Endpoints:
                 endpoint_name=endpoint_name,
                 config_name=config_name,
                 definition=variant,
-                model=self._models.find(variant["ModelName"]),
+                model=model,
                 data_capture=config.get("DataCaptureConfig"),
+                left_out=tuple(found),
             ),
         )
 
-    def _run(self, endpoint: Endpoint, serving: Serving) -> None:
-        self._start_thread(lambda: self._deploy(endpoint, serving), endpoint.name)
+    def _tell(self, endpoint_name: str, text: str) -> None:
+        """Once in local_aws's own output; the endpoint's log has it each time."""
+        if text and (endpoint_name, text) not in self._told:
+            self._told.add((endpoint_name, text))
+            logger.warning("endpoint %s: %s", endpoint_name, text)
 
-    def _deploy(self, endpoint: Endpoint, serving: Serving) -> None:
-        """Let `serving` take over once it answers; otherwise leave things as they were."""
+    def _require_compatible(self, endpoint: Endpoint, old: Variant, new: Variant) -> None:
+        """What SageMaker's guide says that no update can change."""
+        if old.name != new.name:
+            raise AwsError(
+                "ValidationException",
+                f"The variant is {new.name}, but endpoint {endpoint.name} serves {old.name}",
+            )
+        if "ServerlessConfig" in new.definition and "ServerlessConfig" not in old.definition:
+            raise AwsError(
+                "ValidationException",
+                f"Cannot update endpoint {endpoint.name} from instances to serverless. Delete it "
+                "and create it again.",
+            )
+        if new.definition.get("InstanceType") != old.definition.get("InstanceType"):
+            require_unscaled(self._own, endpoint.name, old.name)
+
+    def _run(self, endpoint: Endpoint, serving: Serving, shift: TrafficShift) -> None:
+        self._start_thread(lambda: self._deploy(endpoint, serving, shift), endpoint.name)
+
+    def _deploy(self, endpoint: Endpoint, serving: Serving, shift: TrafficShift) -> None:
+        """Let `serving` take over step by step; otherwise leave things as they were."""
         try:
             serving.start(lambda reason: self._died(endpoint, serving, reason))
         except ServingCancelled:
@@ -248,12 +315,20 @@ class Endpoints:
         except ServingError as err:
             self._give_up(endpoint, serving, str(err))
             return
-        capture = DataCapture.of(self._own, serving.variant)
         with self._lock:
-            if endpoint.status == "Deleting":
+            endpoint.pending_capture = DataCapture.of(self._own, serving.variant)
+            old = endpoint.serving
+        if old is not None and not old.gave_up:
+            reason = self._shift(endpoint, old, serving, shift)
+            if reason is not None:
+                self._give_up(endpoint, serving, reason)
+                return
+        with self._lock:
+            if endpoint.status == "Deleting" or self._closing.is_set():
                 return
             replaced, endpoint.serving, endpoint.pending = endpoint.serving, serving, None
-            old_capture, endpoint.capture = endpoint.capture, capture
+            old_capture, endpoint.capture = endpoint.capture, endpoint.pending_capture
+            endpoint.pending_capture, endpoint.share = None, 0.0
             endpoint.config_name = serving.variant.config_name
         if replaced is not None:
             replaced.stop()
@@ -263,13 +338,41 @@ class Endpoints:
             if endpoint.status != "Deleting":
                 endpoint.enter("InService")
 
+    def _shift(
+        self, endpoint: Endpoint, old: Serving, new: Serving, shift: TrafficShift
+    ) -> str | None:
+        """Move the traffic, and wait at each step; the reason to move it back, None for none."""
+        watch = AlarmWatch(self._own, shift.alarms, [old, new])
+        for step in shift.steps:
+            with self._lock:
+                endpoint.share = step.share
+            until = time.monotonic() + step.bake_seconds
+            while (left := until - time.monotonic()) > 0:
+                if endpoint.status == "Deleting" or self._closing.wait(min(_WATCH_SECONDS, left)):
+                    return None
+                if new.gave_up:
+                    return f"the new model server ended with {step.share:.0%} of the traffic"
+                try:
+                    tripped = watch.tripped()
+                except (ClientError, BotoCoreError) as err:
+                    tripped = f"the alarms could not be looked at: {err}"
+                if tripped is not None:
+                    return (
+                        f"Rolled back with {step.share:.0%} of the traffic on "
+                        f"{new.variant.config_name}: {tripped}"
+                    )
+        return None
+
     def _give_up(self, endpoint: Endpoint, serving: Serving, reason: str) -> None:
-        """End a server that didn't come up; the one before it goes on."""
+        """End a server that didn't come up or was not good enough; the one before it goes on."""
         with self._lock:
-            old = endpoint.serving
+            old, capture = endpoint.serving, endpoint.pending_capture
+            endpoint.share, endpoint.pending_capture = 0.0, None
             if old is not None and endpoint.status == "Updating":
                 endpoint.enter("RollingBack", reason)
         serving.stop()
+        if capture is not None:
+            capture.close()
         with self._lock:
             if endpoint.status == "Deleting":
                 return
@@ -285,11 +388,15 @@ class Endpoints:
     def _delete(self, endpoint: Endpoint) -> None:
         with self._lock:
             servings = [s for s in (endpoint.pending, endpoint.serving) if s is not None]
-            capture = endpoint.capture
+            captures = [c for c in (endpoint.pending_capture, endpoint.capture) if c is not None]
         for serving in servings:
             serving.stop()
-        if capture is not None:
+        for capture in captures:
             capture.close()
+        try:
+            deregister(self._own, endpoint.name)
+        except (ClientError, BotoCoreError) as err:  # what is left of it scales nothing
+            logger.warning("endpoint %s: its scaling stays registered: %s", endpoint.name, err)
         drop_tags(self._own, endpoint.arn)
         with self._lock:
             del self._endpoints[endpoint.name]
@@ -311,16 +418,15 @@ class Endpoints:
         return self._own.arn("sagemaker", f"endpoint/{name}")
 
 
-def _check_deployment_config(config: Mapping[str, Any] | None) -> None:
-    """A switch all at once is what happens here; AwsError names what would be another way."""
-    if config is None:
-        return
-    refuse(config, "RollingUpdatePolicy", "AutoRollbackConfiguration")
-    routing = config.get("BlueGreenUpdatePolicy", {}).get("TrafficRoutingConfiguration", {})
-    if routing.get("Type", "ALL_AT_ONCE") != "ALL_AT_ONCE":
-        raise AwsError(
-            "ValidationException", f"local_aws does not support traffic routing {routing['Type']}"
-        )
+def _retained(params: Mapping[str, Any], old: Variant) -> dict[str, Any]:
+    """What RetainAllVariantProperties keeps of the variant: how many instances there are."""
+    excluded = {
+        item["VariantPropertyType"] for item in params.get("ExcludeRetainedVariantProperties", [])
+    }
+    count = old.definition.get("InitialInstanceCount")
+    if not params.get("RetainAllVariantProperties") or "DesiredInstanceCount" in excluded:
+        return {}
+    return {} if count is None else {"InitialInstanceCount": count}
 
 
 def _variant_summary(variant: Variant, since: datetime) -> dict[str, Any]:

@@ -25,8 +25,10 @@ from local_aws.containers.images import Image, Images
 from local_aws.containers.log_stream import LogStream
 from local_aws.containers.supervision import SupervisedProcess
 from local_aws.endpoints.definitions import container_of
+from local_aws.endpoints.invocation_metrics import InvocationMetrics
 from local_aws.endpoints.model_data import ModelDataError, fetch_model_data
 from local_aws.errors import AwsError, LocalAwsError
+from local_aws.left_out import remark
 from local_aws.own_aws import OwnAws
 from local_aws.ports import find_free_port
 
@@ -60,6 +62,8 @@ class Variant:
     definition: Mapping[str, Any]
     model: Mapping[str, Any]
     data_capture: Mapping[str, Any] | None = None
+    # Settings without effect here, for the log.
+    left_out: tuple[str, ...] = ()
 
     @property
     def image_uri(self) -> str:
@@ -83,6 +87,7 @@ class Serving:
 
     def __init__(self, own: OwnAws, images: Images, variant: Variant) -> None:
         self.variant = variant
+        self.metrics = InvocationMetrics()
         self._own = own
         self._images = images
         self._root = own.state_dir / "endpoints" / variant.endpoint_name / uuid.uuid4().hex[:12]
@@ -124,6 +129,9 @@ class Serving:
         self._watcher = threading.Thread(
             target=self._watch, args=(on_failure,), name=f"serving {self._root.name}", daemon=True
         )
+        if self.variant.left_out:
+            self.log_path.parent.mkdir(parents=True, exist_ok=True)
+            self.log_path.write_text(f"{remark(list(self.variant.left_out))}\n")
         try:
             self._launch = self._prepared()
             self._launch()

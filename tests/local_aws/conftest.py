@@ -53,7 +53,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             os._exit(3)
         if body == b"bad":
             return self.answer(400, b"no such column")
-        if body == b"break":
+        if body == b"break" or MODE == "failing":
             return self.answer(500, b"division by zero")
         echo = {{"name": NAME, "length": len(body), "headers": dict(self.headers),
                 "role": "AWS_SESSION_TOKEN" in os.environ, "color": os.environ.get("COLOR")}}
@@ -163,10 +163,10 @@ class ServingAccount:
         )
         return name
 
-    def create_endpoint(self, config_name: str) -> str:
+    def create_endpoint(self, config_name: str, **request: Any) -> str:
         """Name of a new endpoint, no longer Creating."""
         name = f"e-{uuid.uuid4().hex[:12]}"
-        self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config_name)
+        self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config_name, **request)
         self.settled(name)
         return name
 

@@ -8,6 +8,7 @@ calls  tags     AWS calls in a template's terms
 code            CodeCommit, CodeBuild, CodePipeline, connections; seeding: a first commit
 identity        IAM's roles and policies, KMS keys
 messaging       SNS, SQS
+monitoring      CloudWatch alarms, Application Auto Scaling
 parameters      SSM parameters, log groups
 sagemaker       models, endpoint configurations, endpoints, pipelines
 scheduling      EventBridge rules, schedules

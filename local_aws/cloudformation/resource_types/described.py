@@ -155,6 +155,9 @@ class DescribedType:
     def settle(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:
         """Nothing to wait for."""
 
+    def remark(self, by: Provisioner, properties: Mapping[str, Any]) -> str:  # noqa: ARG002
+        return ""
+
     def arrange(
         self, by: Provisioner, physical: Physical, old: Mapping[str, Any], new: Mapping[str, Any]
     ) -> None:

@@ -100,6 +100,9 @@ class ResourceType(Protocol):
     def settle(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:
         """Wait until it is what `properties` ask for; ProvisioningError says why it isn't."""
 
+    def remark(self, by: Provisioner, properties: Mapping[str, Any]) -> str:
+        """What of it has no effect on this machine, for the event of its end; empty for nothing."""
+
     def delete(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:
         """Delete it and wait until it is gone; one that is gone already is fine."""
 

@@ -14,6 +14,7 @@ from local_aws.cloudformation.resource_types.resource_type import (
     ProvisioningError,
     ResourceType,
 )
+from local_aws.left_out import left_out, remark
 
 # What UpdateEndpoint changes in place.
 _UPDATABLE = frozenset(
@@ -69,6 +70,13 @@ class _Endpoint(ApiResource):
             f'Resource handler returned message: "Endpoint {physical.id} failed to reach '
             f'configuration {asked}: {reason}" (HandlerErrorCode: NotStabilized)'
         )
+
+    def remark(self, by: Provisioner, properties: Mapping[str, Any]) -> str:
+        sagemaker = by.onlooker("sagemaker")
+        name = properties["EndpointConfigName"]
+        config = sagemaker.describe_endpoint_config(EndpointConfigName=name)
+        model = config["ProductionVariants"][0]["ModelName"]
+        return remark(left_out(config, sagemaker.describe_model(ModelName=model)))
 
     def await_end(self, by: Provisioner, physical: Physical) -> None:
         while True:

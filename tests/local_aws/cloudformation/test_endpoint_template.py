@@ -184,6 +184,75 @@ def test_deleting_the_stack_ends_the_endpoint(serving_account: Any) -> None:
     assert description["StackStatus"] == "DELETE_COMPLETE"
 
 
+def test_a_linear_deployment_that_fails_is_taken_back_with_its_alarms(
+    serving_account: Any, until: Callable[..., Any]
+) -> None:
+    stack = EndpointStack(serving_account, "watched")
+    cloudwatch = serving_account.gateway.own.client("cloudwatch")
+    everything = {
+        "EndpointInstanceCount": "2",
+        "EndpointMaxInstanceCount": "4",
+        "DeploymentType": "LINEAR",
+        "DeploymentWaitInSeconds": "60",
+        "AlarmTopicArn": "arn:aws:sns:us-east-1:123456789012:alarms",
+        "SubnetIds": "subnet-1",
+        "SecurityGroupIds": "sg-1",
+        "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/k",
+        "DataCaptureUri": f"s3://{serving_account.bucket}/captured",
+    }
+    stack.deploy(serving_account.put_archive("good"), "1", **everything)
+    stack.wait("stack_create_complete")
+    before = stack.physical_ids()
+    assert before["Failing"].startswith(f"{stack.name}-failing-{stack.name[:10]}")
+    events = stack.cloudformation.describe_stack_events(StackName=stack.name)["StackEvents"]
+    told = {
+        event["LogicalResourceId"]: event["ResourceStatusReason"]
+        for event in events
+        if "leaves out" in event.get("ResourceStatusReason", "")
+    }
+    assert told == {
+        "Endpoint": "local_aws leaves out: 2 instances (one process serves); KmsKeyId of the "
+        "volumes (files on this machine); KmsKeyId of captured data (moto's S3 encrypts nothing); "
+        "VpcConfig (the process uses this machine's network)",
+        "Failing": "local_aws leaves out: AlarmActions (nobody is told)",
+        "Slow": "local_aws leaves out: AlarmActions (nobody is told)",
+        "Instances": "local_aws leaves out: scaling from 2 to 4 (one process serves)",
+    }
+
+    stack.deploy(serving_account.put_archive("bad", mode="failing"), "2", **everything)
+
+    def failed() -> bool:
+        try:
+            return stack.served() != "good"
+        except ClientError as err:
+            return err.response["Error"]["Code"] == "ModelError"
+
+    assert until(failed)
+    stack.wait("stack_rollback_complete")
+    assert {stack.served() for _ in range(5)} == {"good"}
+    assert stack.physical_ids() == before
+    events = stack.cloudformation.describe_stack_events(StackName=stack.name)["StackEvents"]
+    (reason,) = [
+        e["ResourceStatusReason"] for e in events if e["ResourceStatus"] == "UPDATE_FAILED"
+    ]
+    assert "Rolled back with 50% of the traffic" in reason
+    assert f"alarm {stack.name}-failing-" in reason
+    kept = cloudwatch.describe_alarms(AlarmNamePrefix=stack.name)["MetricAlarms"]
+    assert {alarm["AlarmName"] for alarm in kept} == {before["Failing"], before["Slow"]}
+
+    stack.cloudformation.delete_stack(StackName=stack.name)
+    stack.wait("stack_delete_complete")
+    assert cloudwatch.describe_alarms(AlarmNamePrefix=stack.name)["MetricAlarms"] == []
+
+
+def test_contradictions_are_refused_before_anything_is_made(serving_account: Any) -> None:
+    stack = EndpointStack(serving_account, "contradictory")
+    with pytest.raises(ClientError, match="need an EndpointInstanceCount of at least 2"):
+        stack.deploy("s3://b/m.tar.gz", "1", DeploymentType="CANARY", DeploymentWaitInSeconds="9")
+    with pytest.raises(ClientError, match="does not exist"):
+        stack.status()
+
+
 # MLflow's own imports: pydantic models of chat agents, typed Any.
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
 def test_a_real_model_is_served_and_kept_when_the_next_cannot_be_loaded(

@@ -469,19 +469,15 @@ def test_captured_requests_and_answers_are_in_s3(
     assert captured["eventMetadata"]["inferenceId"] == "row-1"
 
 
-def test_a_gradual_deployment_is_refused_by_name(serving_account: Any, served: str) -> None:
+def test_what_no_update_does_here_is_refused_by_name(serving_account: Any, served: str) -> None:
     account = serving_account
     config = account.create_config(account.put_archive("gradual"))
-    with pytest.raises(ClientError, match="does not support traffic routing CANARY"):
-        account.sagemaker.update_endpoint(
-            EndpointName=served,
-            EndpointConfigName=config,
-            DeploymentConfig={
-                "BlueGreenUpdatePolicy": {
-                    "TrafficRoutingConfiguration": {"Type": "CANARY", "WaitIntervalInSeconds": 1}
-                }
-            },
-        )
+    update = {"EndpointName": served, "EndpointConfigName": config}
+    batch = {"MaximumBatchSize": {"Type": "INSTANCE_COUNT", "Value": 1}, "WaitIntervalInSeconds": 1}
+    with pytest.raises(ClientError, match="does not support RollingUpdatePolicy"):
+        account.sagemaker.update_endpoint(**update, DeploymentConfig={"RollingUpdatePolicy": batch})
+    with pytest.raises(ClientError, match="does not support RetainDeploymentConfig"):
+        account.sagemaker.update_endpoint(**update, RetainDeploymentConfig=True)
     with pytest.raises(ClientError, match="UpdateEndpointWeightsAndCapacities"):
         account.sagemaker.update_endpoint_weights_and_capacities(
             EndpointName=served, DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic"}]

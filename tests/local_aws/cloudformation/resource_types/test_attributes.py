@@ -79,6 +79,23 @@ def minimal(role_arn: str) -> dict[str, Any]:
             "Queues": [queue],
             "PolicyDocument": document(Action="sqs:*", Principal="*", Resource="*"),
         },
+        "CloudWatch::Alarm": {
+            "ComparisonOperator": "GreaterThanThreshold",
+            "EvaluationPeriods": 1,
+            "MetricName": "Invocation5XXErrors",
+        },
+        "ApplicationAutoScaling::ScalableTarget": {
+            "ServiceNamespace": "sagemaker",
+            "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+            "ResourceId": {"Fn::Sub": "endpoint/${AWS::StackName}/variant/AllTraffic"},
+            "MinCapacity": 1,
+            "MaxCapacity": 2,
+        },
+        "ApplicationAutoScaling::ScalingPolicy": {
+            "PolicyName": name,
+            "PolicyType": "TargetTrackingScaling",
+            "ScalingTargetId": {"Ref": "ApplicationAutoScalingScalableTarget"},
+        },
         "CodeCommit::Repository": {"RepositoryName": name},
         "CodeBuild::Project": {
             "ServiceRole": role_arn,

@@ -13,9 +13,10 @@ from botocore.exceptions import ClientError, WaiterError
 
 from infra.account import error_code
 from infra.errors import DeploymentFailed
+from infra.stack_events import remedies_of
 from infra.stacks import DeployedStack
 
-CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
 # Types of which a replacement or removal loses what people put there.
 DATA_TYPES = frozenset(
     {
@@ -42,6 +43,8 @@ class ChangeRequest:
     # Of a new stack and of one that gets all its values: name -> value. None keeps a value.
     parameters: Mapping[str, str | None]
     tags: Mapping[str, str]
+    # Take in what is there under the same name and in no stack, instead of failing.
+    import_existing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +103,7 @@ def computed_change_set(
                 for key, value in request.parameters.items()
             ],
             Tags=[{"Key": key, "Value": value} for key, value in request.tags.items()],
+            **({"ImportExistingResources": True} if request.import_existing else {}),
             **request.template,
         )
         yield _computed(cloudformation, made, request.stack_name, creates, delay_seconds)
@@ -182,10 +186,14 @@ def _refused(
             for event in answer["OperationEvents"]
             if event.get("ValidationStatusReason")
         ]
+    reasons = findings or [reason]
     return DeploymentFailed(
         f"CloudFormation can not compute the changes of {stack_name}:",
-        findings or [reason],
-        ["Nothing was changed. Correct the settings or the template, then deploy again."],
+        reasons,
+        [
+            *remedies_of(reasons),
+            "Nothing was changed. Correct the settings or the template, then deploy again.",
+        ],
     )
 
 

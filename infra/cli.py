@@ -147,6 +147,12 @@ def _add_deploy(command: argparse.ArgumentParser) -> None:
         "(default: refuse)",
     )
     add(
+        "--import-existing",
+        action="store_true",
+        help="take buckets and repositories that an earlier stack left into the new one "
+        "(default: a name that is taken fails)",
+    )
+    add(
         "--rebuild-images",
         action="store_true",
         help="build the images again though they are there (default: only missing ones)",
@@ -184,6 +190,7 @@ def _deploy(args: argparse.Namespace) -> int:
         dry_run=args.dry_run,
         yes=args.yes,
         accept_data_loss=args.accept_data_loss,
+        import_existing=args.import_existing,
         template_bucket=args.template_bucket,
     )
     settings = _given_settings(args)

@@ -53,6 +53,7 @@ class DeployOptions:
     dry_run: bool = False
     yes: bool = False
     accept_data_loss: bool = False
+    import_existing: bool = False
     template_bucket: str | None = None
     delay_seconds: float = 4.0
 
@@ -128,6 +129,7 @@ def deploy_stack(
         template=_template_argument(account, plan, options),
         parameters=plan.parameters,
         tags=plan.tags,
+        import_existing=options.import_existing,
     )
     with computed_change_set(
         cloudformation, request, deployed, options.delay_seconds

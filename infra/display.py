@@ -103,7 +103,8 @@ class Progress:
         """A line for a resource that is ready or failed; the status line for the others."""
         # A resource that is rolled back is worked on twice.
         began = self._began.setdefault((event.logical_id, event.status.split("_")[0]), event.at)
-        self._met.add(event.logical_id)
+        if not event.of_stack:
+            self._met.add(event.logical_id)
         if event.over and not event.of_stack:
             self._over.add(event.logical_id)
         if event.over or event.status.endswith("ROLLBACK_IN_PROGRESS"):

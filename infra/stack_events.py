@@ -24,8 +24,8 @@ _REMEDIES = (
     ),
     (
         r"already exists",
-        "Something of that name is there, often kept by an earlier stack: delete it or give the "
-        "stack another name for it.",
+        "Something of that name is there. What an earlier stack left is taken in by "
+        "`mlops-infra deploy --import-existing`; anything else has to be deleted or renamed.",
     ),
     (
         r"limit|quota|exceeded",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import uuid
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
 
 from infra.account import Account
@@ -157,6 +159,25 @@ def test_a_kept_value_is_the_stack_s(cloudformation: Any, name: str) -> None:
     kept = request_of(name, shown, Shown=None)
     with computed_change_set(cloudformation, kept, stack, DELAY) as change_set:
         assert change_set.empty
+
+
+def test_what_an_earlier_stack_left_is_taken_in_when_asked(cloudformation: Any, name: str) -> None:
+    request = dataclasses.replace(request_of(name, {"One": topic()}), import_existing=True)
+    with (
+        # local_aws can't, which shows that it is asked.
+        pytest.raises(ClientError, match="not support the parameter ImportExistingResources"),
+        computed_change_set(cloudformation, request, None, DELAY),
+    ):
+        pass
+    assert find_stack(cloudformation, name) is None
+
+
+def test_a_name_that_is_taken_says_how_to_take_it_in() -> None:
+    with (
+        pytest.raises(DeploymentFailed, match="mlops-infra deploy --import-existing"),
+        stubbed(failure="Resource of type 'AWS::ECR::Repository' already exists"),
+    ):
+        pass
 
 
 def test_the_policy_says_what_becomes_of_the_old_one() -> None:

@@ -1,4 +1,4 @@
-"""Stacks taken down on local_aws; databases, load balancers and snapshots on moto."""
+"""Stacks taken down on local_aws; what it leaves deleted on moto."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,9 +20,16 @@ from infra.errors import DeploymentFailed, InputError
 from infra.projects import list_projects_use
 from infra.retained_data import Retained, delete_retained, monthly_cost
 from infra.stacks import PLATFORM, find_stack
-from infra.teardown import TeardownOptions, plan_teardown, show_teardown, tear_down
+from infra.teardown import (
+    TeardownOptions,
+    TeardownPlan,
+    plan_teardown,
+    show_teardown,
+    tear_down,
+)
 
 AGREED = TeardownOptions(yes=True, delay_seconds=0.05)
+NOW = datetime.now(UTC)
 TOPIC = {"Type": "AWS::SNS::Topic"}
 
 
@@ -185,66 +193,72 @@ def test_what_uses_the_platform_is_named(local_account: Account) -> None:
     assert "in the way: stack sagemaker-project-housing" in seen.results
 
 
+def test_endpoints_of_projects_are_in_the_way(local_account: Account) -> None:
+    sagemaker = local_account.client("sagemaker")
+    place = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/"
+    tags = {"housing-prod": "sagemaker:project-name", "other": "team"}
+    times = {"CreationTime": NOW, "LastModifiedTime": NOW, "EndpointStatus": "InService"}
+    with Stubber(sagemaker) as stubber:
+        endpoints = [{"EndpointName": n, "EndpointArn": place + n, **times} for n in tags]
+        stubber.add_response("list_endpoints", {"Endpoints": endpoints})
+        for name, key in tags.items():
+            answer = {"Tags": [{"Key": key, "Value": "housing"}]}
+            stubber.add_response("list_tags", answer, {"ResourceArn": place + name})
+        used = list_projects_use(local_account)
+    assert "endpoint housing-prod (InService)" in used
+    assert not [each for each in used if "other" in each]
+
+
+def test_protection_of_database_and_load_balancer_is_taken_off_first(
+    local_account: Account,
+) -> None:
+    create(local_account, "sagemaker-mlflow-server", {"One": TOPIC})
+    (planned,) = plan_teardown(local_account).stacks
+    balancer = Retained(
+        logical_id="LoadBalancer",
+        type="AWS::ElasticLoadBalancingV2::LoadBalancer",
+        physical_id="arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/mlflow/1",
+        policy="Delete",
+    )
+    database = Retained(
+        logical_id="Database",
+        type="AWS::RDS::DBInstance",
+        physical_id="mlflow",
+        policy="Snapshot",
+    )
+    plan = TeardownPlan(stacks=(replace(planned, goes=(balancer,), stays=(database,)),))
+    rds, elbv2 = local_account.client("rds"), local_account.client("elbv2")
+    with Stubber(rds) as databases, Stubber(elbv2) as balancers:
+        databases.add_response(
+            "modify_db_instance",
+            {},
+            {
+                "DBInstanceIdentifier": "mlflow",
+                "DeletionProtection": False,
+                "ApplyImmediately": True,
+            },
+        )
+        balancers.add_response(
+            "modify_load_balancer_attributes",
+            {},
+            {
+                "LoadBalancerArn": balancer.physical_id,
+                "Attributes": [{"Key": "deletion_protection.enabled", "Value": "false"}],
+            },
+        )
+        tear_down(local_account, plan, AGREED, Seen())
+        databases.assert_no_pending_responses()
+        balancers.assert_no_pending_responses()
+    assert standing(local_account) == []
+
+
 @pytest.fixture(scope="module")
-def mocked() -> Iterator[Account]:
+def mocked(local_account: Account) -> Iterator[Account]:
+    """Another account: moto's own, which local_aws answers nothing of."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("AWS_ENDPOINT_URL", raising=False)
+        environment.delenv("AWS_ENDPOINT_URL")
         with mock_aws():
             yield open_account("eu-west-1", None)
-
-
-def asked(client: Any, operation: str) -> list[dict[str, Any]]:
-    """What the operation is asked from now on: moto deletes also what is protected."""
-    service = client.meta.service_model.service_id.hyphenize()
-    calls: list[dict[str, Any]] = []
-
-    def keep(params: dict[str, Any], **_: Any) -> None:
-        calls.append(dict(params))
-
-    client.meta.events.register(f"provide-client-params.{service}.{operation}", keep)
-    return calls
-
-
-def test_endpoints_of_projects_are_in_the_way(mocked: Account) -> None:
-    sagemaker = mocked.client("sagemaker")
-    variant = {"VariantName": "all", "ModelName": "m", "ServerlessConfig": {}}
-    variant["ServerlessConfig"] = {"MemorySizeInMB": 1024, "MaxConcurrency": 1}
-    sagemaker.create_model(ModelName="m", ExecutionRoleArn="arn:aws:iam::123456789012:role/model")
-    sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
-    tags = [{"Key": "sagemaker:project-name", "Value": "housing"}]
-    sagemaker.create_endpoint(EndpointName="housing-prod", EndpointConfigName="c", Tags=tags)
-    sagemaker.create_endpoint(EndpointName="other", EndpointConfigName="c")
-    assert list_projects_use(mocked) == ["endpoint housing-prod (InService)"]
-
-
-def test_a_protected_database_goes_after_a_snapshot(mocked: Account) -> None:
-    database = {
-        "Type": "AWS::RDS::DBInstance",
-        "Properties": {
-            "DBInstanceIdentifier": "mlflow",
-            "DBInstanceClass": "db.t4g.micro",
-            "Engine": "mysql",
-            "AllocatedStorage": "20",
-            "MasterUsername": "admin",
-            "MasterUserPassword": "not-a-secret",
-            "DeletionProtection": True,
-        },
-    }
-    create(mocked, "sagemaker-mlflow-server", {"Database": database})
-    plan = plan_teardown(mocked)
-    (kept,) = plan.stacks[0].stays
-    assert (kept.policy, kept.physical_id) == ("Snapshot", "mlflow")
-    calls = asked(mocked.client("rds"), "ModifyDBInstance")
-    tear_down(mocked, replace(plan, blockers=[]), AGREED, Seen())
-    assert calls == [
-        {
-            "DBInstanceIdentifier": "mlflow",
-            "DeletionProtection": False,
-            "ApplyImmediately": True,
-        }
-    ]
-    assert standing(mocked) == []
-    assert mocked.client("rds").describe_db_instances()["DBInstances"] == []
 
 
 def test_what_holds_data_is_deleted_each_in_its_way(mocked: Account) -> None:
@@ -298,25 +312,6 @@ def test_a_refused_deletion_is_not_taken_for_gone(mocked: Account) -> None:
         stubber.add_client_error("delete_repository", "AccessDeniedException")
         with pytest.raises(ecr.exceptions.ClientError, match="AccessDenied"):
             delete_retained(mocked, item)
-
-
-def test_a_load_balancer_s_protection_is_taken_off(mocked: Account) -> None:
-    ec2 = mocked.client("ec2")
-    subnets = [each["SubnetId"] for each in ec2.describe_subnets()["Subnets"][:2]]
-    balancer = {
-        "Type": "AWS::ElasticLoadBalancingV2::LoadBalancer",
-        "Properties": {
-            "Name": "mlflow",
-            "Subnets": subnets,
-            "LoadBalancerAttributes": [{"Key": "deletion_protection.enabled", "Value": "true"}],
-        },
-    }
-    create(mocked, "sagemaker-mlflow-server", {"LoadBalancer": balancer})
-    calls = asked(mocked.client("elbv2"), "ModifyLoadBalancerAttributes")
-    tear_down(mocked, replace(plan_teardown(mocked), blockers=[]), AGREED, Seen())
-    off = {"Key": "deletion_protection.enabled", "Value": "false"}
-    assert [call["Attributes"] for call in calls] == [[off]]
-    assert mocked.client("elbv2").describe_load_balancers()["LoadBalancers"] == []
 
 
 def test_costs_are_told_for_all_that_is_kept() -> None:

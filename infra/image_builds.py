@@ -184,7 +184,7 @@ def _failure(
             *(f"    {line}" for line in _last_lines(logs, build)),
             f"All of it: {build['logs'].get('deepLink', build['id'])}",
         ]
-    remedies.append("Nothing was published: the image that was there before stays in use.")
+    remedies.append("A failed build publishes nothing: the image from before stays in use.")
     return DeploymentFailed(f"could not build the {names} image", reasons, remedies)
 
 

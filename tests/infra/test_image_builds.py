@@ -248,7 +248,9 @@ def test_a_server_image_that_fails_its_trial_is_not_published(
     assert "The last lines of the server image's log:\n" in message
     assert re.search(r"^    .*Command did not exit successfully", message, re.MULTILINE)
     assert "\nAll of it: file:" in message
-    assert message.endswith("the image that was there before stays in use.")
+    assert message.endswith(
+        "\nA failed build publishes nothing: the image from before stays in use."
+    )
     assert account.published("server") == ["before"]
     assert "push" not in [call["arguments"][0] for call in account.calls("server")]
     account.set("server", DOCKER_FAULT="")

@@ -33,7 +33,7 @@ def summary_of(results: Sequence[Result]) -> str:
     """How many findings of each kind."""
     counts = Counter(finding.status for result in results for finding in result.findings)
     told = ", ".join(f"{counts[status]} {status.value}" for status in Status if counts[status])
-    return f"{len(results)} checks: {told}"
+    return f"{len(results)} check{'' if len(results) == 1 else 's'}: {told}"
 
 
 def has_failed(results: Iterable[Result]) -> bool:

@@ -52,8 +52,11 @@ def check(patient: Patient) -> Iterator[Finding]:
     server = name_server(patient.account)
     patient.say("asking whether MLflow is healthy")
     health = ask(uri, "/health")
-    if health.obstacle or health.status != 200:
+    if health.obstacle or health.status >= 500:
         yield diagnose(health, uri, login, server)
+        return
+    if health.status != 200:  # MLflow asks nobody for a login or a name there
+        yield _stranger(health, uri)
         return
     patient.say("asking through MLflow's client")
     problem = _use(uri, login)
@@ -96,11 +99,7 @@ def diagnose(answer: Answer, uri: str, login: Login, server: Server) -> Finding:
             f"{_start(answer.text)}",
             server.mend_database,
         )
-    return failed(
-        f"{uri} answers {answer.status} and is no MLflow: {_start(answer.text)}",
-        "aws ssm put-parameter --overwrite --name /sagemaker-mlflow/tracking-uri --type String "
-        "--value <MLflow's address>",
-    )
+    return _stranger(answer, uri)
 
 
 def judge_versions(answer: Answer, client: str) -> list[Finding]:
@@ -118,6 +117,14 @@ def judge_versions(answer: Answer, client: str) -> list[Finding]:
         else f"uv pip install 'mlflow-skinny=={server}' here, and in requirements/*.in"
     )
     return [warning(f"MLflow's server is {server}, the client here {client}", remedy)]
+
+
+def _stranger(answer: Answer, uri: str) -> Finding:
+    return failed(
+        f"{uri} answers {answer.status} and is no MLflow: {_start(answer.text)}",
+        "aws ssm put-parameter --overwrite --name /sagemaker-mlflow/tracking-uri --type String "
+        "--value <MLflow's address>",
+    )
 
 
 def _diagnose_obstacle(answer: Answer, obstacle: Obstacle, uri: str, server: Server) -> Finding:
@@ -190,9 +197,16 @@ def _look_at_managed(uri: str) -> Finding:
         return ok(f"SageMaker's MLflow {uri} answers the client: experiments and registry")
     return failed(
         f"SageMaker's MLflow {uri} does not answer: {_start(problem)}",
-        "attach to yourself the managed policy that /sagemaker-mlflow/reader-policy-arn names; is "
-        "it running? aws sagemaker list-mlflow-apps (or describe-mlflow-tracking-server)",
+        f"{_describe_managed(uri)} tells whether it runs; the managed policy that "
+        "/sagemaker-mlflow/reader-policy-arn names lets you in",
     )
+
+
+def _describe_managed(arn: str) -> str:
+    kind, _, name = arn.split(":", 5)[-1].partition("/")
+    if kind == "mlflow-tracking-server":
+        return f"aws sagemaker describe-mlflow-tracking-server --tracking-server-name {name}"
+    return f"aws sagemaker describe-mlflow-app --arn {arn}"
 
 
 def _client_only(uri: str, problem: str) -> Finding:

@@ -177,6 +177,30 @@ def test_what_is_not_supported_is_refused_by_name(echo, service, operation, name
     assert caught.value.response["Error"]["Code"] == "UnsupportedOperation"
 
 
+def test_alarms_and_scaling_are_kept_and_metrics_are_refused(echo):
+    cloudwatch = echo.own.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName="a", EvaluationPeriods=1, ComparisonOperator="LessThanThreshold"
+    )
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=["a"])["MetricAlarms"]
+    assert alarm["AlarmName"] == "a"
+    cloudwatch.delete_alarms(AlarmNames=["a"])
+    with pytest.raises(ClientError, match="local_aws does not support monitoring:PutMetricData"):
+        cloudwatch.put_metric_data(Namespace="n", MetricData=[{"MetricName": "m", "Value": 1}])
+    with pytest.raises(ClientError, match="monitoring:GetMetricStatistics"):
+        cloudwatch.get_metric_statistics(
+            Namespace="n", MetricName="m", StartTime=0, EndTime=1, Period=60
+        )
+    scaling = echo.own.client("application-autoscaling")
+    with pytest.raises(ClientError, match="application-autoscaling:PutScheduledAction"):
+        scaling.put_scheduled_action(
+            ServiceNamespace="sagemaker",
+            ScheduledActionName="night",
+            ResourceId="endpoint/e/variant/v",
+            ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+        )
+
+
 def test_parameters_that_boto3_would_refuse_are_refused_by_the_gateway_too(echo):
     answer = urllib3.request(
         "POST",

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, WaiterError
 from infra.account import error_code
 from infra.errors import DeploymentFailed
 from infra.stack_events import remedies_of
-from infra.stacks import DeployedStack
+from infra.stacks import DeployedStack, resolved_values
 
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
 # Types of which a replacement or removal loses what people put there.
@@ -76,6 +76,8 @@ class ChangeSet:
     creates_stack: bool
     changes: tuple[Change, ...]
     empty: bool
+    # What parameters of the Parameter Store hold now.
+    resolved: Mapping[str, str]
 
 
 @contextlib.contextmanager
@@ -138,7 +140,7 @@ def _computed(
         empty = bool(_EMPTY.search(reason))
         if not empty:
             raise _refused(cloudformation, made["Id"], stack_name, reason) from err
-    pages = cloudformation.get_paginator("describe_change_set").paginate(**identity)
+    pages = list(cloudformation.get_paginator("describe_change_set").paginate(**identity))
     return ChangeSet(
         id=made["Id"],
         stack_name=stack_name,
@@ -151,6 +153,7 @@ def _computed(
             if "ResourceChange" in change
         ),
         empty=empty,
+        resolved=resolved_values(pages[0].get("Parameters", [])),
     )
 
 

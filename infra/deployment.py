@@ -299,6 +299,12 @@ def _show(
         if str(declared.get("NoEcho", False)).lower() != "true"
         and deployed.parameters.get(name) != plan.value(name)
     ]
+    # The same parameter of the store, which says something else by now: a newer image.
+    rows += [
+        [f"{name} ({plan.value(name)})", deployed.resolved[name], value]
+        for name, value in change_set.resolved.items()
+        if deployed.resolved.get(name, value) != value
+    ]
     if rows:
         display.table("by these parameters", ["parameter", "from", "to"], rows)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -62,6 +62,8 @@ class DeployedStack:
     outputs: Mapping[str, str]
     tags: Mapping[str, str]
     termination_protection: bool
+    # What parameters of the Parameter Store held when the stack last changed.
+    resolved: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def never_created(self) -> bool:
@@ -91,6 +93,15 @@ def deployed_template(cloudformation: Any, stack: DeployedStack) -> Template:
     return parse_template(cloudformation.get_template(StackName=stack.id)["TemplateBody"])
 
 
+def resolved_values(parameters: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Of parameters as CloudFormation describes them: what it found in the Parameter Store."""
+    return {
+        each["ParameterKey"]: each["ResolvedValue"]
+        for each in parameters
+        if each.get("ResolvedValue") is not None
+    }
+
+
 def _deployed(answer: Mapping[str, Any]) -> DeployedStack:
     return DeployedStack(
         name=answer["StackName"],
@@ -107,4 +118,5 @@ def _deployed(answer: Mapping[str, Any]) -> DeployedStack:
         },
         tags={each["Key"]: each["Value"] for each in answer.get("Tags", [])},
         termination_protection=bool(answer.get("EnableTerminationProtection")),
+        resolved=resolved_values(answer.get("Parameters", [])),
     )

@@ -125,6 +125,20 @@ def test_an_update_shows_which_values_differ(
     assert "modify  One       AWS::SNS::Topic  no        DisplayName" in seen.results
 
 
+def test_what_the_parameter_store_says_by_now_is_shown(
+    local_account: Account, plan: Callable[..., StackPlan]
+) -> None:
+    name = f"/{plan({}).name}/images/server"
+    declared = {"Shown": {"Type": "AWS::SSM::Parameter::Value<String>", "Default": name}}
+    seen = Seen()
+    for value in ("server@1", "server@2"):
+        local_account.client("ssm").put_parameter(
+            Name=name, Value=value, Type="String", Overwrite=True
+        )
+        deploy_stack(local_account, plan(SHOWN, declared=declared), UNASKED, seen)
+    assert f"Shown ({name})  server@1  server@2" in seen.results
+
+
 def test_a_kept_value_is_shown_as_no_change(
     local_account: Account, plan: Callable[..., StackPlan], stack: Callable[[], Any]
 ) -> None:

@@ -33,7 +33,13 @@ def local_aws_up(state_dir: Path, *flags: str | Path) -> Iterator[Terminal]:
         assert time.monotonic() < deadline, "local-aws up took more than 120 s"
         time.sleep(0.2)
     environment = json.loads(announced.read_text())["environment"]
-    yield Terminal({**clean_environment(), **environment}, state_dir)
+    try:
+        yield Terminal({**clean_environment(), **environment}, state_dir)
+    finally:
+        _end(up, state_dir)
+
+
+def _end(up: subprocess.Popen[bytes], state_dir: Path) -> None:
     children = psutil.Process(up.pid).children(recursive=True)
     down = subprocess.run(
         [BIN_DIR / "local-aws", "down", "--state-dir", state_dir], capture_output=True, text=True

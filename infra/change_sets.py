@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from infra.account import error_code
 from infra.errors import DeploymentFailed
+from infra.interrupts import uninterrupted
 from infra.stack_events import remedies_of
 from infra.stacks import DeployedStack, resolved_values
 
@@ -92,34 +93,37 @@ def computed_change_set(
     name = f"mlops-infra-{uuid.uuid4().hex[:12]}"
     creates = stack is None or stack.status == "REVIEW_IN_PROGRESS"
     try:
-        made = cloudformation.create_change_set(
-            ChangeSetName=name,
-            ChangeSetType="CREATE" if creates else "UPDATE",
-            StackName=request.stack_name,
-            Description="By mlops-infra deploy",
-            Capabilities=CAPABILITIES,
-            Parameters=[
-                {"ParameterKey": key, "UsePreviousValue": True}
-                if value is None
-                else {"ParameterKey": key, "ParameterValue": value}
-                for key, value in request.parameters.items()
-            ],
-            Tags=[{"Key": key, "Value": value} for key, value in request.tags.items()],
-            **({"ImportExistingResources": True} if request.import_existing else {}),
-            **request.template,
-        )
+        with uninterrupted():
+            made = cloudformation.create_change_set(
+                ChangeSetName=name,
+                ChangeSetType="CREATE" if creates else "UPDATE",
+                StackName=request.stack_name,
+                Description="By mlops-infra deploy",
+                Capabilities=CAPABILITIES,
+                Parameters=[
+                    {"ParameterKey": key, "UsePreviousValue": True}
+                    if value is None
+                    else {"ParameterKey": key, "ParameterValue": value}
+                    for key, value in request.parameters.items()
+                ],
+                Tags=[{"Key": key, "Value": value} for key, value in request.tags.items()],
+                **({"ImportExistingResources": True} if request.import_existing else {}),
+                **request.template,
+            )
         yield _computed(cloudformation, made, request.stack_name, creates, delay_seconds)
     finally:
-        _clear_away(cloudformation, request.stack_name, name, stack, delay_seconds)
+        with uninterrupted():
+            _clear_away(cloudformation, request.stack_name, name, stack, delay_seconds)
 
 
 def execute_change_set(cloudformation: Any, change_set: ChangeSet) -> None:
     """Start what the change set says."""
-    cloudformation.execute_change_set(
-        ChangeSetName=change_set.id,
-        StackName=change_set.stack_name,
-        ClientRequestToken=uuid.uuid4().hex,
-    )
+    with uninterrupted():
+        cloudformation.execute_change_set(
+            ChangeSetName=change_set.id,
+            StackName=change_set.stack_name,
+            ClientRequestToken=uuid.uuid4().hex,
+        )
 
 
 def _computed(

@@ -7,8 +7,9 @@ settings ──▶ checked against the templates, all at once
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from infra.account import Account
@@ -143,7 +144,8 @@ def deploy_stack(
                 return False
             _require_consent(plan, change_set, options, display)
             operation = begin_operation(cloudformation, change_set.stack_id, plan.name)
-            execute_change_set(cloudformation, change_set)
+            with _going_on(operation, display):
+                execute_change_set(cloudformation, change_set)
             changed = True
     if changed:
         _follow(account, operation, options, display)
@@ -162,9 +164,15 @@ def follow_operation(
     Ctrl-C leaves CloudFormation at work, and says so.
     """
     cloudformation = account.client("cloudformation")
+    with _going_on(operation, display), display.progress(operation.stack_name) as progress:
+        return follow(cloudformation, operation, progress.tell, delay_seconds)
+
+
+@contextlib.contextmanager
+def _going_on(operation: Operation, display: Display) -> Iterator[None]:
+    """Whoever interrupts the block hears that this does not stop CloudFormation."""
     try:
-        with display.progress(operation.stack_name) as progress:
-            return follow(cloudformation, operation, progress.tell, delay_seconds)
+        yield
     except KeyboardInterrupt:
         display.warn(
             f"CloudFormation goes on with {operation.stack_name}; `mlops-infra status` shows how "

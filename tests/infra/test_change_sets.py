@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import signal
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -90,6 +91,35 @@ def test_an_interrupted_look_leaves_nothing_behind(cloudformation: Any, name: st
         computed_change_set(cloudformation, request, None, DELAY),
     ):
         raise KeyboardInterrupt
+    assert find_stack(cloudformation, name) is None
+
+
+def test_ctrl_c_while_the_set_is_being_made_leaves_nothing_behind(
+    cloudformation: Any, name: str
+) -> None:
+    """Its request is on the way: AWS makes it whether or not somebody waits for the answer."""
+    events, happened = cloudformation.meta.events, []
+
+    def interrupt(**_: Any) -> None:
+        happened.append("sent")
+        signal.raise_signal(signal.SIGINT)
+
+    def answered(**_: Any) -> None:
+        happened.append("answered")
+
+    hooks = {"before-send": interrupt, "after-call": answered}
+    for moment, hook in hooks.items():
+        events.register(f"{moment}.cloudformation.CreateChangeSet", hook)
+    try:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            computed_change_set(cloudformation, request_of(name, {"One": topic()}), None, DELAY),
+        ):
+            pytest.fail("Ctrl-C was lost")
+    finally:
+        for moment, hook in hooks.items():
+            events.unregister(f"{moment}.cloudformation.CreateChangeSet", hook)
+    assert happened == ["sent", "answered"]
     assert find_stack(cloudformation, name) is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable
 from typing import Any
 
@@ -253,3 +254,72 @@ def _check_rules(endpoint: Callable[..., Any], given: dict[str, str]) -> None:
     texts = resolve_parameters(template.parameters, {**required, **given})
     typed = typed_parameters(template.parameters, texts, lambda name: name)
     check_rules(template, typed, {})
+
+
+# What CloudFormation's handlers can do and the template asks for nothing of.
+_UNASKED = {
+    "cloudwatch:GetMetricData",  # predictive scaling
+    "application-autoscaling:DeleteScheduledAction",
+    "application-autoscaling:PutScheduledAction",
+    "lambda:DeleteProvisionedConcurrencyConfig",
+    "lambda:GetProvisionedConcurrencyConfig",
+    "lambda:PutProvisionedConcurrencyConfig",
+}
+
+
+def test_the_deployment_role_has_what_the_handlers_of_each_resource_type_call(
+    endpoint: Callable[..., Any], project: Any
+) -> None:
+    """AWS's published schemas say which permissions creating, changing and deleting takes."""
+    from local_aws.cloudformation.resource_types.described import schema_of
+
+    needed = {
+        permission
+        for resource in endpoint().template.resources.values()
+        for handler in ("create", "read", "update", "delete")
+        for permission in schema_of(resource.type)["handlers"][handler]["permissions"]
+    }
+    granted: set[str] = set()
+    for policy in project.resources["CloudFormationRole"]["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            actions = statement["Action"]
+            granted |= set(actions if isinstance(actions, list) else [actions])
+    assert needed - granted == _UNASKED
+    # And what those calls ask for in turn, by the services' guides.
+    assert (
+        granted - needed
+        == {
+            "application-autoscaling:UntagResource",
+            "kms:CreateGrant",
+            "sagemaker:UpdateEndpointWeightsAndCapacities",
+        }
+        - needed
+    )
+
+
+def test_alarms_have_the_names_that_the_roles_may_touch(
+    endpoint: Callable[..., Any], project: Any
+) -> None:
+    pipeline = project.resources["ModelDeployPipeline"]
+    (stack_name,) = {
+        action["Configuration"]["StackName"]
+        for stage in pipeline["Stages"]
+        for action in stage["Actions"]
+        if action["Configuration"].get("StackName", "").endswith("-prod")
+    }
+    alarm = endpoint(**_WATCHED).resources["Failing"]["AlarmName"]
+    assert alarm.startswith("project-failing-")  # the stack is called project here
+    for role in ("CloudFormationRole", "ModelRole"):
+        patterns = [
+            resource
+            for policy in project.resources[role]["Policies"]
+            for statement in policy["PolicyDocument"]["Statement"]
+            if "cloudwatch:DescribeAlarms" in statement["Action"]
+            for resource in _listed(statement["Resource"])
+        ]
+        arn = f"arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{stack_name}-failing-x"
+        assert any(fnmatch.fnmatchcase(arn, pattern) for pattern in patterns), role
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

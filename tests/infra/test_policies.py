@@ -49,6 +49,7 @@ _WITHOUT_SOURCE_ACCOUNT = {
 _ACCEPTED = {
     # With IfExists: it binds the actions that have a dimension, and lets pass those on tags.
     ("CloudFormationRole.endpoint", "UNKNOWN_CONDITION_FOR_ACTION", "scalable-dimension"),
+    ("CloudFormationRole.endpoint", "UNKNOWN_CONDITION_FOR_ACTION", "kms:DescribeKey"),
     # A connection's ARN begins with the old or the new name of its service, and so does the action.
     ("ModelBuildPipelineRole.modelbuild", "RESOURCE_MISMATCH", "codestar-connections:Use"),
     ("ModelDeployPipelineRole.modeldeploy", "RESOURCE_MISMATCH", "codestar-connections:Use"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -259,3 +261,19 @@ def test_ctrl_c_ends_with_130(
     monkeypatch.setattr(boto3.session.Session, "__init__", interrupted)
     code, _, err = run("status")
     assert (code, err) == (130, "ended by Ctrl-C\n")
+
+
+def test_documented_commands_are_understood() -> None:
+    documents = [_ROOT / "README.md", *_ROOT.glob("docs/**/*.md"), *_ROOT.glob("infra/*.md")]
+    found = [
+        command
+        for path in documents
+        for command in re.findall(
+            r"(?:mlops-infra|python -m infra) ((?:deploy|doctor|status|teardown)\b[^`\n|#]*)",
+            path.read_text(),
+        )
+    ]
+    assert found
+    parser = build_parser()
+    for command in found:
+        assert parser.parse_args(shlex.split(command)), command

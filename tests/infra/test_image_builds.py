@@ -150,7 +150,6 @@ def _as_request(value: Any) -> Any:
     return [_as_request(item) for item in value] if isinstance(value, list) else value
 
 
-@pytest.mark.timeout(120)
 def test_both_images_are_built_tried_pushed_and_published_by_digest(account: ImageAccount) -> None:
     built, told = account.build("server", "inference")
 
@@ -210,7 +209,7 @@ def _errors_of_hadolint(dockerfile: str) -> str:
     return done.stdout if done.returncode else ""
 
 
-def test_nothing_is_built_twice_from_the_same_sources_unless_forced(account: ImageAccount) -> None:
+def test_nothing_is_built_twice_from_the_same_sources(account: ImageAccount) -> None:
     account.set("server", DOCKER_FAULT="")
     first, _ = account.build("server")  # by the test before, if that ran
     account.calls("server")
@@ -220,31 +219,19 @@ def test_nothing_is_built_twice_from_the_same_sources_unless_forced(account: Ima
     assert told == ["server image: built from these sources already; --rebuild-images builds anew"]
     assert account.calls("server") == []
 
-    forced, _ = account.build("server", force=True)
-    assert forced["server"] != first["server"], "the same sources, another image and number"
 
-
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [
-        ("build fails", "docker build --pull"),
-        ("root", "-u)"),
-    ],
-)
-def test_a_server_image_that_fails_its_trial_is_not_published(
-    account: ImageAccount, fault: str, reason: str
-) -> None:
+def test_a_server_image_that_fails_its_trial_is_not_published(account: ImageAccount) -> None:
     account.calls("server")
     account.client("ssm").put_parameter(
         Name="/sagemaker-mlflow/images/server", Value="before", Type="String", Overwrite=True
     )
-    account.set("server", DOCKER_FAULT=fault)
+    account.set("server", DOCKER_FAULT="root")
     with pytest.raises(DeploymentFailed) as caught:
         account.build("server", force=True)
 
     message = str(caught.value)
     assert message.startswith("could not build the server image\n  - server: Error while executing")
-    assert reason in message
+    assert "--entrypoint id" in message
     assert "The last lines of the server image's log:\n" in message
     assert re.search(r"^    .*Command did not exit successfully", message, re.MULTILINE)
     assert "\nAll of it: file:" in message
@@ -253,6 +240,9 @@ def test_a_server_image_that_fails_its_trial_is_not_published(
     )
     assert account.published("server") == ["before"]
     assert "push" not in [call["arguments"][0] for call in account.calls("server")]
+    # The same sources once more: what failed is not taken for built.
+    with pytest.raises(DeploymentFailed):
+        account.build("server")
     account.set("server", DOCKER_FAULT="")
 
 

@@ -94,8 +94,14 @@ class Mariadb:
         """Return when it takes connections."""
         assert self._process is None, "it runs"
         with self._log.open("ab") as log:
+            # It ends with the tests, even with killed ones.
+            bound = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
             self._process = subprocess.Popen(
-                self._command(), stdout=log, stderr=log, env=_environment(), **self._as_user()
+                [*bound, *self._command()],
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                **self._as_user(),
             )
         deadline = time.monotonic() + 60
         while not self._listens():

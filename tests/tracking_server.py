@@ -163,7 +163,7 @@ class MlflowContainer:
         assert self._process is None, "it runs"
         self._process = self._popen(self.definition.command, self._log)
 
-    def wait_until_healthy(self, seconds: float = 120) -> None:
+    def wait_until_healthy(self, seconds: float = 180) -> None:
         deadline = time.monotonic() + seconds
         while True:
             process = self._process
@@ -263,6 +263,7 @@ class MlflowContainer:
         root.mkdir(exist_ok=True)
         installation = (INSTALLED / "bin/python").resolve().parents[1]
         return [
+            *("setpriv", "--pdeathsig", "KILL"),  # it ends with the tests, even with killed ones
             *("unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL"),
             *("bash", "-euc", _CONTAINER, "container"),
             *(root, INSTALLED, installation, SOURCES, self._ca_path),
@@ -292,7 +293,7 @@ def _reduction() -> str:
     """Why the server can't be isolated here; empty if it can."""
     if os.geteuid() != 0:
         return "plain processes: only root may change the user and mount"
-    for tool in ("unshare", "nsenter", "chroot"):
+    for tool in ("setpriv", "unshare", "nsenter", "chroot"):
         if shutil.which(tool) is None:
             return f"plain processes: no {tool}"
     tried = subprocess.run(

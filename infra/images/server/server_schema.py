@@ -18,7 +18,7 @@ import pymysql
 from server_database import rows, value
 from server_settings import Database
 
-PROCEDURE = "docs/mlflow-server.md, Upgrade"
+PROCEDURE = "docs/mlflow-server.md, Upgrading MLflow"
 
 
 class State(enum.Enum):

@@ -155,11 +155,8 @@ def _hosts(text: str) -> tuple[str, ...]:
 
 def _problems(values: Mapping[str, str]) -> Iterator[str]:
     login = values.get("BASIC_AUTH")
-    wanted = (*ENVIRONMENT, *SECRETS)
     only_with_login = (*LOGIN_ENVIRONMENT, *LOGIN_SECRETS)
-    if login == "true":
-        wanted += only_with_login
-    for name in wanted:
+    for name in (*ENVIRONMENT, *SECRETS, *(only_with_login if login == "true" else ())):
         if name not in values:
             yield f"{name} is missing"
     if login not in (None, "true", "false"):

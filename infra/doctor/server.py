@@ -18,6 +18,7 @@ class Server:
     cluster: str = ""
     service: str = ""
     database: str = ""
+    log_group: str = ""
     in_maintenance: bool = False
 
     @property
@@ -26,6 +27,13 @@ class Server:
         if not self.database:
             return "start that server's database; its log tells why it cannot connect"
         return f"{self.describe_database}; if stopped: {self.start_database}"
+
+    @property
+    def read_log(self) -> str:
+        """Tells what the server said of late."""
+        if not self.log_group:
+            return "look at that server's log"
+        return f"aws logs tail {self.log_group} --since 15m"
 
     @property
     def describe_database(self) -> str:
@@ -71,6 +79,7 @@ def find_server(account: AccountView) -> Server:
         cluster=stack.outputs.get("ClusterName", ""),
         service=stack.outputs.get("ServiceName", ""),
         database=stack.outputs.get("DatabaseIdentifier", ""),
+        log_group=stack.outputs.get("LogGroupName", ""),
         in_maintenance=stack.parameters.get("Maintenance") == "true",
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Iterator
 
@@ -63,15 +65,29 @@ def check(patient: Patient) -> Iterator[Finding]:
     if problem:
         answer = ask(uri, SEARCH, login)
         well = answer.status == 200
-        yield _client_only(uri, problem) if well else diagnose(answer, uri, login, server)
+        yield (
+            _client_only(uri, problem)
+            if well
+            else diagnose(answer, uri, login, server, is_healthy=True)
+        )
         return
     as_whom = f" as {login.username}" if login.username else ", which asks for no login"
     yield ok(f"MLflow at {uri} answers the client{as_whom}: experiments and registry")
     yield from judge_versions(ask(uri, "/version", login), _client_version())
 
 
-def diagnose(answer: Answer, uri: str, login: Login, server: Server) -> Finding:
-    """Why MLflow did not answer as it should, and who can change that."""
+def diagnose(
+    answer: Answer, uri: str, login: Login, server: Server, *, is_healthy: bool = False
+) -> Finding:
+    """Why MLflow did not answer as it should, and who can change that.
+
+    `is_healthy`: it answered a moment ago, where it needs no database for that.
+    """
+    if is_healthy and answer.obstacle is Obstacle.TIMEOUT:
+        return failed(
+            "MLflow runs, but is silent when asked for what is in its database",
+            server.mend_database,
+        )
     if answer.obstacle:
         return _diagnose_obstacle(answer, answer.obstacle, uri, server)
     if answer.status == 401:
@@ -97,7 +113,7 @@ def diagnose(answer: Answer, uri: str, login: Login, server: Server) -> Finding:
         return failed(
             f"MLflow runs, but its database does not answer ({answer.status}): "
             f"{_start(answer.text)}",
-            server.mend_database,
+            f"{server.mend_database}; otherwise {server.read_log}",
         )
     return _stranger(answer, uri)
 
@@ -231,6 +247,8 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 def _start(text: str) -> str:
-    """The first words of an answer, in one line."""
+    """The first words of an answer, in one line; of MLflow's own errors the message."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        text = str(json.loads(text)["message"])
     words = " ".join(re.sub(r"<[^>]*>", " ", text).split())
     return f"{words[:160]}..." if len(words) > 160 else words or "(no text)"

@@ -87,38 +87,43 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def installation(
-    gateway: Any,
+def container(
     mariadb: Mariadb,  # noqa: F811
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Installation]:
+) -> Iterator[MlflowContainer]:
+    """Launched, not ready: meanwhile the account is furnished."""
     database = mariadb.create_database("doctor")
     container = MlflowContainer(database, tmp_path_factory.mktemp("mlflow"), basic_auth=True)
     container.launch()
-    try:
-        own = gateway.own
-        own.client("ecr").create_repository(repositoryName=_REPOSITORY)
-        own.client("ecr").put_image(
-            repositoryName=_REPOSITORY, imageTag="1", imageManifest=_MANIFEST
+    yield container
+    container.stop()
+
+
+@pytest.fixture(scope="module")
+def installation(
+    container: MlflowContainer,
+    mariadb: Mariadb,  # noqa: F811
+    gateway: Any,
+) -> Installation:
+    own = gateway.own
+    own.client("ecr").create_repository(repositoryName=_REPOSITORY)
+    own.client("ecr").put_image(repositoryName=_REPOSITORY, imageTag="1", imageManifest=_MANIFEST)
+    made = own.client("secretsmanager").create_secret(Name="client", SecretString="{}")
+    cloudformation = own.client("cloudformation")
+    for name, template, more in (
+        ("sagemaker-mlflow-server", _SERVER_STACK, {}),
+        (
+            "sagemaker-project-housing",
+            _PROJECT_STACK,
+            {"Parameters": _project_parameters(), "Tags": _tags(_TAGS)},
+        ),
+    ):
+        cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template), **more)
+        cloudformation.get_waiter("stack_create_complete").wait(
+            StackName=name, WaiterConfig={"Delay": 0.2}
         )
-        made = own.client("secretsmanager").create_secret(Name="client", SecretString="{}")
-        cloudformation = own.client("cloudformation")
-        for name, template, more in (
-            ("sagemaker-mlflow-server", _SERVER_STACK, {}),
-            (
-                "sagemaker-project-housing",
-                _PROJECT_STACK,
-                {"Parameters": _project_parameters(), "Tags": _tags(_TAGS)},
-            ),
-        ):
-            cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template), **more)
-            cloudformation.get_waiter("stack_create_complete").wait(
-                StackName=name, WaiterConfig={"Delay": 0.2}
-            )
-        container.wait_until_healthy()
-        yield Installation(container=container, database=mariadb, own=own, secret=made["ARN"])
-    finally:
-        container.stop()
+    container.wait_until_healthy()
+    return Installation(container=container, database=mariadb, own=own, secret=made["ARN"])
 
 
 @pytest.fixture
@@ -207,6 +212,7 @@ def test_a_stopped_database_names_the_database_and_how_to_start_it(working, doct
         working.database.start()
     assert (code, finding["status"]) == (1, "failed")
     assert "its database does not answer" in finding["message"]
+    assert "OperationalError" in finding["message"], finding
     assert (
         "aws rds start-db-instance --db-instance-identifier sagemaker-mlflow-1"
         in (finding["remedy"])

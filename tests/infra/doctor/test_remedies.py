@@ -17,7 +17,7 @@ _SOURCES = sorted((Path(__file__).parents[3] / "infra" / "doctor").rglob("*.py")
 # The last one is the CLI's own name for the endpoint of `sns subscribe`.
 _GLOBAL_FLAGS = {"--query", "--output", "--notification-endpoint"}
 # `aws cloudformation deploy` and `aws s3` are the CLI's own.
-_COMPOSED = {("cloudformation", "deploy"), ("s3", "cp"), ("s3", "mb")}
+_COMPOSED = {("cloudformation", "deploy"), ("s3", "cp"), ("s3", "mb"), ("logs", "tail")}
 _SERVICE_OF_COMMAND = {"s3api": "s3"}
 
 

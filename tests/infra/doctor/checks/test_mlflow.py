@@ -41,8 +41,11 @@ _SERVER = Server(visible=True, cluster="main", service="mlflow", database="sagem
             "aws rds start-db-instance --db-instance-identifier sagemaker-mlflow-1",
         ),
         (
-            Answer(status=503, text='{"error_code": "TEMPORARILY_UNAVAILABLE"}'),
-            "its database does not answer (503)",
+            Answer(
+                status=503,
+                text='{"error_code": "TEMPORARILY_UNAVAILABLE", "message": "(2003, x)"}',
+            ),
+            "its database does not answer (503): (2003, x)",
             "aws rds",
         ),
         (
@@ -60,6 +63,15 @@ def test_each_reason_has_its_own_words_and_remedy(answer, words, remedy):
     assert remedy in finding.remedy
     assert "s3cret" not in finding.message + finding.remedy
     assert "\n" not in finding.message + finding.remedy
+
+
+def test_silence_after_a_sign_of_health_is_the_databases_and_no_matter_of_the_network():
+    # A stopped RDS refuses nothing: connections to it are lost, and MLflow waits for them.
+    silence = Answer(obstacle=Obstacle.TIMEOUT)
+    finding = diagnose(silence, _URI, _LOGIN, _SERVER, is_healthy=True)
+    assert "silent when asked for what is in its database" in finding.message
+    assert "aws rds start-db-instance" in finding.remedy
+    assert "VPC" not in finding.remedy
 
 
 def test_a_refused_login_of_the_environment_is_not_the_secrets_fault():

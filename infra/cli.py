@@ -162,6 +162,15 @@ def _add_deploy(command: argparse.ArgumentParser) -> None:
 
 def _add_teardown(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
+    platform = [kind.key for kind in PLATFORM]
+    add(
+        "--stack",
+        dest="stacks",
+        action="append",
+        choices=platform,
+        metavar="STACK",
+        help=f"only this one, of {', '.join(platform)}; can be repeated (default: all)",
+    )
     add("--dry-run", action="store_true", help="show what goes and what stays (default: no)")
     add("--yes", action="store_true", help="delete the stacks unasked (default: ask)")
     add(
@@ -282,7 +291,7 @@ def _teardown(args: argparse.Namespace) -> int:
         yes=args.yes, delete_data=args.delete_data, yes_delete_data=args.yes_delete_data
     )
     display.say(f"account {account.id}, region {account.region}, as {account.caller}")
-    plan = plan_teardown(account)
+    plan = plan_teardown(account, args.stacks)
     show_teardown(plan, options, display)
     if args.dry_run:
         return 0

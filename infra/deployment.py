@@ -36,11 +36,15 @@ from infra.templates import Template, is_from_parameter_store
 # Output of the images stack: the bucket that templates may be put into as well.
 TEMPLATE_BUCKET_OUTPUT = "SourcesBucketName"
 _SSM_NAMES_PER_REQUEST = 10
+_DELETE_FIRST = (
+    "`mlops-infra teardown --stack {key}` deletes what is left, protected or not; a project's "
+    "stack: `aws cloudformation delete-stack --stack-name {name}`. Then deploy again"
+)
 _STUCK = {
-    "CREATE_FAILED": "delete it: `aws cloudformation delete-stack --stack-name {name}`",
+    "CREATE_FAILED": _DELETE_FIRST,
     "DELETE_FAILED": "`aws cloudformation describe-stack-events --stack-name {name}` names what "
     "could not be deleted; delete the stack again once that is settled",
-    "ROLLBACK_FAILED": "delete it: `aws cloudformation delete-stack --stack-name {name}`",
+    "ROLLBACK_FAILED": _DELETE_FIRST,
     "UPDATE_FAILED": "roll it back: `aws cloudformation rollback-stack --stack-name {name}`",
     "UPDATE_ROLLBACK_FAILED": "settle what its events name, then "
     "`aws cloudformation continue-update-rollback --stack-name {name}`, and deploy again",
@@ -148,7 +152,7 @@ def deploy_stack(
                 execute_change_set(cloudformation, change_set)
             changed = True
     if changed:
-        _follow(account, operation, options, display)
+        _follow(account, plan.kind.key, operation, options, display)
     if plan.kind.protected and not options.dry_run:
         cloudformation.update_termination_protection(
             StackName=plan.name, EnableTerminationProtection=True
@@ -223,7 +227,7 @@ def _ready_for_changes(
         raise DeploymentFailed(
             f"{plan.name} is in {deployed.status} and takes no change:",
             [deployed.status_reason or "CloudFormation gave no reason"],
-            [_STUCK[deployed.status].format(name=plan.name)],
+            [_STUCK[deployed.status].format(name=plan.name, key=plan.kind.key)],
         )
     if deployed.status.endswith("_IN_PROGRESS"):
         raise DeploymentFailed(
@@ -338,7 +342,7 @@ def _require_consent(
 
 
 def _follow(
-    account: Account, operation: Operation, options: DeployOptions, display: Display
+    account: Account, key: str, operation: Operation, options: DeployOptions, display: Display
 ) -> None:
     status, events = follow_operation(account, operation, options.delay_seconds, display)
     if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
@@ -350,7 +354,7 @@ def _follow(
         "the next `deploy` clears the stack away and begins anew.",
         "UPDATE_ROLLBACK_COMPLETE": "The stack is as it was before.",
     }
-    remedy = after.get(status) or _STUCK.get(status, "").format(name=operation.stack_name)
+    remedy = after.get(status) or _STUCK.get(status, "").format(name=operation.stack_name, key=key)
     raise DeploymentFailed(
         f"{operation.stack_name} ended in {status}:", reasons, [*remedies_of(reasons), remedy]
     )

@@ -6,7 +6,7 @@ in use by a project? ──no──▶ what goes, what stays ─▶ asked ─▶
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from infra.account import Account
@@ -19,6 +19,7 @@ from infra.stack_events import begin_operation, failure_reasons
 from infra.stacks import PLATFORM, DeployedStack, deployed_template, find_stack
 
 _GONE = "DELETE_COMPLETE"
+_KEY = "AWS::KMS::Key"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +49,14 @@ class TeardownPlan:
     blockers: list[str] = field(default_factory=list)
 
 
-def plan_teardown(account: Account) -> TeardownPlan:
-    """Look, change nothing. What is missing already is simply not in the plan."""
+def plan_teardown(account: Account, keys: Collection[str] | None = None) -> TeardownPlan:
+    """Look, change nothing. What is missing already is simply not in the plan.
+
+    `keys` are of the stacks to take down, all of the platform's if None.
+    """
     cloudformation = account.client("cloudformation")
-    stacks = [find_stack(cloudformation, kind.name) for kind in reversed(PLATFORM)]
+    kinds = [kind for kind in reversed(PLATFORM) if keys is None or kind.key in keys]
+    stacks = [find_stack(cloudformation, kind.name) for kind in kinds]
     return TeardownPlan(
         stacks=tuple(_planned(account, stack) for stack in stacks if stack is not None),
         blockers=list_projects_use(account),
@@ -121,7 +126,12 @@ def _planned(account: Account, stack: DeployedStack) -> StackTeardown:
     return StackTeardown(
         stack=stack,
         goes=tuple(item for item in items if item.policy == "Delete"),
-        stays=tuple(item for item in items if item.policy != "Delete"),
+        # The key last: it is what the others are encrypted with.
+        stays=tuple(
+            sorted(
+                (item for item in items if item.policy != "Delete"), key=lambda i: i.type == _KEY
+            )
+        ),
     )
 
 
@@ -149,6 +159,8 @@ def _require_consent(
     for each in plan.stacks:
         if each.stays:
             question = f"All data of {each.stack.name} will be deleted and can not be had back."
+            if any(item.type == _KEY for item in each.stays):
+                question += " So will what else its key encrypts, such as buckets of projects."
             if not display.confirm(question, word=each.stack.name):
                 raise InputError("stopped: nothing was deleted")
 

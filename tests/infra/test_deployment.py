@@ -285,7 +285,7 @@ def test_parameters_that_nobody_wrote_yet_are_named_with_their_maker(
     ("status", "said"),
     [
         ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback --stack-name s"),
-        ("ROLLBACK_FAILED", "aws cloudformation delete-stack --stack-name s"),
+        ("ROLLBACK_FAILED", "mlops-infra teardown --stack network` deletes what is left"),
         ("DELETE_FAILED", "delete the stack again once that is settled"),
         ("UPDATE_IN_PROGRESS", "something else changes it now"),
     ],

@@ -146,6 +146,31 @@ def test_who_does_not_agree_keeps_everything(local_account: Account, data: str) 
     assert f"{data} (AWS::S3::Bucket): deleted, with all versions" in agreed.results
 
 
+def test_one_stack_can_go_alone(local_account: Account, data: str) -> None:
+    plan = plan_teardown(local_account, ["network"])
+    tear_down(local_account, plan, AGREED, Seen())
+    assert standing(local_account) == ["sagemaker-mlflow-server"]
+    tear_down(local_account, plan_teardown(local_account), AGREED, Seen())
+    assert standing(local_account) == []
+
+
+def test_the_key_goes_last_and_its_question_says_what_else_it_encrypts(
+    local_account: Account,
+) -> None:
+    kept = {"DeletionPolicy": "Retain"}
+    key = {"Type": "AWS::KMS::Key", **kept, "Properties": {"KeyPolicy": {"Statement": []}}}
+    resources = {"Key": key, "Alarms": {**TOPIC, **kept}}
+    create(local_account, "sagemaker-mlflow-server", resources)
+    plan = plan_teardown(local_account)
+    assert [item.logical_id for item in plan.stacks[0].stays] == ["Alarms", "Key"]
+    seen = Seen("yes", "no")
+    both = replace(AGREED, yes=False, delete_data=True)
+    with pytest.raises(InputError):
+        tear_down(local_account, plan, both, seen)
+    assert "So will what else its key encrypts" in str(seen.err.file.getvalue())  # type: ignore[attr-defined]
+    tear_down(local_account, plan, AGREED, seen)
+
+
 def test_what_could_not_be_deleted_is_named(local_account: Account) -> None:
     held = {**bucket("held-bucket"), "DeletionPolicy": "Delete"}
     create(local_account, "sagemaker-mlflow-images", {"Held": held})

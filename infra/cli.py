@@ -38,6 +38,7 @@ from infra.teardown import TeardownOptions, plan_teardown, show_teardown, tear_d
 # By name, as `python -m` calls its module __main__.
 logger = logging.getLogger("infra.cli")
 _INTERRUPTED = 130
+_PROJECTS_FIRST = 'Delete these first, endpoints before projects: docs/aws.md, "Taking it down".'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -296,6 +297,6 @@ def _teardown(args: argparse.Namespace) -> int:
     if args.dry_run:
         return 0
     if plan.blockers:
-        raise DeploymentFailed("the platform is in use:", plan.blockers, ["Delete these first."])
+        raise DeploymentFailed("the platform is in use:", plan.blockers, [_PROJECTS_FIRST])
     tear_down(account, plan, options, display)
     return 0

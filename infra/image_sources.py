@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from infra.errors import InputError
 from infra.seed_repositories import zip_files
 from infra.units import PROJECT_DIR
 
@@ -51,13 +52,16 @@ def image_source(image: str, tree: Path = PROJECT_DIR) -> ImageSource:
 
 
 def list_files(image: str, tree: Path = PROJECT_DIR) -> dict[str, Path]:
-    """Path in the zip -> the file of the tree, sorted."""
-    found = {
-        path.relative_to(tree).as_posix(): path
-        for pattern in IMAGES[image]
-        for path in tree.glob(pattern)
-        if path.is_file()
-    }
+    """Path in the zip -> the file of the tree, sorted. InputError where the tree lacks some."""
+    found: dict[str, Path] = {}
+    for pattern in IMAGES[image]:
+        matching = [path for path in tree.glob(pattern) if path.is_file()]
+        if not matching:
+            raise InputError(
+                f"there is no {pattern} in {tree}; images are built from a checkout of the "
+                "repository, not from an installed package"
+            )
+        found |= {path.relative_to(tree).as_posix(): path for path in matching}
     return {
         name: path
         for name, path in sorted(found.items())

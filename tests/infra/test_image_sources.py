@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.errors import InputError
 from infra.image_sources import IMAGES, image_source, list_files, main
 
 _ROOT = Path(__file__).parents[2]
@@ -80,6 +81,12 @@ def test_a_change_concerns_the_images_that_it_goes_into(
         file.write("\n")
     after = {image: image_source(image, tree).sha256 for image in IMAGES}
     assert {image for image in IMAGES if before[image] != after[image]} == changed
+
+
+def test_a_tree_without_the_locks_is_refused(tree: Path) -> None:
+    (tree / "requirements/mlflow-server.txt").unlink()
+    with pytest.raises(InputError, match=r"no requirements/mlflow-server\.txt in .*; images are"):
+        image_source("server", tree)
 
 
 def test_command_writes_the_archives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -91,10 +91,10 @@ class Mariadb:
         self._install()
 
     def start(self) -> None:
-        """Return when it takes connections."""
+        """Return when it takes connections. It ends with the thread that calls this."""
         assert self._process is None, "it runs"
         with self._log.open("ab") as log:
-            # It ends with the tests, even with killed ones.
+            # Killed tests must not leave it behind.
             bound = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
             self._process = subprocess.Popen(
                 [*bound, *self._command()],

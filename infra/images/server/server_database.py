@@ -35,7 +35,7 @@ def connect(database: Database, *, seconds: float = CONNECT_SECONDS) -> pymysql.
     )
 
 
-def wait_for(database: Database) -> pymysql.Connection:
+def wait_for(database: Database, *, seconds: float = DATABASE_WAIT_SECONDS) -> pymysql.Connection:
     """A connection, as soon as there can be one; ServerError if refused or too late."""
     logger.info("Connecting to %s", database)
     begin = told = time.monotonic()
@@ -48,16 +48,15 @@ def wait_for(database: Database) -> pymysql.Connection:
                     f"cannot log in to {database}: {one_line(error)}. {_remedy(error, database)}"
                 ) from error
             now = time.monotonic()
-            if now - begin > DATABASE_WAIT_SECONDS:
+            if now - begin > seconds:
                 raise ServerError(
-                    f"no connection to {database} within {DATABASE_WAIT_SECONDS} s: "
+                    f"no connection to {database} within {seconds:.0f} s: "
                     f"{one_line(error)}. See whether the database runs, and whether its security "
                     "group lets the server in"
                 ) from error
             if told == begin or now - told > 10:
                 told = now
-                limit = DATABASE_WAIT_SECONDS
-                logger.info("Waited %.0f of %d s: %s", now - begin, limit, one_line(error))
+                logger.info("Waited %.0f of %.0f s: %s", now - begin, seconds, one_line(error))
         time.sleep(2)
 
 

@@ -33,6 +33,9 @@ from server_settings import ADMIN_USERNAME, SECRETS, Database, Login, ServerErro
 KEEP_ALIVE_SECONDS = 130
 SHUTDOWN_SECONDS = 20  # of the 30 that ECS gives a task to end
 CHECK_SECONDS = 4  # for each of a check's two questions
+# Comparing a password costs 0.1 s of a processor, so a task on half of one would serve few requests
+# a second. Until then a task may still take a password that was just changed.
+LOGIN_CACHE_SECONDS = 60
 DATABASE_CHECK_FAILED = "database check failed"  # an alarm looks for it in the log
 CONTAINER_LOG = Path("/proc/1/fd/1")
 
@@ -175,6 +178,7 @@ def _write_auth_config(login: Login, database: Database) -> Path:
         "database_uri": database.uri().replace("%", "%%"),  # MLflow reads it with interpolation
         "default_permission": login.default_permission,
         "admin_username": ADMIN_USERNAME,
+        "auth_cache_ttl_seconds": str(LOGIN_CACHE_SECONDS),
     }
     path = Path(tempfile.mkdtemp(prefix="mlflow-auth-")) / "auth.ini"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -18,6 +18,7 @@ from tests.mariadb import Mariadb, mariadb  # noqa: F401  # a fixture
 from tests.tracking_server import MlflowContainer
 
 _DIGEST_THAT_IS_NOWHERE = "sha256:" + "0" * 64
+_BUCKET = "artifacts"
 _REPOSITORY = "sagemaker-mlflow/server"
 _MANIFEST = json.dumps(
     {
@@ -93,7 +94,12 @@ def container(
 ) -> Iterator[MlflowContainer]:
     """Launched, not ready: meanwhile the account is furnished."""
     database = mariadb.create_database("doctor")
-    container = MlflowContainer(database, tmp_path_factory.mktemp("mlflow"), basic_auth=True)
+    container = MlflowContainer(
+        database,
+        tmp_path_factory.mktemp("mlflow"),
+        basic_auth=True,
+        artifact_root=f"s3://{_BUCKET}/mlflow",
+    )
     container.launch()
     yield container
     container.stop()
@@ -108,6 +114,7 @@ def installation(
     own = gateway.own
     own.client("ecr").create_repository(repositoryName=_REPOSITORY)
     own.client("ecr").put_image(repositoryName=_REPOSITORY, imageTag="1", imageManifest=_MANIFEST)
+    own.client("s3").create_bucket(Bucket=_BUCKET)
     made = own.client("secretsmanager").create_secret(Name="client", SecretString="{}")
     cloudformation = own.client("cloudformation")
     for name, template, more in (
@@ -157,12 +164,13 @@ def doctor(
 
 
 def test_a_working_installation_has_nothing_to_remedy(working, doctor):
-    code, findings = doctor("stacks", "images", "mlflow", "allowed-hosts")
-    assert [finding["status"] for finding in findings] == ["ok"] * 5, findings
+    code, findings = doctor("stacks", "images", "mlflow", "allowed-hosts", "artifacts")
+    assert [finding["status"] for finding in findings] == ["ok"] * 6, findings
     assert code == 0
     told = "\n".join(finding["message"] for finding in findings)
     assert f"answers the client as {working.container.client_username}" in told
     assert "refuses other host names" in told
+    assert "artifacts go to s3://artifacts/mlflow/0, which you reach" in told
     assert working.container.secrets["CLIENT_PASSWORD"] not in told
 
 
@@ -219,6 +227,16 @@ def test_a_stopped_database_names_the_database_and_how_to_start_it(working, doct
     )
     code, findings = doctor("mlflow")
     assert code == 0, findings  # the server came back with its database
+
+
+def test_artifacts_that_have_no_bucket_are_told(working, doctor):
+    working.own.client("s3").delete_bucket(Bucket=_BUCKET)
+    try:
+        code, [finding] = doctor("artifacts")
+    finally:
+        working.own.client("s3").create_bucket(Bucket=_BUCKET)
+    assert (code, finding["status"]) == (1, "failed")
+    assert f"the bucket {_BUCKET}, which does not exist" in finding["message"]
 
 
 def test_a_missing_tag_names_the_command_that_sets_it_and_keeps_the_others(working, doctor):

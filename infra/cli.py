@@ -31,7 +31,7 @@ from infra.settings import (
     size_file,
     with_parameters,
 )
-from infra.stacks import IMAGES, KINDS, MANAGED, PLATFORM, find_stack
+from infra.stacks import IMAGES, KINDS, MANAGED, MLFLOW, PLATFORM, find_stack
 from infra.status import read_status, show_status
 from infra.teardown import TeardownOptions, plan_teardown, show_teardown, tear_down
 
@@ -245,7 +245,11 @@ def _dry_run(
 
 def _build_images(account: Account, settings: Settings, *, force: bool, display: Display) -> None:
     # Managed MLflow runs no server of ours.
-    needed = ["inference"] if MANAGED.key in settings.stacks else list(IMAGE_SOURCES)
+    managed = MANAGED.key in settings.stacks or (
+        MLFLOW.key not in settings.stacks
+        and find_stack(account.client("cloudformation"), MANAGED.name) is not None
+    )
+    needed = ["inference"] if managed else list(IMAGE_SOURCES)
     built = build_images(account.client, report=display.say, images=needed, force=force)
     for name, address in built.items():
         display.result(f"{name} image: {address}")

@@ -29,6 +29,7 @@ PARAMETER_NAMES = (
     f"{PARAMETER_PATH}/reader-policy-arn",
     f"{PARAMETER_PATH}/writer-policy-arn",
     f"{PARAMETER_PATH}/key-arn",
+    f"{PARAMETER_PATH}/artifact-bucket",
     f"{PARAMETER_PATH}/client-security-group-id",
     f"{PARAMETER_PATH}/credentials-secret",
 )

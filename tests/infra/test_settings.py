@@ -19,9 +19,15 @@ from infra.settings import (
     size_file,
     with_parameters,
 )
-from infra.stacks import KINDS, PROJECT
+from infra.stacks import KINDS, MANAGED, MLFLOW, NETWORK, PROJECT
+from infra.status import PARAMETER_NAMES
 from infra.template_rules import broken_rules
-from infra.templates import parse_template, problem_of_value, read_template
+from infra.templates import (
+    is_from_parameter_store,
+    parse_template,
+    problem_of_value,
+    read_template,
+)
 
 
 def write(tmp_path: Path, content: Any) -> Path:
@@ -231,3 +237,20 @@ def test_a_template_that_can_not_be_read_is_named() -> None:
         InputError, match=r"can not read the template .*nowhere\.yml: .*No such file"
     ):
         read_template("nowhere.yml")
+
+
+def test_status_asks_for_every_parameter_that_a_template_makes(render: Callable[..., Any]) -> None:
+    made = {
+        properties["Name"]
+        for kind in (NETWORK, MLFLOW, MANAGED)
+        for properties in render(kind.template_name).of_type("AWS::SSM::Parameter").values()
+    }
+    read = {
+        declared["Default"]
+        for kind in KINDS.values()
+        for declared in kind.template().parameters.values()
+        if is_from_parameter_store(declared)
+    }
+    # A project's build reads it when it runs.
+    at_run_time = {"/sagemaker-mlflow/images/inference"}
+    assert made | read | at_run_time == set(PARAMETER_NAMES)

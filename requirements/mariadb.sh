@@ -74,12 +74,12 @@ if ! download "$temporary/packages"; then
     give_up "$(cat "$temporary/update" "$temporary/packages.errors" 2>/dev/null | grep '^[EW]:' | head -1 || true)"
 fi
 
-mkdir "$temporary/root"
+mkdir "$temporary/tree"
 for package in "$temporary"/packages/*.deb; do
-  dpkg-deb --extract "$package" "$temporary/root"
+  dpkg-deb --extract "$package" "$temporary/tree"
 done
-runs "$temporary/root" || give_up "the server in its packages does not run on this machine"
-ls "$temporary/packages" >"$temporary/root/packages.txt"
-chmod 755 "$temporary/root" # mktemp's is private; the server changes to another user
+runs "$temporary/tree" || give_up "the server in its packages does not run on this machine"
+ls "$temporary/packages" >"$temporary/tree/packages.txt"
+chmod 755 "$temporary/tree" # mktemp's is private; the server changes to another user
 rm -rf "$FOLDER"
-mv "$temporary/root" "$FOLDER"
+mv "$temporary/tree" "$FOLDER"

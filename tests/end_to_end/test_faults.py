@@ -1,8 +1,11 @@
-"""Faults: one clear error, its exit code, no stage changed, no process left."""
+"""Faults: one clear error, its exit code, no stage changed, no process left. And what is none: a
+model that isn't scikit-learn.
+"""
 
 from __future__ import annotations
 
-import concurrent.futures
+import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +17,8 @@ import boto3
 import psutil
 import pytest
 from mlflow import MlflowClient
+
+from tests.end_to_end.shell import PROJECT_DIR
 
 pytestmark = pytest.mark.e2e
 
@@ -30,9 +35,10 @@ def _client(terminal, service):
     )
 
 
-def _run_pipeline(terminal, name, *parameters):
+def _pipeline(name):
+    """The words of run-pipeline before the parameters."""
     kwargs = f'{{"pipeline_name": "{name}", "base_job_prefix": "{name}"}}'
-    return terminal.run("run-pipeline", "--kwargs", kwargs, "--parameters", *parameters)
+    return ["--kwargs", kwargs, "--parameters"]
 
 
 def _registered(terminal, name):
@@ -51,23 +57,57 @@ def tables(terminal):
     return {"empty": f"s3://{bucket}/bad/empty.csv", "words": f"s3://{bucket}/bad/words.csv"}
 
 
+# Several commands one after the other in one process: importing what each needs takes longer than
+# the rest of it. What it writes to standard error goes to a file, as in a shell.
+RUN_EACH = """
+import json, os, sys, time
+from model_build.run_pipeline import main
+for name, words, path in json.loads(sys.argv[1]):
+    with open(path, "w") as log:
+        os.dup2(log.fileno(), 2)
+    begun = time.monotonic()
+    code = main(words)
+    sys.stderr.flush()
+    print(json.dumps([name, code, time.monotonic() - begun]))
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How a run-pipeline ended."""
+
+    returncode: int
+    seconds: float
+    stderr: str
+
+
 @pytest.fixture(scope="module")
-def bad_data(terminal, tables):
-    """What run-pipeline says of each table; run two at a time, because each takes seconds."""
+def runs(terminal, tables, tmp_path_factory):
+    """What run-pipeline says of each table, and of an MLflow that isn't there."""
+    folder = tmp_path_factory.mktemp("runs")
     cases = {
         "unknown-dataset": ["InputDataUri=sklearn:nonsense"],
         "missing-target": ["TargetColumn=nonsense"],
         "text-target": [f"InputDataUri={tables['words']}"],
         "empty-file": [f"InputDataUri={tables['empty']}"],
+        "mlflow-down": [f"MLflowTrackingURI={NOT_LISTENING}"],
     }
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        running = {
-            name: pool.submit(
-                _run_pipeline, terminal, name, *parameters, f"RegisteredModelName={name}"
-            )
-            for name, parameters in cases.items()
-        }
-        return {name: future.result() for name, future in running.items()}
+    words = [
+        [name, [*_pipeline(name), *parameters, f"RegisteredModelName={name}"], str(folder / name)]
+        for name, parameters in cases.items()
+    ]
+    process = subprocess.run(
+        [sys.executable, "-c", RUN_EACH, json.dumps(words)],
+        cwd=PROJECT_DIR,
+        env=dict(terminal.environment),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.returncode == 0, [path.read_text() for path in folder.iterdir()]
+    ended = [json.loads(line) for line in process.stdout.splitlines()]
+    return {
+        name: Ended(code, seconds, (folder / name).read_text()) for name, code, seconds in ended
+    }
 
 
 @pytest.mark.parametrize(
@@ -79,8 +119,8 @@ def bad_data(terminal, tables):
         ("empty-file", "empty"),
     ],
 )
-def test_bad_data_fails_the_execution_and_says_why(terminal, bad_data, name, told):
-    process = bad_data[name]
+def test_bad_data_fails_the_execution_and_says_why(terminal, runs, name, told):
+    process = runs[name]
 
     assert process.returncode == 1, process.stderr
     assert told in process.stderr
@@ -89,8 +129,10 @@ def test_bad_data_fails_the_execution_and_says_why(terminal, bad_data, name, tol
 
 
 def test_gate_not_met_registers_nothing_and_says_so(terminal):
-    process = _run_pipeline(
-        terminal, "gate", "MaxMedianAbsoluteError=0.5", "RegisteredModelName=gate"
+    process = terminal.run(
+        "run-pipeline",
+        *_pipeline("gate"),
+        *("MaxMedianAbsoluteError=0.5", "RegisteredModelName=gate"),
     )
 
     assert process.returncode == 1
@@ -99,17 +141,16 @@ def test_gate_not_met_registers_nothing_and_says_so(terminal):
     assert not _registered(terminal, "gate")
 
 
-def test_mlflow_down_fails_the_training_within_seconds(terminal):
-    begun = time.monotonic()
-    process = _run_pipeline(terminal, "mlflow-down", f"MLflowTrackingURI={NOT_LISTENING}")
+def test_mlflow_down_fails_the_training_within_seconds(runs):
+    process = runs["mlflow-down"]
 
     assert process.returncode == 1
     assert NOT_LISTENING in process.stderr
-    assert time.monotonic() - begun < 60
+    assert process.seconds < 60
 
 
 # In a process of its own: logging a model changes MLflow's global state.
-REGISTER_BAD_MODELS = """
+REGISTER_MODELS = """
 import sys
 import mlflow
 
@@ -125,6 +166,10 @@ class CannotLoad(mlflow.pyfunc.PythonModel):
     def predict(self, context, model_input, params=None):
         return [0.0]
 
+class Doubles(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return (model_input["x"] * 2).tolist()
+
 import pandas as pd
 example = pd.DataFrame({"x": [1.5]})
 mlflow.set_tracking_uri(sys.argv[1])
@@ -134,14 +179,17 @@ with mlflow.start_run():
     mlflow.pyfunc.log_model(name="other", python_model=CannotLoad(),
         registered_model_name="cannot-load", pip_requirements=["mlflow==3.17.2"],
         input_example=example, signature=mlflow.models.infer_signature(example, [0.0]))
+    mlflow.pyfunc.log_model(name="doubles", python_model=Doubles(),
+        registered_model_name="doubles", pip_requirements=["mlflow==3.17.2", "pandas==2.2.3"],
+        input_example=example, signature=mlflow.models.infer_signature(example, [3.0]))
 """
 
 
 @pytest.fixture(scope="module")
-def bad_models(terminal):
-    """Registered by hand: one version without a signature, one whose loading raises."""
+def models(terminal):
+    """Registered by hand: one without a signature, one whose loading raises, one that is fine."""
     process = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", REGISTER_BAD_MODELS, _uri(terminal)],
+        [sys.executable, "-W", "ignore", "-c", REGISTER_MODELS, _uri(terminal)],
         env=dict(terminal.environment),
         capture_output=True,
         text=True,
@@ -165,7 +213,7 @@ def _build(terminal, folder, *arguments):
     )
 
 
-def test_wrong_version_lists_the_ones_there_are(terminal, bad_models, tmp_path):
+def test_wrong_version_lists_the_ones_there_are(terminal, models, tmp_path):
     process = _build(terminal, tmp_path, "--model-name", "no-signature", "--model-version", "7")
 
     assert process.returncode == 2
@@ -174,7 +222,7 @@ def test_wrong_version_lists_the_ones_there_are(terminal, bad_models, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_version_without_signature_is_refused_before_any_upload(terminal, bad_models, tmp_path):
+def test_version_without_signature_is_refused_before_any_upload(terminal, models, tmp_path):
     process = _build(terminal, tmp_path, "--model-name", "no-signature", "--model-version", "1")
 
     assert process.returncode == 2
@@ -189,7 +237,7 @@ def test_version_without_signature_is_refused_before_any_upload(terminal, bad_mo
     assert not [key for key in keys if "no-signature" in key]
 
 
-def test_refused_archive_upload_writes_no_config(terminal, bad_models, tmp_path):
+def test_refused_archive_upload_writes_no_config(terminal, models, tmp_path):
     process = _build(
         terminal,
         tmp_path,
@@ -203,7 +251,7 @@ def test_refused_archive_upload_writes_no_config(terminal, bad_models, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_endpoint_whose_model_cannot_load_rolls_back_and_moves_no_stage(terminal, bad_models):
+def test_endpoint_whose_model_cannot_load_rolls_back_and_moves_no_stage(terminal, models):
     process = terminal.run(
         "local-aws",
         *("release", "--model-name", "cannot-load", "--yes"),
@@ -223,8 +271,8 @@ def test_endpoint_whose_model_cannot_load_rolls_back_and_moves_no_stage(terminal
 def test_ctrl_c_during_a_job_says_what_still_runs_and_how_to_stop_it(terminal):
     process = terminal.start(
         "run-pipeline",
-        *("--kwargs", '{"pipeline_name": "interrupted", "base_job_prefix": "interrupted"}'),
-        *("--parameters", "NEstimators=10000", "RegisteredModelName=interrupted"),
+        *_pipeline("interrupted"),
+        *("NEstimators=10000", "RegisteredModelName=interrupted"),
     )
     sagemaker = _client(terminal, "sagemaker")
     (job,) = _wait_for(lambda: _running_training_jobs(sagemaker) or process.poll() is not None, 60)
@@ -266,3 +314,23 @@ def _wait_for(condition, seconds):
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.2)
     return found
+
+
+def test_a_model_of_another_flavour_is_built_deployed_and_predicts(terminal, models):
+    released = terminal.run(
+        "local-aws",
+        *("release", "--model-name", "doubles", "--yes"),
+        *("--state-dir", str(terminal.state_dir)),
+    )
+
+    assert released.returncode == 0, released.stderr
+    assert "version 1 Production" in released.stderr
+    body = json.dumps({"dataframe_split": {"columns": ["x"], "data": [[21.0]]}})
+    answer = terminal.run(
+        "local-aws",
+        *("invoke", "local-prod", "--data", body),
+        *("--state-dir", str(terminal.state_dir)),
+    )
+    assert json.loads(answer.stdout) == {"predictions": [42.0]}
+    version = MlflowClient(_uri(terminal)).get_model_version_by_alias("doubles", "champion")
+    assert str(version.version) == "1"

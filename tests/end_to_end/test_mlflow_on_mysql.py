@@ -1,5 +1,7 @@
 """Train, register, build and promote against MLflow as infra/mlflow.yml has it: on a database that
 speaks MySQL, with a login, and with artifacts in S3, where each client goes under its own role.
+
+What is trained on is a customer's own table.
 """
 
 from __future__ import annotations
@@ -7,12 +9,16 @@ from __future__ import annotations
 import base64
 import concurrent.futures
 import dataclasses
+import io
 import json
 import subprocess
 from pathlib import Path
 
 import boto3
+import numpy as np
+import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 from local_aws.demo.stack_deployment import deploy_stack
 from local_aws.own_aws import ACCOUNT, REGION
@@ -23,10 +29,31 @@ from tests.tracking_server import MlflowContainer
 
 pytestmark = pytest.mark.e2e
 
-MODEL = "sklearn-random-forest"
+MODEL = "prices"
 BUCKET = f"local-{ACCOUNT}-{REGION}"
 DATABASE = "road"
 PASSWORD = MlflowContainer.secrets["CLIENT_PASSWORD"]
+
+ROWS = 5_000
+
+
+def _table() -> pd.DataFrame:
+    random = np.random.default_rng(7)
+    district = random.choice(["north", "south", "east", "west"], ROWS)
+    rooms = random.integers(1, 8, ROWS).astype(float)
+    area = random.normal(80, 25, ROWS).clip(15)
+    price = 900 * area + 12_000 * rooms + np.where(district == "north", 5_000, 0)
+    table = pd.DataFrame(
+        {
+            "district": district,
+            "rooms": rooms,
+            "area": area,
+            "price": price + random.normal(0, 8_000, ROWS),
+        }
+    )
+    table.loc[random.random(ROWS) < 0.1, "district"] = None
+    table.loc[random.random(ROWS) < 0.1, "rooms"] = np.nan
+    return table
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +113,17 @@ def road(server, tmp_path_factory):
         environment = {**terminal.environment, "MLFLOW_CREDENTIALS_SECRET": "none"}
         stranger = dataclasses.replace(terminal, environment=environment)
         refused = aside.submit(build, stranger, folder / "refused")
-        train = terminal.run("run-pipeline", "--parameters", "NEstimators=20", seconds=240)
+        parquet = io.BytesIO()
+        _table().to_parquet(parquet)
+        client_of(terminal, "s3").put_object(
+            Bucket=BUCKET, Key="tables/prices/part-0.parquet", Body=parquet.getvalue()
+        )
+        train = terminal.run(
+            *("run-pipeline", "--parameters"),
+            *(f"InputDataUri=s3://{BUCKET}/tables/prices/", "TargetColumn=price"),
+            *(f"RegisteredModelName={MODEL}", "NEstimators=20", "MinSamplesLeaf=5"),
+            seconds=240,
+        )
         assert train.returncode == 0, train.stderr
         built = build(terminal, folder)
         assert built.returncode == 0, built.stderr
@@ -100,6 +137,7 @@ def road(server, tmp_path_factory):
             "test-endpoint",
             *("--import-build-config", str(folder / "prod-config-export.json")),
             *("--export-test-results", str(folder / "results.json")),
+            seconds=240,
         )
         yield Road(
             terminal=terminal,
@@ -113,7 +151,7 @@ def road(server, tmp_path_factory):
 
 def build(terminal, folder):
     return terminal.run(
-        "build-deployment",
+        *("build-deployment", "--model-name", MODEL),
         *("--export-staging-config", str(folder / "staging-config-export.json")),
         *("--export-prod-config", str(folder / "prod-config-export.json")),
     )
@@ -132,6 +170,17 @@ def test_the_version_is_in_production_by_the_databases_own_word(road, mariadb): 
         "SELECT alias, version FROM registered_model_aliases", database=DATABASE
     )
     assert aliases == [("champion", 1)]
+
+
+def test_own_table_on_s3_is_what_was_learned(road, server, monkeypatch):
+    # As a person with a login of his own.
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", server.admin_username)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", server.secrets["ADMIN_PASSWORD"])
+    client = MlflowClient(server.url, server.url)
+    version = client.get_model_version(MODEL, "1")
+    metrics = client.get_run(version.run_id).data.metrics
+    assert metrics["median_absolute_error"] < 15_000 < metrics["baseline_median_absolute_error"]
+    assert version.tags["data.uri"] == f"s3://{BUCKET}/tables/prices/"
 
 
 def test_prod_predicts_what_the_training_kept_in_s3(road):

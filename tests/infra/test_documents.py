@@ -16,6 +16,13 @@ _DOCS = Path(__file__).parents[2] / "docs"
 _ROLES = (_DOCS / "roles.md").read_text()
 _AWS = (_DOCS / "aws.md").read_text()
 _SERVER = (_DOCS / "mlflow-server.md").read_text()
+_PLATFORM = (_DOCS.parent / "infra" / "README.md").read_text()
+_SECTIONS = {
+    "network.yml": "## The network",
+    "images.yml": "## Images",
+    "mlflow.yml": "## The server",
+    "mlflow-managed.yml": "## Managed MLflow",
+}
 # Flags of the command itself, and of the commands that it composes of several operations.
 _GLOBAL_FLAGS = {"--max-items", "--output", "--profile", "--query", "--region"}
 _COMPOSED = {
@@ -93,11 +100,15 @@ def _commands(document: str) -> list[list[str]]:
     ]
 
 
-@pytest.mark.parametrize("document", [_AWS, _SERVER], ids=["aws.md", "mlflow-server.md"])
+@pytest.mark.parametrize(
+    "document",
+    [_AWS, _SERVER, _PLATFORM],
+    ids=["aws.md", "mlflow-server.md", "infra/README.md"],
+)
 def test_documented_commands_exist_with_their_flags(document: str) -> None:
     session = botocore.session.get_session()
     commands = _commands(document)
-    assert len(commands) > 20
+    assert len(commands) > 10
     for words in commands:
         service, operation, *rest = words[1:]
         if (service, operation) in _COMPOSED:
@@ -152,3 +163,54 @@ def test_the_server_s_document_names_what_its_template_has(render: Callable[...,
     for alarm in render("mlflow.yml").of_type("AWS::CloudWatch::Alarm").values():
         name = alarm["AlarmName"].removeprefix("sagemaker-mlflow-database")
         assert f"{name}`" in _SERVER, name
+
+
+@pytest.mark.parametrize("name", _SECTIONS)
+def test_each_parameter_of_the_platform_is_explained_with_its_default(
+    render: Callable[..., Any], name: str
+) -> None:
+    section = _PLATFORM.partition(f"\n{_SECTIONS[name]}")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| ([^|]*) \|", section, re.MULTILINE))
+    documented = {
+        parameter: default
+        for names, defaults in rows.items()
+        for parameter, default in zip(
+            re.findall(r"\w+", names), _defaults(names, defaults), strict=True
+        )
+    }
+    declared = render(name).template.parameters
+    assert set(documented) == set(declared)
+    for parameter, default in documented.items():
+        said = str(declared[parameter]["Default"])
+        if said.startswith("/sagemaker-mlflow/"):
+            assert default.endswith(("'s", "s'")), parameter  # of another stack, by its name
+        elif parameter not in ("ZoneA", "ZoneB"):
+            assert default.strip("`") == (said or "none"), parameter
+
+
+def _defaults(names: str, defaults: str) -> list[str]:
+    """One for each name: they are in one cell, one for all or one each."""
+    count = names.count("`") // 2
+    each = defaults.split(", ")
+    return each if len(each) == count else [defaults] * count
+
+
+def test_what_joins_the_stacks_is_listed(render: Callable[..., Any]) -> None:
+    section = _PLATFORM.partition("\n## Parameters that join")[2].partition("\n## ")[0]
+    listed = set()
+    for cell in re.findall(r"^\| (`/sagemaker-mlflow/.*?) \|", section, re.MULTILINE):
+        first, *others = re.findall(r"`([^`]+)`", cell)
+        folder = first.rpartition("/")[0]
+        shared = (
+            "/sagemaker-mlflow" if folder.endswith("mlflow") or "/" in "".join(others) else folder
+        )
+        listed |= {first, *(f"{shared}/{other}" for other in others)}
+    published = {
+        properties["Name"]
+        for name in _SECTIONS
+        for properties in render(name).of_type("AWS::SSM::Parameter").values()
+    }
+    assert listed == published | {
+        "/sagemaker-mlflow/images/server",
+        "/sagemaker-mlflow/images/inference",
+    }

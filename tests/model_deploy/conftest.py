@@ -29,7 +29,7 @@ class Registry:
     scratch: Path
 
     def unique_name(self) -> str:
-        return f"housing-{next(_numbers)}"
+        return f"housing-{next(_numbers):04}"
 
     def register(self, name: str, folder: Path | None = None, run_id: str | None = None) -> str:
         """A new version of `name`, made of `folder`; its number."""

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import urllib3
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 # A server that ends again within this time is broken, not unlucky: it isn't restarted.
 _LONG_ENOUGH_SECONDS = 10.0
+_PROGRAM = (sys.executable, "-m", "mlflow", "server")
 
 
 class TrackingServer:
@@ -33,8 +35,9 @@ class TrackingServer:
 
     login = None  # it serves this machine only, and asks nobody who he is
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, program: Sequence[str] = _PROGRAM) -> None:
         self._folder = folder
+        self._program = program
         self._port = find_free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.log_path = folder / "server.log"
@@ -48,7 +51,7 @@ class TrackingServer:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._process = start_supervised(
             [
-                *(sys.executable, "-m", "mlflow", "server"),
+                *self._program,
                 *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
                 *("--artifacts-destination", str(self._folder / "artifacts")),
                 *("--host", "127.0.0.1"),

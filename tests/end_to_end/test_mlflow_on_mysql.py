@@ -34,7 +34,7 @@ BUCKET = f"local-{ACCOUNT}-{REGION}"
 DATABASE = "road"
 PASSWORD = MlflowContainer.secrets["CLIENT_PASSWORD"]
 
-ROWS = 5_000
+ROWS = 50_000
 
 
 def _table() -> pd.DataFrame:

@@ -269,7 +269,7 @@ def test_documented_commands_are_understood() -> None:
         command
         for path in documents
         for command in re.findall(
-            r"(?:mlops-infra|python -m infra) ((?:deploy|doctor|status|teardown)\b[^`\n|#]*)",
+            r"(?:mlops-infra|python -m infra) ((?:deploy|doctor|status|teardown)\b[^`\n|#;]*)",
             path.read_text(),
         )
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 import psutil
@@ -11,6 +12,20 @@ import urllib3
 
 from local_aws.errors import StartFailed
 from local_aws.tracking_server import TrackingServer, _without_aws
+
+# In place of MLflow, which takes 10 s to start; the end-to-end tests start the real one.
+_STAND_IN = """
+import http.server, sys
+
+class Healthy(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"well")
+
+port = int(sys.argv[sys.argv.index("--port") + 1])
+http.server.HTTPServer(("127.0.0.1", port), Healthy).serve_forever()
+"""
 
 
 def test_a_server_that_is_not_ready_in_time_is_told(tmp_path):
@@ -24,11 +39,13 @@ def test_a_server_that_is_not_ready_in_time_is_told(tmp_path):
 
 
 def test_a_server_that_was_killed_serves_again_until_it_is_stopped(tmp_path):
-    server = TrackingServer(tmp_path).start()
+    stand_in = tmp_path / "stand_in.py"
+    stand_in.write_text(_STAND_IN)
+    server = TrackingServer(tmp_path, (sys.executable, str(stand_in))).start()
     server.wait_until_ready()
-    assert urllib3.request("GET", f"{server.url}/version").data == b"3.17.2"
+    assert urllib3.request("GET", f"{server.url}/health").data == b"well"
     children = psutil.Process().children(recursive=True)
-    killed = next(c for c in children if "uvicorn" in c.cmdline() and str(tmp_path) in c.cwd())
+    (killed,) = [c for c in children if c.cmdline()[1:2] == [str(stand_in)]]
 
     killed.kill()
     killed.wait(10)
@@ -37,14 +54,14 @@ def test_a_server_that_was_killed_serves_again_until_it_is_stopped(tmp_path):
     while answered is None and time.monotonic() < deadline:
         time.sleep(0.1)
         try:
-            answered = urllib3.request("GET", f"{server.url}/version", retries=False).data
+            answered = urllib3.request("GET", f"{server.url}/health", retries=False).data
         except urllib3.exceptions.HTTPError:
             continue
     server.stop()
 
-    assert answered == b"3.17.2"
+    assert answered == b"well"
     with pytest.raises(urllib3.exceptions.HTTPError):
-        urllib3.request("GET", f"{server.url}/version", retries=False)
+        urllib3.request("GET", f"{server.url}/health", retries=False)
 
 
 def test_the_server_gets_no_way_to_an_aws_account(tmp_path, monkeypatch):

@@ -14,7 +14,8 @@ demo: $(STAMP) ## train, register, deploy to staging and prod on this machine; w
 	@$(BIN)/local-aws demo --yes --exit
 
 test: $(TEST_STAMP) ## lint, types, import contracts, tests, end to end
-	@$(BIN)/python -m tox run --current-env -e lint,type,rest,e2e
+	@$(BIN)/python -m tox run-parallel --current-env --parallel-no-spinner -e lint,type
+	@$(BIN)/python -m tox run --current-env -e all
 
 check: $(TEST_STAMP) ## the quick half of `make test`: lint, types, tests without the end-to-end ones
 	@$(BIN)/python -m tox run --current-env -e lint,type,tests

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -20,6 +21,7 @@ from infra.seed_repositories import write_folder
 from infra.units import UNITS, list_files
 
 _BIN = Path(sys.executable).parent
+_MYPY_CACHE = Path(__file__).parents[2] / ".mypy_cache"
 _TOOLS = ("cfn-lint", "lint-imports", "mypy", "pytest", "ruff", "tox")
 _PACKAGE = {"modelbuild": "model_build", "modeldeploy": "model_deploy"}
 _OTHERS = {"model_build", "model_deploy", "local_aws", "infra"}
@@ -106,8 +108,13 @@ def test_a_unit_imports_its_own_copy_and_none_of_the_other_packages(unit: Unit) 
     ]
 
 
-def test_a_unit_passes_lint_and_types_with_the_same_command(unit: Unit) -> None:
-    ended = unit.run("tox", "run", "--current-env", "-e", "lint,type")
+def test_a_unit_passes_lint_and_types_with_the_same_command(unit: Unit, tmp_path: Path) -> None:
+    if _MYPY_CACHE.is_dir():  # of libraries; what has changed or is gone, mypy sees
+        shutil.copytree(_MYPY_CACHE, tmp_path / "cache")
+    ended = unit.run(
+        *("tox", "run", "--current-env", "-e", "lint,type"),
+        MYPY_CACHE_DIR=str(tmp_path / "cache"),
+    )
 
     assert ended.returncode == 0, ended.stdout
     assert "Contracts: 1 kept, 0 broken" in ended.stdout
@@ -117,7 +124,7 @@ def test_a_unit_passes_lint_and_types_with_the_same_command(unit: Unit) -> None:
 @pytest.mark.e2e
 @pytest.mark.timeout(600)
 def test_a_unit_passes_its_own_tests_with_the_same_command(unit: Unit) -> None:
-    ended = unit.run("tox", "run", "--current-env", "-e", "tests,e2e")
+    ended = unit.run("tox", "run", "--current-env", "-e", "tests,e2e", TEST_WORKERS="1")
 
     assert ended.returncode == 0, ended.stdout
     skipped = [line for line in ended.stdout.splitlines() if line.startswith("SKIPPED")]

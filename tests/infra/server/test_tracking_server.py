@@ -13,13 +13,11 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import mlflow
 import pytest
 import requests
 from alembic import command
-from mlflow.store.db.utils import _get_alembic_config
-from mlflow.store.tracking.dbmodels.initial_models import Base as InitialTables
 from server_database import connect, wait_until_alone
 from server_schema import TRACKING
 from server_settings import Database as ServersDatabase
@@ -30,6 +28,9 @@ from sqlalchemy.pool import NullPool
 
 from tests.mariadb import Authority, Database, Mariadb
 from tests.tracking_server import USER_ID, MlflowContainer
+
+if TYPE_CHECKING:  # seconds, in each process that collects tests
+    import mlflow
 
 # What a URI, an INI file with interpolation and SQL's quotes could each stumble over.
 _PASSWORD = "p@ss/w%rd:'\"#?&;\\"
@@ -65,6 +66,9 @@ def pair(
 @pytest.fixture(scope="module")
 def older(mariadb: Mariadb) -> Database:
     """A database as an MLflow of three versions of its tables ago left it, with an experiment."""
+    from mlflow.store.db.utils import _get_alembic_config
+    from mlflow.store.tracking.dbmodels.initial_models import Base as InitialTables
+
     database = mariadb.create_database("older")
     uri = _as_server_sees(database).uri()
     engine = create_engine(uri)
@@ -100,6 +104,8 @@ def client(
     one, _ = pair
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", one.client_username)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", one.secrets["CLIENT_PASSWORD"])
+    import mlflow
+
     return mlflow.MlflowClient(one.url, one.url)
 
 

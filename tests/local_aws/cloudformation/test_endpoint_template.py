@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,6 @@ import pytest
 from botocore.exceptions import ClientError, WaiterError
 
 TEMPLATE = Path(__file__).parents[3] / "model_deploy/endpoint-config-template.yml"
-MLFLOW_IMAGE_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2"
 
 
 class EndpointStack:
@@ -255,66 +251,8 @@ def test_contradictions_are_refused_before_anything_is_made(serving_account: Any
 
 # MLflow's own imports: pydantic models of chat agents, typed Any.
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType:UserWarning")
-def test_a_real_model_is_served_and_kept_when_the_next_cannot_be_loaded(
-    serving_account: Any, tmp_path: Path
-) -> None:
-    from sklearn.datasets import load_diabetes
-
-    rows = load_diabetes(return_X_y=True)[0][:2].tolist()
-    offline = _save_forest(tmp_path / "model", seed=1)
-    stack = EndpointStack(serving_account, "mlflow")
-    stack.deploy(
-        _upload(serving_account, tmp_path / "model"), "1", ContainerImageURI=MLFLOW_IMAGE_URI
-    )
-    stack.wait("stack_create_complete")
-    assert stack.predict(rows) == offline
-
-    (tmp_path / "model/model.skops").write_bytes(b"not a model")
-    stack.deploy(
-        _upload(serving_account, tmp_path / "model"), "2", ContainerImageURI=MLFLOW_IMAGE_URI
-    )
-    stack.wait("stack_rollback_complete")
-    assert stack.predict(rows) == offline
-    events = stack.cloudformation.describe_stack_events(StackName=stack.name)["StackEvents"]
-    (reason,) = [
-        e["ResourceStatusReason"] for e in events if e["ResourceStatus"] == "UPDATE_FAILED"
-    ]
-    assert "did not pass the ping health check" in reason
-    assert "File is not a zip file" in reason
-
-
 def _tags(account: Any, endpoint: dict[str, Any]) -> list[dict[str, str]]:
     tags: list[dict[str, str]] = account.sagemaker.list_tags(ResourceArn=endpoint["EndpointArn"])[
         "Tags"
     ]
     return tags
-
-
-def _upload(account: Any, folder: Path) -> str:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for path in sorted(folder.rglob("*")):
-            archive.add(path, path.relative_to(folder).as_posix(), recursive=False)
-    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
-    url: str = account.put_object(f"{digest}/model.tar.gz", buffer.getvalue())
-    return url
-
-
-def _save_forest(folder: Path, seed: int) -> list[float]:
-    """Save a small forest as the project does; returns its predictions of two rows."""
-    import mlflow.sklearn
-    from sklearn.datasets import load_diabetes
-    from sklearn.ensemble import RandomForestRegressor
-
-    data, target = load_diabetes(return_X_y=True)
-    forest = RandomForestRegressor(n_estimators=5, random_state=seed).fit(data, target)
-    mlflow.sklearn.save_model(
-        forest,
-        folder,
-        serialization_format="skops",
-        skops_trusted_types=["sklearn.tree._tree.Tree"],
-        signature=mlflow.models.infer_signature(data[:2], target[:2]),
-        pip_requirements=["mlflow==3.17.2", "scikit-learn==1.9.0", "skops==0.16.0"],
-    )
-    predictions: list[float] = forest.predict(data[:2]).tolist()
-    return predictions

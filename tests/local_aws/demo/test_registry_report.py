@@ -6,9 +6,7 @@ import io
 import uuid
 import warnings
 
-import mlflow
 import pytest
-from mlflow import MlflowClient
 from rich.console import Console
 
 from local_aws.demo.registry_report import read_endpoints, read_versions, table_of
@@ -17,9 +15,11 @@ from local_aws.demo.registry_report import read_endpoints, read_versions, table_
 @pytest.fixture
 def model_name(mlflow_sqlite):
     """A registered model: version 1 archived, version 2 in production, version 3 by hand."""
+    import mlflow  # seconds, in each process that collects tests
+
     name = f"report-{uuid.uuid4().hex[:8]}"
     # The registry by name too: tests of the training step leave a global one of their own behind.
-    client = MlflowClient(mlflow_sqlite, mlflow_sqlite)
+    client = mlflow.MlflowClient(mlflow_sqlite, mlflow_sqlite)
     client.create_registered_model(name)
     experiment = client.create_experiment(name)
     for error in (4.0, 2.5, None):

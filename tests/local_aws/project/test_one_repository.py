@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -52,7 +53,9 @@ class Repository:
                     continue
                 self._seen[unit].add(identifier)
                 started.add(unit)
-                if execution["status"] == "InProgress":
+                # One that ended by itself meanwhile needs no stopping.
+                ended = self._codepipeline.exceptions.PipelineExecutionNotStoppableException
+                with contextlib.suppress(ended):
                     self._codepipeline.stop_pipeline_execution(
                         pipelineName=name, pipelineExecutionId=identifier, abandon=True
                     )

@@ -46,18 +46,20 @@ read_only() {
 }
 umask 022
 mount -t tmpfs -o mode=755 tmpfs "$root"
+# First, as this checkout may lie below the machine's own /tmp.
+mkdir "$root/tmp"
+mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 for path in /usr /etc "$python" "$venv"; do read_only "$path"; done
 for path in /bin /sbin /lib /lib64; do
   if [ -L "$path" ]; then cp -P "$path" "$root$path"; continue; fi
   if [ -d "$path" ]; then read_only "$path"; fi
 done
-mkdir -p "$root"/{dev,proc,tmp,opt/mlflow-server}
+mkdir -p "$root"/{dev,proc,opt/mlflow-server}
 for device in null zero random urandom; do
   touch "$root/dev/$device"
   mount --bind "/dev/$device" "$root/dev/$device"
 done
 mount -t proc proc "$root/proc"
-mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 cp "$sources"/*.py "$root/opt/mlflow-server/"
 cp "$ca" "$root/opt/mlflow-server/rds-ca.pem"
 mount -o remount,ro "$root"

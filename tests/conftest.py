@@ -74,10 +74,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if "gateway" not in collection_path.read_text() else None
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--units-elsewhere"):
-        return
+    if config.getoption("--units-elsewhere"):
+        _leave_out_what_units_run_elsewhere(config, items)
+    # The longest files first: at the end, one of them would keep the other workers idle.
+    long = {item.path for item in items if item.get_closest_marker("e2e")}
+    items.sort(key=lambda item: item.path not in long)
 
+
+def _leave_out_what_units_run_elsewhere(config: pytest.Config, items: list[pytest.Item]) -> None:
     def is_elsewhere(item: pytest.Item) -> bool:
         # In a unit's own repository there is no gateway.
         fixtures = getattr(item, "fixturenames", ())

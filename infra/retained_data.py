@@ -99,19 +99,36 @@ def _delete_secret(account: Account, arn: str) -> str:
     return "will be deleted in 30 days"
 
 
+def _delete_mlflow_app(account: Account, arn: str) -> str:
+    account.client("sagemaker").delete_mlflow_app(Arn=arn)
+    return "will be deleted, with all its runs and models"
+
+
+def _delete_role(account: Account, name: str) -> str:
+    role = account.session.resource("iam").Role(name)
+    for policy in role.policies.all():
+        policy.delete()
+    role.delete()
+    return "deleted"
+
+
 _DELETERS: Mapping[str, Callable[[Account, str], str]] = {
     "AWS::ECR::Repository": _delete_images,
+    "AWS::IAM::Role": _delete_role,
     "AWS::KMS::Key": _delete_key,
     "AWS::Logs::LogGroup": _delete_log_group,
     "AWS::RDS::DBInstance": _delete_snapshots,
     "AWS::S3::Bucket": _delete_bucket,
+    "AWS::SageMaker::MlflowApp": _delete_mlflow_app,
     "AWS::SecretsManager::Secret": _delete_secret,
 }
 _ABSENT = {
     "DBSnapshotNotFound",
     "KMSInvalidStateException",
     "NoSuchBucket",
+    "NoSuchEntity",
     "NotFoundException",
     "RepositoryNotFoundException",
+    "ResourceNotFound",
     "ResourceNotFoundException",
 }

@@ -19,7 +19,7 @@ from infra.stack_events import begin_operation, failure_reasons
 from infra.stacks import PLATFORM, DeployedStack, deployed_template, find_stack
 
 _GONE = "DELETE_COMPLETE"
-_KEY = "AWS::KMS::Key"
+_APP, _KEY = "AWS::SageMaker::MlflowApp", "AWS::KMS::Key"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,10 +126,11 @@ def _planned(account: Account, stack: DeployedStack) -> StackTeardown:
     return StackTeardown(
         stack=stack,
         goes=tuple(item for item in items if item.policy == "Delete"),
-        # The key last: it is what the others are encrypted with.
+        # The app before the role that it works under; the key last, as it encrypts the others.
         stays=tuple(
             sorted(
-                (item for item in items if item.policy != "Delete"), key=lambda i: i.type == _KEY
+                (item for item in items if item.policy != "Delete"),
+                key=lambda item: (item.type == _KEY, item.type != _APP),
             )
         ),
     )

@@ -322,6 +322,19 @@ def test_what_holds_data_is_deleted_each_in_its_way(mocked: Account) -> None:
         assert delete("AWS::KMS::Key", key) == "was gone already"
     assert delete("AWS::Logs::LogGroup", "/server") == "deleted"
     assert delete("AWS::SecretsManager::Secret", secret) == "will be deleted in 30 days"
+    iam = mocked.client("iam")
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::a/*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.create_role(RoleName="app", AssumeRolePolicyDocument="{}")
+    iam.put_role_policy(RoleName="app", PolicyName="artifacts", PolicyDocument=document)
+    assert delete("AWS::IAM::Role", "app") == "deleted"
+    assert delete("AWS::IAM::Role", "app") == "was gone already"
+    app = "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-app/app-0A1B2C3D4E5F"
+    with Stubber(mocked.client("sagemaker")) as apps:  # moto has none
+        apps.add_response("delete_mlflow_app", {"Arn": app}, {"Arn": app})
+        assert "with all its runs and models" in delete("AWS::SageMaker::MlflowApp", app)
+        apps.add_client_error("delete_mlflow_app", "ResourceNotFound")
+        assert delete("AWS::SageMaker::MlflowApp", app) == "was gone already"
     for kind in ("AWS::ECR::Repository", "AWS::S3::Bucket", "AWS::Logs::LogGroup"):
         assert delete(kind, "none-of-that-name") == "was gone already"
     assert delete("AWS::S3::BucketPolicy", "x") == "goes with its bucket"

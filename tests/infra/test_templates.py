@@ -34,7 +34,7 @@ def test_template_fits_into_a_request(path: Path) -> None:
     "name",
     [
         *("project.yml", "launch-role.yml", "images.yml"),
-        *("mlflow-managed.yml", "mlflow.yml", "network.yml"),
+        *("mlflow-managed.yml", "mlflow.yml", "network.yml", "endpoint-config-template.yml"),
     ],
 )
 def test_each_parameter_is_described_and_constrained(render: Callable[..., Any], name: str) -> None:

@@ -185,7 +185,11 @@ def test_defaults_fit_the_template() -> None:
             "http://x",
             "DataCaptureUri is 'http://x', which does not match (s3://.+)?",
         ),
-        ("SubnetIds", "a", "SubnetIds and SecurityGroupIds go together; give both or neither"),
+        (
+            "SubnetIds",
+            "subnet-0a",
+            "SubnetIds and SecurityGroupIds go together; give both or neither",
+        ),
     ],
 )
 def test_what_cloudformation_would_refuse_is_found(name: str, value: str, problem: str) -> None:

@@ -20,6 +20,8 @@ from local_aws.errors import AwsError
 
 # How the services say that what is to be deleted is not there.
 _GONE = ("NotFound", "NoSuch", "DoesNotExist", "NonExistent")
+# And moto, where its codes do not: CodeBuild and others, and Application Auto Scaling.
+_GONE_MESSAGES = ("Could not find", "No scalable target", "No scaling policy")
 
 
 def call(client: Any, operation: str, parameters: Mapping[str, Any]) -> Any:
@@ -50,7 +52,9 @@ def call_unless_gone(client: Any, operation: str, parameters: Mapping[str, Any])
 def is_gone(err: ClientError) -> bool:
     """Whether the service says that the thing doesn't exist."""
     details = err.response["Error"]
-    return any(word in details["Code"] for word in _GONE) or "Could not find" in details["Message"]
+    return any(word in details["Code"] for word in _GONE) or any(
+        words in details["Message"] for words in _GONE_MESSAGES
+    )
 
 
 def api_input(shape: Any, value: Any) -> Any:

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from local_aws.cloudformation.resource_types.calls import call
+from local_aws.cloudformation.resource_types.calls import call, call_unless_gone
 from local_aws.cloudformation.resource_types.described import DescribedType, changed
 from local_aws.cloudformation.resource_types.resource_type import (
     Physical,
@@ -20,6 +18,8 @@ from local_aws.cloudformation.resource_types.tags import retag, tags_in
 from local_aws.left_out import remark
 
 _ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
+# Together they say what scales; a target's id joins them in this order.
+_PLACE = ("ResourceId", "ScalableDimension", "ServiceNamespace")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,7 @@ class _ScalableTarget(DescribedType):
 
     def create(self, by: Provisioner, properties: Mapping[str, Any], name: str) -> Physical:  # noqa: ARG002
         self._register(by, {**properties, "Tags": tags_in(properties) or None})
-        place = "|".join(
-            properties[key] for key in ("ResourceId", "ScalableDimension", "ServiceNamespace")
-        )
+        place = "|".join(properties[key] for key in _PLACE)
         return Physical(place, {"Id": place})
 
     def update(
@@ -77,7 +75,8 @@ class _ScalableTarget(DescribedType):
             self._register(by, {**new, "Tags": None})
 
     def delete(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:  # noqa: ARG002
-        _unless_gone(by, "DeregisterScalableTarget", _place(physical.id))
+        client = by.client("application-autoscaling")
+        call_unless_gone(client, "DeregisterScalableTarget", _place(physical.id))
 
     def remark(self, by: Provisioner, properties: Mapping[str, Any]) -> str:  # noqa: ARG002
         least, most = properties["MinCapacity"], properties["MaxCapacity"]
@@ -106,7 +105,7 @@ class _ScalingPolicy(DescribedType):
 
     def delete(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:  # noqa: ARG002
         parameters = {"PolicyName": properties["PolicyName"], **_place_of(properties)}
-        _unless_gone(by, "DeleteScalingPolicy", parameters)
+        call_unless_gone(by.client("application-autoscaling"), "DeleteScalingPolicy", parameters)
 
     def _put(self, by: Provisioner, properties: Mapping[str, Any]) -> str:
         given = {name: v for name, v in properties.items() if name != "ScalingTargetId"}
@@ -119,25 +118,11 @@ def _place_of(policy: Mapping[str, Any]) -> dict[str, str]:
     """The target of a policy, which names it whole or in its three parts."""
     if "ScalingTargetId" in policy:
         return _place(policy["ScalingTargetId"])
-    return {key: policy[key] for key in ("ResourceId", "ScalableDimension", "ServiceNamespace")}
+    return {key: policy[key] for key in _PLACE}
 
 
 def _place(target_id: str) -> dict[str, str]:
-    resource, dimension, namespace = target_id.split("|")
-    return {
-        "ResourceId": resource,
-        "ScalableDimension": dimension,
-        "ServiceNamespace": namespace,
-    }
-
-
-def _unless_gone(by: Provisioner, operation: str, parameters: Mapping[str, Any]) -> None:
-    try:
-        call(by.client("application-autoscaling"), operation, parameters)
-    except ClientError as err:
-        # moto's way to say ObjectNotFoundException.
-        if not err.response["Error"]["Message"].startswith("No scal"):
-            raise
+    return dict(zip(_PLACE, target_id.split("|"), strict=True))
 
 
 TYPES: tuple[ResourceType, ...] = (

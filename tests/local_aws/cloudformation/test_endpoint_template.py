@@ -1,4 +1,4 @@
-"""A real MLflow model, deployed and replaced with the project's own endpoint template."""
+"""A model, deployed and replaced with the project's own endpoint template."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -111,10 +111,16 @@ class Endpoint:
 
 
 class Endpoints:
-    """The service: models, endpoint configurations, endpoints, and their invocation."""
+    """The service: models, endpoint configurations, endpoints, and their invocation.
 
-    def __init__(self, own: OwnAws, images: Images) -> None:
+    `clock` gives seconds that only grow; a deployment's waits are measured by it.
+    """
+
+    def __init__(
+        self, own: OwnAws, images: Images, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._own = own
+        self._clock = clock
         self._images = images
         self._models = models(own, images)
         self._configs = endpoint_configs(own, self._models)
@@ -346,8 +352,8 @@ class Endpoints:
         for step in shift.steps:
             with self._lock:
                 endpoint.share = step.share
-            until = time.monotonic() + step.bake_seconds
-            while (left := until - time.monotonic()) > 0:
+                until = self._clock() + step.bake_seconds
+            while (left := until - self._clock()) > 0:
                 if endpoint.status == "Deleting" or self._closing.wait(min(_WATCH_SECONDS, left)):
                     return None
                 if new.gave_up:

@@ -8,6 +8,7 @@ import json
 import re
 import sys
 import tarfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,12 +90,26 @@ class StandInImages(Images):
         )
 
 
+class Clock:
+    """A clock that goes as any other, and jumps ahead when a test says so."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self._ahead
+
+    def skip(self, seconds: float) -> None:
+        self._ahead += seconds
+
+
 class ServingAccount:
     """A gateway that serves, with a role, a bucket, and short ways to make models."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, clock: Clock) -> None:
         own = gateway.own
         self.gateway = gateway
+        self.clock = clock
         self.url = gateway.url
         self.sagemaker = own.client("sagemaker")
         self.runtime = own.client("sagemaker-runtime")
@@ -182,8 +197,6 @@ class ServingAccount:
 
 def eventually(attempt: Callable[[], Any], seconds: float = 20.0) -> Any:
     """The first true value of `attempt`."""
-    import time
-
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = attempt()
@@ -202,15 +215,16 @@ def _begin_with_an_empty_account(empty_account: None) -> None:
 @pytest.fixture(scope="module")
 def serving_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingAccount]:
     """Endpoints and CloudFormation with the stand-in image. Shared: names are unique."""
+    clock = Clock()
     gateway = Gateway(
         tmp_path_factory.mktemp("serving"),
         lambda own: [
-            Endpoints(own, StandInImages(own.state_dir)),
+            Endpoints(own, StandInImages(own.state_dir), clock),
             PipelineExecutions(own),  # it answers AddTags, for all of SageMaker
             CloudFormation(own),
         ],
     ).start()
-    yield ServingAccount(gateway)
+    yield ServingAccount(gateway, clock)
     gateway.close()
 
 

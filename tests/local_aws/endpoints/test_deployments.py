@@ -12,6 +12,8 @@ from botocore.exceptions import ClientError
 
 _TWO = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 2}
 _HALF = {"Type": "CAPACITY_PERCENT", "Value": 50}
+# Seconds: no wait ends by itself while a test looks at it. SageMaker takes no more.
+_LONG = 3600
 
 
 class Fleet:
@@ -104,14 +106,17 @@ def test_a_canary_gets_its_part_of_the_requests_and_then_all(
     before = fleet.served()
     config = fleet.new_config("canary")
     alarm = fleet.put_alarm(config)
-    fleet.update(config, "CANARY", 1, (alarm,), WaitIntervalInSeconds=1, CanarySize=_HALF)
+    fleet.update(config, "CANARY", _LONG, (alarm,), WaitIntervalInSeconds=_LONG, CanarySize=_HALF)
 
     assert until(fleet.stage) == "50% of the traffic"
     during = [fleet.served() for _ in range(40)]
     assert {before, "canary"} == set(during)
     assert fleet.describe()["EndpointConfigName"] != config
+    fleet.account.clock.skip(_LONG)
     assert until(lambda: fleet.stage() == "100% of the traffic")
     assert {fleet.served() for _ in range(10)} == {"canary"}
+    assert fleet.describe()["EndpointConfigName"] != config
+    fleet.account.clock.skip(_LONG)
 
     endpoint = fleet.account.settled(fleet.name)
     assert (endpoint["EndpointStatus"], endpoint["EndpointConfigName"]) == ("InService", config)
@@ -126,7 +131,7 @@ def test_errors_of_the_canary_trip_the_alarm_and_all_traffic_goes_back(
     before, old = fleet.served(), fleet.describe()["EndpointConfigName"]
     config = fleet.new_config("bad", mode="failing")
     alarm = fleet.put_alarm(config)
-    fleet.update(config, "CANARY", 0, (alarm,), WaitIntervalInSeconds=60, CanarySize=_HALF)
+    fleet.update(config, "CANARY", 0, (alarm,), WaitIntervalInSeconds=_LONG, CanarySize=_HALF)
     assert until(lambda: fleet.served() == "ModelError")
 
     endpoint = fleet.account.settled(fleet.name)
@@ -141,18 +146,17 @@ def test_errors_of_the_canary_trip_the_alarm_and_all_traffic_goes_back(
     assert {fleet.served() for _ in range(10)} == {before}
 
 
-def test_linear_traffic_moves_in_equal_steps(fleet: Fleet) -> None:
+def test_linear_traffic_moves_in_equal_steps(fleet: Fleet, until: Callable[..., Any]) -> None:
     config = fleet.new_config("linear")
     step = {"Type": "CAPACITY_PERCENT", "Value": 40}
-    fleet.update(config, "LINEAR", 0, WaitIntervalInSeconds=1, LinearStepSize=step)
+    fleet.update(config, "LINEAR", _LONG, WaitIntervalInSeconds=_LONG, LinearStepSize=step)
 
     seen: list[str] = []
-    while (endpoint := fleet.describe())["EndpointStatus"] != "InService":
-        stage = fleet.stage()
-        if stage and stage not in seen:
-            seen.append(stage)
-    assert seen[:2] == ["40% of the traffic", "80% of the traffic"]
-    assert endpoint["EndpointConfigName"] == config
+    for _ in range(3):
+        seen.append(until(lambda: (stage := fleet.stage()) not in seen and stage))
+        fleet.account.clock.skip(_LONG)
+    assert seen == ["40% of the traffic", "80% of the traffic", "100% of the traffic"]
+    assert fleet.account.settled(fleet.name)["EndpointConfigName"] == config
     assert fleet.served() == "linear"
 
 
@@ -162,7 +166,7 @@ def test_an_alarm_in_the_final_wait_brings_the_old_fleet_back(
     before = fleet.served()
     config = fleet.new_config("late")
     alarm = fleet.put_alarm(config)
-    fleet.update(config, "ALL_AT_ONCE", 60, (alarm,))
+    fleet.update(config, "ALL_AT_ONCE", _LONG, (alarm,))
     assert until(lambda: fleet.served() == "late")
     fleet.cloudwatch.set_alarm_state(
         AlarmName=alarm, StateValue="ALARM", StateReason="a person said so"
@@ -216,7 +220,7 @@ def test_deleting_an_endpoint_in_the_middle_of_a_shift_ends_both_fleets_and_its_
     fleet: Fleet, until: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     config = fleet.new_config("unfinished", KmsKeyId="key-1")
-    fleet.update(config, "CANARY", 0, WaitIntervalInSeconds=60, CanarySize=_HALF)
+    fleet.update(config, "CANARY", 0, WaitIntervalInSeconds=_LONG, CanarySize=_HALF)
     assert until(fleet.stage) == "50% of the traffic"
     said = "2 instances (one process serves); KmsKeyId of the volumes (files on this machine)"
     told = [m for m in caplog.messages if "local_aws leaves out" in m]

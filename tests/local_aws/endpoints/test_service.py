@@ -316,7 +316,7 @@ def test_deleting_gives_up_an_endpoint_that_is_being_made(
 def test_closing_the_gateway_leaves_no_server(serving_account: Any, tmp_path: Path) -> None:
     images = serving_account.gateway._services[0]._images
     gateway = Gateway(tmp_path, lambda own: [Endpoints(own, images)]).start()
-    other = type(serving_account)(gateway)
+    other = type(serving_account)(gateway, serving_account.clock)
     name = other.create_endpoint(other.create_config(other.put_archive("orphan")))
     assert other.sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "InService"
     assert "orphan" in _served_models()

@@ -29,7 +29,13 @@ from local_aws.endpoints.data_capture import DataCapture
 from local_aws.endpoints.definitions import endpoint_configs, models, refuse
 from local_aws.endpoints.invocation import check_invocation, invoke
 from local_aws.endpoints.scaling import deregister, require_unscaled
-from local_aws.endpoints.serving import Serving, ServingCancelled, ServingError, Variant
+from local_aws.endpoints.serving import (
+    INVOCATION_TIMEOUT_SECONDS,
+    Serving,
+    ServingCancelled,
+    ServingError,
+    Variant,
+)
 from local_aws.endpoints.tags import drop_tags, keep_tags
 from local_aws.endpoints.traffic_shifting import TrafficShift
 from local_aws.errors import AwsError
@@ -42,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 _REASON_LIMIT = 1024
 _WATCH_SECONDS = 0.2
+_FINISH_SECONDS = 0.02
 _CLOSE_SECONDS = 10.0
 _SORT_KEYS = {"Name": "EndpointName", "CreationTime": "CreationTime", "Status": "EndpointStatus"}
 
@@ -258,11 +265,16 @@ class Endpoints:
             if endpoint.status == "Failed":
                 reason = endpoint.failure_reason
                 raise AwsError("ValidationError", f"Endpoint {name} has failed: {reason}")
-        check_invocation(call, serving)
-        answer = invoke(self._own, call, serving)
-        if capture is not None:
-            capture.record(call, answer)
-        return answer
+            # Under the lock that changes who serves: no server ends with this request on its way.
+            serving.expect_request()
+        try:
+            check_invocation(call, serving)
+            answer = invoke(self._own, call, serving)
+            if capture is not None:
+                capture.record(call, answer)
+            return answer
+        finally:
+            serving.end_request()
 
     def _new_serving(
         self, endpoint_name: str, config_name: str, kept: Mapping[str, Any] | None = None
@@ -337,6 +349,7 @@ class Endpoints:
             endpoint.pending_capture, endpoint.share = None, 0.0
             endpoint.config_name = serving.variant.config_name
         if replaced is not None:
+            self._let_finish(replaced)
             replaced.stop()
         if old_capture is not None:
             old_capture.close()
@@ -376,6 +389,7 @@ class Endpoints:
             endpoint.share, endpoint.pending_capture = 0.0, None
             if old is not None and endpoint.status == "Updating":
                 endpoint.enter("RollingBack", reason)
+        self._let_finish(serving)
         serving.stop()
         if capture is not None:
             capture.close()
@@ -385,6 +399,13 @@ class Endpoints:
             endpoint.pending = None
             serves = old is not None and not old.gave_up
             endpoint.enter("InService" if serves else "Failed", reason)
+
+    def _let_finish(self, serving: Serving) -> None:
+        """Wait until a server that gets no more requests has answered those that it has."""
+        until = time.monotonic() + INVOCATION_TIMEOUT_SECONDS
+        while serving.busy and time.monotonic() < until:
+            if self._closing.wait(_FINISH_SECONDS):
+                return
 
     def _died(self, endpoint: Endpoint, serving: Serving, reason: str) -> None:
         with self._lock:

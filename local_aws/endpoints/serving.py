@@ -98,6 +98,7 @@ class Serving:
         self._launch: Callable[[], None] | None = None
         self._watcher: threading.Thread | None = None
         self._gave_up = False
+        self._requests = 0
         self._pool: urllib3.HTTPConnectionPool | None = None
         self.log_path = self._root / "serving.log"
         self._log_group = f"/aws/sagemaker/Endpoints/{variant.endpoint_name}"
@@ -114,6 +115,11 @@ class Serving:
     def gave_up(self) -> bool:
         """It died and could not be restarted."""
         return self._gave_up
+
+    @property
+    def busy(self) -> bool:
+        """A request that was to come here is not answered yet."""
+        return self._requests > 0
 
     @property
     def log_stream_arn(self) -> str:
@@ -139,6 +145,16 @@ class Serving:
         except (AwsError, LocalAwsError, ClientError, BotoCoreError, ModelDataError) as err:
             raise ServingError(str(err)) from err
         self._watcher.start()
+
+    def expect_request(self) -> None:
+        """One more request is to come here; `end_request` is due once it is answered."""
+        with self._lock:
+            self._requests += 1
+
+    def end_request(self) -> None:
+        """The request's answer, or its error, is on its way."""
+        with self._lock:
+            self._requests -= 1
 
     def invoke(self, body: bytes, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         """The answer to POST /invocations; urllib3.exceptions.HTTPError if none came."""

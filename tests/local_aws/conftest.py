@@ -52,6 +52,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if body == b"die":
             open("/opt/ml/model/died", "w").close()
             os._exit(3)
+        if body == b"hold":
+            open("/opt/ml/model/held", "w").close()
+            while not os.path.exists("/opt/ml/model/go-on"):
+                time.sleep(0.05)
         if body == b"bad":
             return self.answer(400, b"no such column")
         if body == b"break" or MODE == "failing":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import io
 import json
 import tarfile
@@ -159,6 +160,28 @@ def test_an_update_switches_once_the_new_server_answers(serving_account: Any) ->
     assert account.settled(name)["EndpointConfigName"] == config
     assert invoke(account, name)["name"] == "new"
     assert seen <= {"old", "new"}
+
+
+def test_a_replaced_server_answers_what_it_was_asked_before_it_ends(
+    serving_account: Any, until: Callable[..., Any]
+) -> None:
+    account = serving_account
+    name = account.create_endpoint(account.create_config(account.put_archive("patient")))
+    (model,) = account.gateway.own.state_dir.glob(f"endpoints/{name}/*/opt/ml/model")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = pool.submit(invoke, account, name, b"hold")
+        try:
+            assert until((model / "held").exists)
+            config = account.create_config(account.put_archive("next"))
+            account.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=config)
+            assert until(lambda: invoke(account, name)["name"] == "next")
+            described = account.sagemaker.describe_endpoint(EndpointName=name)
+            assert described["EndpointStatus"] == "Updating"
+            assert not waiting.done()
+        finally:
+            (model / "go-on").touch()
+        assert waiting.result()["name"] == "patient"
+    assert account.settled(name)["EndpointConfigName"] == config
 
 
 def test_a_failed_update_leaves_the_old_model_serving(serving_account: Any) -> None:

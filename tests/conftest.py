@@ -52,6 +52,9 @@ _NEVER_INHERITED = (
 os.environ.update(_CREDENTIALS)
 for _name in _NEVER_INHERITED:
     os.environ.pop(_name, None)
+# A shell that runs this in the background lets it ignore Ctrl-C, and what it starts would as well.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,6 +8,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import boto3
 
 PROJECT_DIR = Path(__file__).parents[2]
 BIN_DIR = Path(sys.executable).parent
@@ -43,6 +46,15 @@ class Terminal:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+        )
+
+    def client(self, service: str) -> Any:
+        """A client of the account that the environment names."""
+        return boto3.client(
+            service,
+            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
         )
 
 

@@ -13,7 +13,6 @@ import sys
 import time
 import warnings
 
-import boto3
 import psutil
 import pytest
 from mlflow import MlflowClient
@@ -23,16 +22,6 @@ from tests.end_to_end.shell import PROJECT_DIR
 pytestmark = pytest.mark.e2e
 
 NOT_LISTENING = "http://127.0.0.1:9"
-
-
-def _client(terminal, service):
-    environment = terminal.environment
-    return boto3.client(
-        service,
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-    )
 
 
 def _pipeline(name):
@@ -50,7 +39,7 @@ def _registered(terminal, name):
 def tables(terminal):
     """URIs of tables on S3 that cannot be trained on."""
     bucket = terminal.environment["ARTIFACT_BUCKET"]
-    s3 = _client(terminal, "s3")
+    s3 = terminal.client("s3")
     words = "a,target\n" + "\n".join(f"{row},word{row}" for row in range(100))
     for key, body in (("bad/empty.csv", b""), ("bad/words.csv", words.encode())):
         s3.put_object(Bucket=bucket, Key=key, Body=body)
@@ -232,7 +221,7 @@ def test_version_without_signature_is_refused_before_any_upload(terminal, models
     bucket = terminal.environment["ARTIFACT_BUCKET"]
     keys = [
         entry["Key"]
-        for entry in _client(terminal, "s3").list_objects_v2(Bucket=bucket).get("Contents", [])
+        for entry in terminal.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])
     ]
     assert not [key for key in keys if "no-signature" in key]
 
@@ -274,7 +263,7 @@ def test_ctrl_c_during_a_job_says_what_still_runs_and_how_to_stop_it(terminal):
         *_pipeline("interrupted"),
         *("NEstimators=10000", "RegisteredModelName=interrupted"),
     )
-    sagemaker = _client(terminal, "sagemaker")
+    sagemaker = terminal.client("sagemaker")
     (job,) = _wait_for(lambda: _running_training_jobs(sagemaker) or process.poll() is not None, 60)
 
     os.killpg(process.pid, signal.SIGINT)

@@ -14,7 +14,6 @@ import json
 import subprocess
 from pathlib import Path
 
-import boto3
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,22 +66,9 @@ class Road:
     test: subprocess.CompletedProcess[str]
     build_without_login: subprocess.CompletedProcess[str]
 
-    def client(self, service):
-        return client_of(self.terminal, service)
-
     def read(self, name):
         """A file that a command wrote."""
         return json.loads((self.folder / name).read_text())
-
-
-def client_of(terminal, service):
-    environment = terminal.environment
-    return boto3.client(
-        service,
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-    )
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +101,7 @@ def road(server, tmp_path_factory):
         refused = aside.submit(build, stranger, folder / "refused")
         parquet = io.BytesIO()
         _table().to_parquet(parquet)
-        client_of(terminal, "s3").put_object(
+        terminal.client("s3").put_object(
             Bucket=BUCKET, Key="tables/prices/part-0.parquet", Body=parquet.getvalue()
         )
         train = terminal.run(
@@ -128,7 +114,7 @@ def road(server, tmp_path_factory):
         built = build(terminal, folder)
         assert built.returncode == 0, built.stderr
         deploy_stack(
-            client_of(terminal, "cloudformation"),
+            terminal.client("cloudformation"),
             "sagemaker-local-p-local-deploy-prod",
             PROJECT_DIR / "model_deploy" / "endpoint-config-template.yml",
             folder / "prod-config-export.json",
@@ -184,14 +170,14 @@ def test_own_table_on_s3_is_what_was_learned(road, server, monkeypatch):
 
 
 def test_prod_predicts_what_the_training_kept_in_s3(road):
-    described = road.client("sagemaker").describe_endpoint(EndpointName="local-prod")
+    described = road.terminal.client("sagemaker").describe_endpoint(EndpointName="local-prod")
     assert described["EndpointStatus"] == "InService"
-    s3 = road.client("s3")
+    s3 = road.terminal.client("s3")
     (key,) = [key for key in keys(s3) if key.endswith("/held_out_sample.json")]
     assert key.startswith("mlflow/")
     sample = json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
 
-    answer = road.client("sagemaker-runtime").invoke_endpoint(
+    answer = road.terminal.client("sagemaker-runtime").invoke_endpoint(
         EndpointName="local-prod",
         Body=json.dumps(sample["inputs"]),
         ContentType="application/json",
@@ -221,7 +207,7 @@ def test_the_password_is_nowhere_but_in_the_secret(road, server):
     """Neither as it is, nor as JSON or HTTP write it."""
     login = f"{server.client_username}:{PASSWORD}".encode()
     needles = [PASSWORD.encode(), json.dumps(PASSWORD)[1:-1].encode(), base64.b64encode(login)]
-    s3, sagemaker = road.client("s3"), road.client("sagemaker")
+    s3, sagemaker = road.terminal.client("s3"), road.terminal.client("sagemaker")
     (job,) = sagemaker.list_training_jobs()["TrainingJobSummaries"]
     described = sagemaker.describe_training_job(TrainingJobName=job["TrainingJobName"])
     secret_arn = road.terminal.environment["MLFLOW_CREDENTIALS_SECRET"]

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from tests.local_aws.aws_cli import run_aws
 
 
 def aws(account: Any, *arguments: str) -> Any:
     """What it printed as JSON; a failure shows what it said."""
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("aws")), "--output", "json", *arguments],
-        capture_output=True,
-        text=True,
-        env={
-            **os.environ,
-            **account.own.credentials_environment(None),
-            "AWS_PAGER": "",
-            "NO_PROXY": "127.0.0.1",
-        },
-        timeout=60,
-        check=False,
-    )
+    done = run_aws(account.own, *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
 

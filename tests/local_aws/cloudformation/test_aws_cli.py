@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.local_aws.aws_cli import run_aws
 
 TEMPLATE = """
 Parameters:
@@ -34,23 +33,13 @@ Outputs:
 @pytest.fixture
 def aws(account: Any) -> Any:
     def run(*arguments: str, fails: bool = False) -> str:
-        done = subprocess.run(
-            [Path(sys.executable).with_name("aws"), "--output", "json", *arguments],
-            env={**os.environ, **account.own.credentials_environment(None)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        done = run_aws(account.own, *arguments)
         assert (done.returncode != 0) is fails, done.stderr
         return done.stderr if fails else done.stdout
 
     return run
 
 
-@pytest.mark.skipif(
-    not Path(sys.executable).with_name("aws").exists(), reason="the aws command is not installed"
-)
 def test_deploy_makes_a_change_set_and_knows_when_there_is_nothing_to_do(
     account: Any, aws: Any, tmp_path: Path
 ) -> None:

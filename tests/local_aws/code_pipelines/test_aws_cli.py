@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from tests.local_aws.aws_cli import run_aws
 
 
 def aws(account: Any, *arguments: str) -> tuple[int, Any, str]:
     """The exit code, what it printed as JSON, its stderr."""
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("aws")),
-            "--output",
-            "json",
-            "codepipeline",
-            *arguments,
-        ],
-        capture_output=True,
-        text=True,
-        env={
-            **os.environ,
-            **account.gateway.own.credentials_environment(None),
-            "AWS_PAGER": "",
-            "NO_PROXY": "127.0.0.1",
-        },
-        timeout=60,
-        check=False,
-    )
+    done = run_aws(account.gateway.own, "codepipeline", *arguments)
     return done.returncode, json.loads(done.stdout) if done.stdout.strip() else None, done.stderr
 
 

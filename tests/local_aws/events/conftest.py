@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +17,7 @@ from local_aws.events.schedules import Schedules
 from local_aws.events.service import Events
 from local_aws.gateway import Gateway
 from local_aws.own_aws import OwnAws
+from tests.local_aws.aws_cli import run_aws
 
 START = datetime.datetime(2026, 11, 2, 12, 0, tzinfo=datetime.UTC)
 
@@ -158,13 +155,7 @@ class EventsAccount:
 
     def aws(self, *arguments: str) -> str:
         """What the `aws` command prints."""
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("aws")), *arguments],
-            env={**os.environ, "AWS_ENDPOINT_URL": self.gateway.url, "AWS_PAGER": ""},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        done = run_aws(self.own, *arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+
+from tests.local_aws.aws_cli import run_aws
 
 
 @pytest.fixture
@@ -15,15 +14,7 @@ def aws(hosting):
     """Runs `aws` as the developer; returns the exit code, what it printed as JSON, its stderr."""
 
     def run(*arguments):
-        environment = hosting.gateway.own.credentials_environment(None)
-        done = subprocess.run(
-            [Path(sys.executable).with_name("aws"), "--output", "json", *arguments],
-            env={**environment, "PATH": "/usr/bin:/bin", "NO_PROXY": "127.0.0.1"},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_aws(hosting.gateway.own, *arguments)
         return done.returncode, json.loads(done.stdout or "null"), done.stderr
 
     return run

@@ -124,7 +124,7 @@ def test_a_unit_passes_lint_and_types_with_the_same_command(unit: Unit, tmp_path
 @pytest.mark.e2e
 @pytest.mark.timeout(1800)  # two minutes where nothing else runs
 def test_a_unit_passes_its_own_tests_with_the_same_command(unit: Unit) -> None:
-    ended = unit.run("tox", "run", "--current-env", "-e", "tests,e2e", TEST_WORKERS="1")
+    ended = unit.run("tox", "run", "--current-env", "-e", "tests,e2e", TEST_WORKERS="0")
 
     assert ended.returncode == 0, ended.stdout
     skipped = [line for line in ended.stdout.splitlines() if line.startswith("SKIPPED")]

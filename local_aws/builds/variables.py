@@ -7,7 +7,6 @@ Values from Parameter Store and Secrets Manager are fetched under the build's ro
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.builds.build_record import BuildRecord
 from local_aws.builds.buildspec import Buildspec
+from local_aws.secret_value import read_secret
 
 Client = Callable[[str], Any]
 
@@ -111,19 +111,11 @@ def _secret(reference: str, client: Client) -> str:
     length = 7 if reference.startswith("arn:") else 1
     secret_id = ":".join(words[:length])
     key, stage, version = [*words[length:], "", "", ""][:3]
-    arguments = {"VersionStage": stage, "VersionId": version}
     try:
-        answer = client("secretsmanager").get_secret_value(
-            SecretId=secret_id, **{name: value for name, value in arguments.items() if value}
+        return read_secret(
+            client("secretsmanager"), secret_id, key=key, stage=stage, version=version
         )
     except (ClientError, BotoCoreError) as err:
         raise VariableError("Secrets Manager Error", f"{secret_id}: {err}") from err
-    text = str(answer["SecretString"])
-    if not key:
-        return text
-    try:
-        return str(json.loads(text)[key])
-    except (ValueError, KeyError, TypeError) as err:
-        raise VariableError(
-            "Secrets Manager Error", f"the secret {secret_id} has no key {key!r}"
-        ) from err
+    except LookupError as err:
+        raise VariableError("Secrets Manager Error", str(err)) from err

@@ -8,7 +8,6 @@ Forms: CloudFormation user guide, "Get values stored in other services using dyn
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from local_aws.cloudformation.resource_types.resource_type import Provisioner
 from local_aws.errors import AwsError
+from local_aws.secret_value import read_secret
 
 _REFERENCE = re.compile(r"\{\{resolve:(?P<service>[a-z-]+):(?P<rest>[^{}]+)\}\}")
 _SECRET_PARTS = 5  # id, SecretString, key, stage, version
@@ -84,22 +84,15 @@ def _secret(by: Provisioner, service: str, rest: str) -> str | None:
     name, kind, key, stage, version = parts[:_SECRET_PARTS]
     if kind not in ("", "SecretString"):
         raise AwsError("ValidationError", f"The dynamic reference {rest} must name SecretString")
-    chosen = {"VersionStage": stage, "VersionId": version}
+    client = by.client("secretsmanager")
     try:
-        answer = by.client("secretsmanager").get_secret_value(
-            SecretId=name, **{k: v for k, v in chosen.items() if v}
-        )
+        return read_secret(client, name, key=key, stage=stage, version=version)
     except ClientError as err:
         raise AwsError(
             "ValidationError",
             f"Secrets Manager can't find the secret of {rest}: {err.response['Error']['Message']}",
         ) from err
-    text = str(answer["SecretString"])
-    if not key:
-        return text
-    try:
-        return str(json.loads(text)[key])
-    except (ValueError, KeyError, TypeError) as err:
+    except LookupError as err:
         raise AwsError(
             "ValidationError", f"Could not find a value associated with JSONKey {key} in {name}"
         ) from err

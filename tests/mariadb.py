@@ -1,7 +1,8 @@
 """A MySQL-compatible server for tests: MariaDB from Debian's packages, with TLS and nothing else.
 
-It is set as RDS for MySQL 8.4 would be where that can be set: TLS required, the same sql_mode,
-utf8mb4. Durability is off, and its files lie in memory where that is possible.
+It is set as RDS for MySQL 8.4 would be where that can be set: mlflow.yml's parameter group, the
+same sql_mode, utf8mb4, a binary log. Durability is off, and its files lie in memory where that is
+possible.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pymysql.converters import escape_string
+
+from infra.templates import read_template
 
 INSTALLED = Path(__file__).parents[1] / ".venv-mariadb"
 _USER_ID = 10002  # when the tests are root's: neither root nor the container's user
@@ -54,6 +57,12 @@ def mariadb() -> Iterator[Mariadb]:
     finally:
         server.stop()
         shutil.rmtree(folder)
+
+
+def _parameter_group() -> list[str]:
+    """mlflow.yml's settings of the database, as options."""
+    group = read_template("mlflow.yml").resources["DatabaseParameters"]["Properties"]
+    return [f"--{name.replace('_', '-')}={value}" for name, value in group["Parameters"].items()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +188,7 @@ class Mariadb:
             f"--port={self.port}",
             "--skip-name-resolve",
             # As RDS for MySQL 8.4.
-            "--require-secure-transport=ON",
+            *_parameter_group(),
             f"--ssl-ca={self.ca_path}",
             f"--ssl-cert={self._folder / 'server.pem'}",
             f"--ssl-key={self._folder / 'server.key'}",
@@ -193,7 +202,8 @@ class Mariadb:
             "--innodb-doublewrite=OFF",
             "--innodb-buffer-pool-size=64M",
             "--innodb-log-file-size=16M",
-            "--skip-log-bin",
+            # As with backups. Who is not SUPER, as RDS's master user, then makes no trigger.
+            f"--log-bin={self._data / 'binlog'}",
             "--performance-schema=OFF",
             *more,
         ]

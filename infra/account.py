@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +73,7 @@ def open_account(region: str | None, profile: str | None) -> Account:
     that AWS takes.
     """
     try:
-        session = boto3.session.Session(profile_name=profile, region_name=region)
+        session = open_session(region, profile)
         if session.region_name is None:
             raise NoRegionError
         identity = _client(session, "sts").get_caller_identity()
@@ -84,6 +85,16 @@ def open_account(region: str | None, profile: str | None) -> Account:
         partition=identity["Arn"].split(":")[1],
         caller=identity["Arn"],
     )
+
+
+def open_session(region: str | None, profile: str | None) -> boto3.Session:
+    """A session in that region, else in AWS_REGION, else in the one that boto3 finds.
+
+    boto3 itself reads AWS_DEFAULT_REGION only, where other SDKs and the `aws` of today read both.
+    Raises ProfileNotFound.
+    """
+    named = region or os.environ.get("AWS_REGION") or None
+    return boto3.Session(profile_name=profile, region_name=named)
 
 
 def explained(err: BotoCoreError | ClientError) -> InputError | AwsRefused:

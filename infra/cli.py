@@ -156,7 +156,8 @@ def _add_deploy(command: argparse.ArgumentParser) -> None:
     add(
         "--rebuild-images",
         action="store_true",
-        help="build the images again though they are there (default: only missing ones)",
+        help="build the images again though they are there (default: those that are "
+        "missing or whose sources changed)",
     )
     _add_account(command)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -113,7 +114,9 @@ def _upload(units: Mapping[str, Mapping[str, Path]], bucket: str) -> int:
     for name, files in units.items():
         address = f"s3://{bucket}/{name}.zip"
         try:
-            boto3.client("s3").put_object(Bucket=bucket, Key=f"{name}.zip", Body=zip_files(files))
+            # boto3 itself does not read AWS_REGION.
+            s3 = boto3.client("s3", region_name=os.environ.get("AWS_REGION"))
+            s3.put_object(Bucket=bucket, Key=f"{name}.zip", Body=zip_files(files))
         except (BotoCoreError, ClientError) as err:
             logger.error("could not upload %s: %s", address, err)
             return _REFUSED

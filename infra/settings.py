@@ -42,18 +42,26 @@ class Settings:
         """The stack's name in the account; a project's has the project's name in it."""
         if kind != PROJECT:
             return kind.name
-        return PROJECT_PREFIX + self.stacks[PROJECT.key]["SageMakerProjectName"]
+        return PROJECT_PREFIX + self._project("SageMakerProjectName")
 
     def stack_tags(self, kind: StackKind) -> dict[str, str]:
         """The stack's tags; a project's has those by which SageMaker knows projects."""
         if kind != PROJECT:
             return dict(self.tags)
-        parameters = self.stacks[PROJECT.key]
         return {
             **self.tags,
-            PROJECT_TAG: parameters["SageMakerProjectName"],
-            "sagemaker:project-id": parameters["SageMakerProjectId"],
+            PROJECT_TAG: self._project("SageMakerProjectName"),
+            "sagemaker:project-id": self._project("SageMakerProjectId"),
         }
+
+    def _project(self, parameter: str) -> str:
+        """By these a project's stack is found, so they can't be kept from it."""
+        value = self.stacks[PROJECT.key].get(parameter)
+        if value is None:
+            what = f"project.{parameter}: is needed to know which project is meant; name it in the "
+            what += f"settings, or by --parameter project.{parameter}=..."
+            raise SettingsError(self.source, [what])
+        return value
 
 
 def size_file(size: str) -> Path:

@@ -142,7 +142,7 @@ def _require_consent(
     """Deleting data is asked for stack by stack, by name; --yes alone does not cover it."""
     names = ", ".join(each.stack.name for each in plan.stacks)
     if not options.yes and not display.confirm(f"Delete {names}?"):
-        raise InputError("stopped: nothing was deleted")
+        raise DeploymentFailed("stopped: nothing was deleted", [], [])
     if not options.delete_data:
         return
     if options.yes_delete_data is not None:
@@ -163,7 +163,7 @@ def _require_consent(
             if any(item.type == _KEY for item in each.stays):
                 question += " So will what else its key encrypts, such as buckets of projects."
             if not display.confirm(question, word=each.stack.name):
-                raise InputError("stopped: nothing was deleted")
+                raise DeploymentFailed("stopped: nothing was deleted", [], [])
 
 
 def _take_protection_off(account: Account, each: StackTeardown) -> None:

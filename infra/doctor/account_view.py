@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import boto3
 from botocore.config import Config
 
+from infra.account import open_session
 from infra.stacks import DeployedStack, list_stacks
 
 # A check ends before its time is over with an error that names the call, not with "no answer".
@@ -89,7 +90,7 @@ class AccountView:
     def _open(self) -> boto3.Session:
         if self._session is None:
             region, profile = self._names
-            self._session = boto3.Session(region_name=region, profile_name=profile)
+            self._session = open_session(region, profile)
         return self._session
 
     def _fetch_identity(self) -> Mapping[str, str]:

@@ -17,7 +17,7 @@ import botocore.exceptions
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.account import Account, explained
+from infra.account import Account, explained, open_session
 from infra.cli import build_parser, main
 from infra.errors import AwsRefused, InputError
 from infra.stacks import find_stack
@@ -191,6 +191,20 @@ def test_no_region_and_no_network_are_said_plainly(
     assert err.startswith("error: no AWS region is set; pass --region")
 
 
+def test_the_region_is_that_of_aws_region_before_the_profile_s(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("[default]\nregion = us-west-2\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    assert open_session(None, None).region_name == "eu-central-1"
+    assert open_session("eu-west-1", None).region_name == "eu-west-1"
+    monkeypatch.delenv("AWS_REGION")
+    assert open_session(None, None).region_name == "us-west-2"
+
+
 def refusal(code: str, message: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, "CreateChangeSet")
 
@@ -270,7 +284,7 @@ def test_documented_commands_are_understood() -> None:
         for path in documents
         for command in re.findall(
             r"(?:mlops-infra|python -m infra) ((?:deploy|doctor|status|teardown)\b[^`\n|#;]*)",
-            path.read_text(),
+            path.read_text().replace("\\\n", " "),
         )
     ]
     assert found

@@ -254,3 +254,13 @@ def test_status_asks_for_every_parameter_that_a_template_makes(render: Callable[
     # A project's build reads it when it runs.
     at_run_time = {"/sagemaker-mlflow/images/inference"}
     assert made | read | at_run_time == set(PARAMETER_NAMES)
+
+
+def test_a_project_without_its_name_is_refused_by_name() -> None:
+    settings = with_parameters(keeping_settings([PROJECT.key]), ["project.Branch=dev"])
+    with pytest.raises(SettingsError) as refused:
+        settings.stack_name(PROJECT)
+    assert refused.value.problems == (
+        "project.SageMakerProjectName: is needed to know which project is meant; name it in the "
+        "settings, or by --parameter project.SageMakerProjectName=...",
+    )

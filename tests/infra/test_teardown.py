@@ -128,13 +128,13 @@ def test_who_does_not_agree_keeps_everything(local_account: Account, data: str) 
     plan = plan_teardown(local_account)
     asked = replace(AGREED, yes=False)
     both = replace(AGREED, delete_data=True)
-    with pytest.raises(InputError, match="stopped: nothing was deleted"):
+    with pytest.raises(DeploymentFailed, match="stopped: nothing was deleted"):
         tear_down(local_account, plan, asked, Seen("no"))
     with pytest.raises(InputError, match="not covered by --yes; pass --yes-delete-data"):
         tear_down(local_account, plan, both, Seen())
     with pytest.raises(InputError, match="the credentials are of account 123456789012"):
         tear_down(local_account, plan, replace(both, yes_delete_data="1"), Seen())
-    with pytest.raises(InputError, match="stopped: nothing was deleted"):
+    with pytest.raises(DeploymentFailed, match="stopped: nothing was deleted"):
         tear_down(local_account, plan, both, Seen("yes"))
     assert standing(local_account) == ["sagemaker-mlflow-network", "sagemaker-mlflow-server"]
 
@@ -165,7 +165,7 @@ def test_the_key_goes_last_and_its_question_says_what_else_it_encrypts(
     assert [item.logical_id for item in plan.stacks[0].stays] == ["Alarms", "Key"]
     seen = Seen("yes", "no")
     both = replace(AGREED, yes=False, delete_data=True)
-    with pytest.raises(InputError):
+    with pytest.raises(DeploymentFailed):
         tear_down(local_account, plan, both, seen)
     assert "So will what else its key encrypts" in str(seen.err.file.getvalue())  # type: ignore[attr-defined]
     tear_down(local_account, plan, AGREED, seen)

@@ -53,7 +53,13 @@ def judge_status(stack: DeployedStack) -> list[Finding]:
         retry = f"aws cloudformation continue-update-rollback --stack-name {stack.name}"
         return [failed(said, f"remove the cause ({events}), then {retry}")]
     if stack.status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
-        delete = f"aws cloudformation delete-stack --stack-name {stack.name}"
+        # What protects database and load balancer is taken off by teardown only.
+        keys = [kind.key for kind in PLATFORM if kind.name == stack.name]
+        delete = (
+            f"mlops-infra teardown --stack {keys[0]}"
+            if keys
+            else f"aws cloudformation delete-stack --stack-name {stack.name}"
+        )
         return [failed(said, f"{events}; {delete}; deploy it again")]
     if stack.status in ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_FAILED"):
         return [warning(f"{said}: its last update was undone", events)]

@@ -39,6 +39,11 @@ def test_a_stack_that_did_not_reach_its_end_is_told(stack, status, verdict, reme
         assert remedy in finding.remedy
 
 
+def test_a_platform_s_stack_goes_by_teardown_which_takes_its_protection_off(stack):
+    [finding] = judge_status(stack(name="sagemaker-mlflow-server", status="ROLLBACK_FAILED"))
+    assert "mlops-infra teardown --stack mlflow; deploy it again" in finding.remedy
+
+
 def test_a_wrong_tag_is_told_with_its_value(stack):
     tags = {**_TAGS, "sagemaker:project-name": "other"}
     [finding] = judge_tags(read_project(stack(tags=tags)))

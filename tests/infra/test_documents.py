@@ -28,6 +28,7 @@ _GLOBAL_FLAGS = {"--max-items", "--output", "--profile", "--query", "--region"}
 _COMPOSED = {
     ("cloudformation", "deploy"),
     ("cloudformation", "wait"),
+    ("ec2", "wait"),
     ("ec2", "run-instances"),  # --count, in place of the two that the operation requires
     ("ecs", "wait"),
     ("logs", "tail"),
@@ -96,7 +97,7 @@ def _commands(document: str) -> list[list[str]]:
     return [
         shlex.split(line.partition(" | ")[0].partition("  #")[0])
         for line in lines
-        if line.startswith("aws ")
+        if line.startswith("aws ") and not line.startswith("aws --")
     ]
 
 
@@ -143,12 +144,7 @@ def test_parameters_are_put_where_the_project_reads_them(project: Any, parameter
 
 def test_the_server_s_document_names_what_its_template_has(render: Callable[..., Any]) -> None:
     template = render("mlflow.yml").template
-    overridden = {
-        word.partition("=")[0]
-        for words in _commands(_SERVER)
-        if "--parameter-overrides" in words
-        for word in words[words.index("--parameter-overrides") + 1 :]
-    }
+    overridden = set(re.findall(r"--parameter mlflow\.(\w+)=", _SERVER))
     assert len(overridden) > 5
     assert overridden <= set(template.parameters)
     assert set(re.findall(r"OutputKey=='(\w+)'", _SERVER)) <= set(template.outputs)

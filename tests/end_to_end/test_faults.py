@@ -265,9 +265,14 @@ def test_ctrl_c_during_a_job_says_what_still_runs_and_how_to_stop_it(terminal):
     )
     sagemaker = terminal.client("sagemaker")
     (job,) = _wait_for(lambda: _running_training_jobs(sagemaker) or process.poll() is not None, 60)
-
-    os.killpg(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=30)
+    (training,) = _wait_for(_training_processes, 60)
+    training.suspend()  # it is there and takes no processor from what the test waits for
+    try:
+        os.killpg(process.pid, signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        training.resume()
 
     assert process.returncode == 130
     assert "stop-pipeline-execution" in told
@@ -284,6 +289,14 @@ def test_ctrl_c_during_a_job_says_what_still_runs_and_how_to_stop_it(terminal):
     assert not _running_training_jobs(sagemaker)
     assert not [p for p in psutil.process_iter(["cmdline"]) if job in str(p.info["cmdline"])]
     assert not _registered(terminal, "interrupted")
+
+
+def _training_processes():
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if {"train.py", "10000"} <= set(process.info["cmdline"] or [])
+    ]
 
 
 def _running_training_jobs(sagemaker):

@@ -29,6 +29,7 @@ _WITHOUT_RESOURCES = {
     "cloudformation:GetTemplateSummary",
     "cloudformation:ValidateTemplate",
     "cloudwatch:PutMetricData",
+    "codecommit:ListRepositories",
     "ec2:DescribeDhcpOptions",
     "ec2:DescribeNetworkInterfaces",
     "ec2:DescribeSecurityGroups",
@@ -292,6 +293,55 @@ def test_the_launch_role_has_actions_for_each_kind_of_resource(
     }
     kinds = {declared.type for declared in project.template.resources.values()}
     assert {kind.split("::")[1].lower() for kind in kinds} <= prefixes
+
+
+# What CloudFormation asks for properties that project.yml doesn't have.
+_OF_UNUSED_PROPERTIES = {
+    "AWS::IAM::ManagedPolicy": {"iam:DetachGroupPolicy", "iam:DetachUserPolicy"},
+    "AWS::Logs::LogGroup": {
+        *("logs:DeleteDataProtectionPolicy", "logs:DescribeIndexPolicies"),
+        *("logs:DescribeResourcePolicies", "logs:GetDataProtectionPolicy"),
+    },
+    "AWS::S3::Bucket": {
+        *("s3:GetAccelerateConfiguration", "s3:GetAnalyticsConfiguration", "s3:GetBucketAbac"),
+        *("s3:GetBucketCORS", "s3:GetBucketLogging", "s3:GetBucketMetadataTableConfiguration"),
+        *("s3:GetBucketNotification", "s3:GetBucketObjectLockConfiguration"),
+        *("s3:GetBucketWebsite", "s3:GetIntelligentTieringConfiguration"),
+        *("s3:GetInventoryConfiguration", "s3:GetMetricsConfiguration"),
+        *("s3:GetReplicationConfiguration", "s3:ListTagsForResource"),
+    },
+    "AWS::SNS::Topic": {"sns:GetDataProtectionPolicy"},
+}
+
+
+def test_the_launch_role_may_read_and_delete_as_cloudformation_does(
+    project: Any, render: Callable[..., Any]
+) -> None:
+    """The permissions of the handlers are in the schemas of the resource types."""
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
+    allowed = [
+        action.lower()
+        for _, said in _statements(render("launch-role.yml"))
+        for action in _listed(said["Action"])
+    ]
+    missing = {}
+    for kind in sorted({declared.type for declared in project.template.resources.values()}):
+        schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
+        handlers = schema.get("handlers", {})
+        asked = {
+            action
+            for handler in ("read", "delete")
+            for action in handlers.get(handler, {}).get("permissions", [])
+        }
+        refused = {
+            action
+            for action in asked
+            if not any(fnmatch.fnmatchcase(action.lower(), pattern) for pattern in allowed)
+        }
+        if refused:
+            missing[kind] = refused
+    assert missing == _OF_UNUSED_PROPERTIES
 
 
 def test_resources_have_the_names_that_the_launch_role_may_use(project: Any) -> None:

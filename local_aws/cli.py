@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=arguments.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    # MLflow's thread changes the environment while requests read it, which fails now and then.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         return command(arguments)

@@ -204,6 +204,8 @@ def start(
 def _follow(client: Any, execution_arn: str, settings: Mapping[str, Value]) -> dict[str, Any]:
     from model_build import execution_progress, registered_version
 
+    # Its thread changes the environment while requests read it, which fails now and then.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # MLflow takes seconds to import; the execution takes longer.
     threading.Thread(target=_import_mlflow, daemon=True).start()
     with execution_progress.open_display(sys.stderr) as display:

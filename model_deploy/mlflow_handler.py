@@ -434,6 +434,8 @@ class MLflowHandler:
 
 def log_in(tracking_uri: str, secret_arn: str) -> None:
     """Let this process's handlers log in with the secret's user; AwsError if that can't be read."""
+    # MLflow's thread changes the environment while requests read it, which fails now and then.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
         mlflow_login.log_in(tracking_uri, secret_arn, os.environ)
     except mlflow_login.LoginError as err:

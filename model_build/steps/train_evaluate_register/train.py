@@ -106,6 +106,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     # GitPython, if there is one, must not complain that the image has no git.
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    # MLflow's thread that sends it takes a variable away while requests read the environment; that
+    # ends the job with KeyError now and then. And a job tells nobody outside what it does.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     data_folder = args.data or Path(os.environ.get("SM_CHANNEL_PREPARED", DATA_FOLDER))
     try:
         settings = Settings.read(args, os.environ)

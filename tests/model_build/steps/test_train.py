@@ -83,6 +83,7 @@ def test_good_model_is_logged_and_registered(
     job: Job, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert train.main(job.arguments()) == 0
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     run = job.run
     assert run.info.status == "FINISHED"
     (version,) = job.versions

@@ -14,6 +14,8 @@ Value = str | int | float
 _TRACKING_URI = re.compile(r"https?://[^\s/]+\S*|arn:aws[a-z-]*:sagemaker:\S+")
 _INPUT_DATA_URI = re.compile(r"sklearn:\w+|s3://[a-z0-9][a-z0-9.-]+/\S.*")
 _MLFLOW_NAME = re.compile(r"[^/:.%\"'\s][^/:.%\"']*")
+_ODD_VALUES = re.compile(r"refuse|missing|text")
+_SPLIT_BY = re.compile(r"row|(time|group):.*\S.*")
 
 _LARGEST_SEED = 2**32 - 1
 
@@ -79,6 +81,18 @@ PARAMETERS = (
         ),
     ),
     PipelineParameter(
+        name="OddValues",
+        kind="String",
+        default="refuse",
+        find_problem=_text(_ODD_VALUES, "refuse, missing or text"),
+    ),
+    PipelineParameter(
+        name="SplitBy",
+        kind="String",
+        default="row",
+        find_problem=_text(_SPLIT_BY, "row, time:<column> or group:<column>"),
+    ),
+    PipelineParameter(
         name="TargetColumn",
         kind="String",
         default="target",
@@ -107,6 +121,12 @@ PARAMETERS = (
         kind="Integer",
         default=3,
         find_problem=_number(1, 1_000_000, "a whole number from 1 to 1000000"),
+    ),
+    PipelineParameter(
+        name="MaxRowsPerTree",
+        kind="Integer",
+        default=100_000,
+        find_problem=_number(0, 10**9, "a whole number from 1 to 1000000000, or 0 for all rows"),
     ),
     PipelineParameter(
         name="MaxMedianAbsoluteError",

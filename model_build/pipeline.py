@@ -2,7 +2,8 @@
 
 InputDataUri ─▶ PrepareData ─▶ train.parquet ─▶ TrainEvaluateRegister ─▶ MLflow: run, model and,
                 (processing)   test.parquet     (training)               if the error is within
-                               dataset.json                              its limit, a version
+                               raw_rows.json,                            its limit, a version
+                               dataset.json, ...
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,13 +40,14 @@ from sagemaker.mlops.workflow.retry import (
     StepExceptionTypeEnum,
     StepRetryPolicy,
 )
-from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep, TrainingStep
+from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep
 
 from model_build import mlflow_login
 from model_build.config import BuildConfig, read_tags
 from model_build.errors import ConfigError
 from model_build.parameters import MLFLOW_TRACKING_URI, PARAMETERS, PipelineParameter
 from model_build.sdk_session import QuietModelTrainer, open_session
+from model_build.step_archive import pack_step
 
 STEPS = Path(__file__).resolve().parent / "steps"
 SKLEARN_IMAGE_VERSION = "1.9-0"
@@ -53,9 +55,6 @@ SKLEARN_IMAGE_VERSION = "1.9-0"
 # Finds the line that train.py prints (see its METRIC_LINE) in the training job's log.
 METRIC_NAME = "median_absolute_error"
 METRIC_REGEX = r"median_absolute_error: ([0-9.eE+-]+)"
-
-# How old a PrepareData result may be to be used again: docs/decisions/0011-cache-of-prepare-data.md
-CACHE_LIFETIME = "PT1H"
 
 _OUTPUT_FOLDER = "/opt/ml/processing/output"
 _UPLOAD_EXCEPT = [".git", "__pycache__", ".DS_Store", ".ipynb_checkpoints", ".mypy_cache"]
@@ -154,7 +153,8 @@ def _prepare_data_step(
 ) -> ProcessingStep:
     """Text reaches the script through its environment, numbers as arguments.
 
-    So no value that a user chose is ever part of a command line.
+    So no value that a user chose is ever part of a command line. Never cached: SageMaker would not
+    look at what lies behind an unchanged address (docs/decisions/0011-no-cache.md).
     """
     processor = ScriptProcessor(
         image_uri=_sklearn_image(config.region, config.processing_instance_type),
@@ -171,6 +171,8 @@ def _prepare_data_step(
         env={
             "INPUT_DATA_URI": parameters["InputDataUri"],
             "TARGET_COLUMN": parameters["TargetColumn"],
+            "ODD_VALUES": parameters["OddValues"],
+            "SPLIT_BY": parameters["SplitBy"],
             "AWS_DEFAULT_REGION": config.region,
         },
         tags=[{"Key": key, "Value": value} for key, value in config.tags] or None,
@@ -183,7 +185,7 @@ def _prepare_data_step(
     return ProcessingStep(
         name="PrepareData",
         step_args=processor.run(
-            code=str(STEPS / "prepare_data" / "prepare_data.py"),
+            code=str(pack_step(STEPS / "prepare_data", "prepare_data")),
             arguments=[
                 "--output",
                 _OUTPUT_FOLDER,
@@ -210,7 +212,6 @@ def _prepare_data_step(
             ],
             kms_key=config.kms_key,
         ),
-        cache_config=CacheConfig(enable_caching=True, expire_after=CACHE_LIFETIME),
         retry_policies=_retry_policies(),
     )
 
@@ -265,6 +266,7 @@ def _train_step(
         hyperparameters={
             "n-estimators": parameters["NEstimators"].to_string(),
             "min-samples-leaf": parameters["MinSamplesLeaf"].to_string(),
+            "max-rows-per-tree": parameters["MaxRowsPerTree"].to_string(),
             "random-seed": parameters["RandomSeed"].to_string(),
             "max-median-absolute-error": parameters["MaxMedianAbsoluteError"].to_string(),
         },

@@ -11,7 +11,6 @@ Source: "Amazon SageMaker Pipelines pipeline definition JSON schema", and what S
 
 from __future__ import annotations
 
-import datetime
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,6 @@ from typing import Any
 from local_aws.errors import AwsError
 from local_aws.pipelines import conditions as pipeline_conditions
 from local_aws.pipelines import retry as pipeline_retry
-from local_aws.pipelines.cache import parse_duration
 from local_aws.pipelines.expressions import (
     EXECUTION_VARIABLES,
     PropertyFile,
@@ -62,7 +60,6 @@ class Step:
     display_name: str = ""
     description: str = ""
     retry_policies: tuple[RetryPolicy, ...] = ()
-    cache_expires_after: datetime.timedelta | None = None
     property_files: Mapping[str, PropertyFile] = field(default_factory=dict)
 
 
@@ -182,7 +179,6 @@ def _problems_of_step(step: Mapping[str, Any]) -> Iterator[str]:
             )
     for policy in step.get("RetryPolicies") or []:
         yield from (f"{where}: {problem}" for problem in pipeline_retry.problems_of(policy))
-    yield from (f"{where}: {problem}" for problem in _problems_of_cache(step))
     if kind == "Condition":
         for condition in step["Arguments"].get("Conditions") or []:
             yield from (
@@ -192,19 +188,6 @@ def _problems_of_step(step: Mapping[str, Any]) -> Iterator[str]:
         yield f"{where} has no ErrorMessage"
 
 
-def _problems_of_cache(step: Mapping[str, Any]) -> Iterator[str]:
-    config = step.get("CacheConfig") or {}
-    if not config.get("Enabled"):
-        return
-    if "ExpireAfter" not in config:
-        yield "CacheConfig is enabled but has no ExpireAfter"
-        return
-    try:
-        parse_duration(str(config["ExpireAfter"]))
-    except ValueError as err:
-        yield f"CacheConfig ExpireAfter: {err}"
-
-
 def _step(step: Mapping[str, Any], branch: Branch | None) -> Step:
     arguments = step["Arguments"]
     own = {name: value for name, value in arguments.items() if name not in ("IfSteps", "ElseSteps")}
@@ -212,7 +195,6 @@ def _step(step: Mapping[str, Any], branch: Branch | None) -> Step:
     needs.update(step.get("DependsOn") or [])
     if branch is not None:
         needs.add(branch.condition)
-    cache = step.get("CacheConfig") or {}
     return Step(
         name=step["Name"],
         type=step["Type"],
@@ -222,7 +204,6 @@ def _step(step: Mapping[str, Any], branch: Branch | None) -> Step:
         display_name=step.get("DisplayName") or "",
         description=step.get("Description") or "",
         retry_policies=tuple(map(RetryPolicy.from_definition, step.get("RetryPolicies") or [])),
-        cache_expires_after=parse_duration(cache["ExpireAfter"]) if cache.get("Enabled") else None,
         property_files={
             file["PropertyFileName"]: PropertyFile(file["OutputName"], file["FilePath"])
             for file in step.get("PropertyFiles") or []

@@ -22,7 +22,6 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_aws.pipelines.cache import StepCache
 from local_aws.pipelines.clock import Clock
 from local_aws.pipelines.conditions import is_true
 from local_aws.pipelines.definition import PipelineDefinition, Step
@@ -71,14 +70,12 @@ class PipelineRun:
         sagemaker: Any,
         s3: Any,
         clock: Clock,
-        cache: StepCache,
         on_status: Callable[[ExecutionPlan, str, str], None] = lambda *_: None,
     ) -> None:
         self.plan = plan
         self._sagemaker = sagemaker
         self._s3 = s3
         self._clock = clock
-        self._cache = cache
         self._on_status = on_status
         self._lock = threading.RLock()
         self._entries: dict[str, dict[str, Any]] = {}
@@ -262,9 +259,7 @@ class PipelineRun:
         runner = JobStepRunner(
             sagemaker=self._sagemaker,
             clock=self._clock,
-            cache=self._cache,
             stop=self._stop,
-            pipeline_arn=self.plan.pipeline_arn,
             execution_arn=self.plan.execution_arn,
         )
         return runner.run(step, scope, lambda members: self._report(step, members))

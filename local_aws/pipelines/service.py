@@ -22,7 +22,6 @@ from local_aws.event_bus import EventBus
 from local_aws.gateway import Handler
 from local_aws.own_aws import OwnAws
 from local_aws.pagination import page_of
-from local_aws.pipelines.cache import StepCache
 from local_aws.pipelines.clock import Clock, SystemClock
 from local_aws.pipelines.definition import parse_definition
 from local_aws.pipelines.parameters import as_given, parameter_values
@@ -42,7 +41,6 @@ class PipelineExecutions:
         self._bus = bus or EventBus(own)
         self._clock = clock or SystemClock()
         self._pipelines = Pipelines(own)
-        self._cache = StepCache()
         self._lock = threading.Lock()
         self._runs: dict[str, PipelineRun] = {}
         self._tokens: dict[tuple[str, str], tuple[str, Mapping[str, Any]]] = {}
@@ -96,7 +94,6 @@ class PipelineExecutions:
             sagemaker=self._own.client("sagemaker", role_arn=plan.role_arn),
             s3=self._own.client("s3", role_arn=plan.role_arn),
             clock=self._clock,
-            cache=self._cache,
             on_status=self._publish_status,
         )
         with self._lock:

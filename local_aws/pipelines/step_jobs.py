@@ -1,8 +1,10 @@
 """The job of a Processing or Training step: created, watched, stopped, tried again.
 
-arguments ──resolve──▶ cache? ──▶ Create…Job ──▶ Describe…Job until it ends ──▶ its description
-                          ▲                              │
-                          └── a policy allows a retry ◀──┘ failed
+arguments ──resolve──▶ Create…Job ──▶ Describe…Job until it ends ──▶ its description
+               ▲                              │
+               └── a policy allows a retry ◀──┘ failed
+
+A step with CacheConfig runs as well: a cache hit is a saving on AWS, never a promise.
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from local_aws.pipelines.cache import CachedStep, StepCache, cache_key
 from local_aws.pipelines.clock import Clock
 from local_aws.pipelines.definition import Step
 from local_aws.pipelines.expressions import Scope, resolve
@@ -76,15 +77,13 @@ class JobStepRunner:
 
     sagemaker: Any
     clock: Clock
-    cache: StepCache
     stop: threading.Event
-    pipeline_arn: str
     execution_arn: str
 
     def run(
         self, step: Step, scope: Scope, report: Callable[[Mapping[str, Any]], None]
     ) -> Mapping[str, Any]:
-        """The description of the job that succeeded, or of the earlier one that the cache gave.
+        """The description of the job that succeeded.
 
         `report` gets members of the step's entry in ListPipelineExecutionSteps as they become
         known. Raises StepFailedError, StepStoppedError or ExpressionError.
@@ -115,34 +114,8 @@ class JobStepRunner:
         name = job_name(self.execution_arn.rsplit("/", 1)[-1], step.name, prefix)
         scope = dataclasses.replace(scope, execution={**scope.execution, kind.name_member: name})
         arguments = {**resolve(step.arguments, scope), kind.name_member: name}
-        key = cache_key(self.pipeline_arn, step.name, step.type, arguments)
-        cached = self._cached(step, key)
-        if cached is not None:
-            report(
-                {
-                    "Metadata": cached.metadata,
-                    "CacheHitResult": {"SourcePipelineExecutionArn": cached.execution_arn},
-                }
-            )
-            return cached.properties
-        metadata = {kind.noun: {"Arn": self._create(kind, arguments)}}
-        report({"Metadata": metadata})
-        properties = self._watch(kind, name)
-        self.cache.store(
-            key,
-            CachedStep(
-                execution_arn=self.execution_arn,
-                ended=self.clock.now(),
-                properties=properties,
-                metadata=metadata,
-            ),
-        )
-        return properties
-
-    def _cached(self, step: Step, key: str) -> CachedStep | None:
-        if step.cache_expires_after is None:
-            return None
-        return self.cache.find(key, step.cache_expires_after, self.clock.now())
+        report({"Metadata": {kind.noun: {"Arn": self._create(kind, arguments)}}})
+        return self._watch(kind, name)
 
     def _create(self, kind: JobKind, arguments: Mapping[str, Any]) -> str:
         """Start the job; its ARN."""

@@ -1,32 +1,31 @@
-"""From a trained model to MLflow: the logged model, its held-out sample, a registered version."""
+"""From a trained model to MLflow: the logged model, its raw rows, a registered version."""
 
 import importlib.metadata
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import forest
 import mlflow
 import mlflow.sklearn
 import pandas as pd
-from mlflow.models import infer_signature
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
 from sklearn.pipeline import Pipeline
+from training_data import TrainingData
 
-# What skops may create beyond its own list when it loads our model; reviewed by hand, and never
-# taken from the file, which could ask for anything.
-#   sklearn.tree._tree.Tree  the nodes of one tree: arrays of numbers, and a __setstate__ in Cython
-#                            that checks their layout; it imports and calls nothing.
-TRUSTED_TYPES = ("sklearn.tree._tree.Tree",)
-
-# What loading and scoring need; the versions are those in use while training.
+# What loading and scoring need in any case; the versions are those in use while training.
 _REQUIRED = ("numpy", "pandas", "scikit-learn", "skops")
 
+# What a column of each kind is in a request.
+_TYPES = {
+    "number": DataType.double,
+    "boolean": DataType.boolean,
+    "text": DataType.string,
+    "date": DataType.datetime,
+}
+
 EXAMPLE_ROWS = 3
-SAMPLE_ROWS = 100
-
-
-class SignatureError(Exception):
-    """No signature follows from these columns, so no endpoint could check its requests."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,39 +35,51 @@ class LoggedModel:
     uri: str
 
 
-def log_model(model: Pipeline, features: pd.DataFrame) -> LoggedModel:
-    """Log the model to the active run: skops, signature, input example, pinned requirements."""
-    signature = infer_signature(features, model.predict(features.head(EXAMPLE_ROWS)))
-    if signature is None or signature.inputs is None:
-        raise SignatureError(f"no signature follows from the columns {list(features.columns)}")
+def log_model(model: Pipeline, data: TrainingData) -> LoggedModel:
+    """Log the model to the active run: skops, signature, input example, pinned requirements.
+
+    Its metadata says, under "table", how the table's columns are written, so that a server reads
+    a row of the table as PrepareData did.
+    """
     info = mlflow.sklearn.log_model(
         model,
         name="model",
         serialization_format="skops",
-        skops_trusted_types=list(TRUSTED_TYPES),
-        signature=signature,
-        input_example=_choose_example(features),
-        pip_requirements=pin_requirements(),
+        skops_trusted_types=list(forest.TRUSTED_TYPES),
+        signature=sign(data),
+        input_example=_choose_example(data.train.features),
+        pip_requirements=pin_requirements(forest.required_packages(model)),
+        metadata={"table": {"version": 1, "columns": list(data.columns)}},
     )
     return LoggedModel(uri=info.model_uri)
 
 
-def pin_requirements() -> list[str]:
+def sign(data: TrainingData) -> ModelSignature:
+    """The signature: the table's own columns; one with gaps in the table may be left out."""
+    inputs = [
+        ColSpec(_TYPES[column["kind"]], name=column["name"], required=not column["gaps"])
+        for column in data.columns
+    ]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(DataType.double)]))
+
+
+def pin_requirements(further: tuple[str, ...] = ()) -> list[str]:
     """The exact versions that a server needs, sorted by name."""
-    pins = {name: importlib.metadata.version(name) for name in _REQUIRED}
+    pins = {name: importlib.metadata.version(name) for name in (*_REQUIRED, *further)}
     # The job has mlflow-skinny, whose version is the same; a server needs all of mlflow.
     pins["mlflow"] = mlflow.__version__
     return [f"{name}=={version}" for name, version in sorted(pins.items())]
 
 
-def log_held_out_sample(model: Pipeline, features: pd.DataFrame) -> None:
-    """Log up to 100 test rows, as /invocations takes them, with what the model says of them."""
-    rows = features.head(SAMPLE_ROWS)
-    # pandas writes missing values of either kind as null.
-    split = json.loads(rows.to_json(orient="split", index=False, double_precision=15))
-    predictions = [float(value) for value in model.predict(_read_split(split, features))]
-    sample = {"inputs": {"dataframe_split": split}, "predictions": predictions}
-    mlflow.log_dict(sample, "held_out_sample.json")
+def log_raw_rows(model: Pipeline, data: TrainingData) -> None:
+    """Log the raw rows of the test part, with what the model says of the prepared ones.
+
+    So a difference between the way to training and the way to the endpoint shows there.
+    """
+    raw = {name: value for name, value in data.raw_rows.items() if name != "positions"}
+    prepared = data.test.features.iloc[data.raw_rows["positions"]]
+    predictions = [float(value) for value in model.predict(prepared)] if len(prepared) else []
+    mlflow.log_dict({**raw, "predictions": predictions}, "raw_rows.json")
 
 
 def register_version(logged: LoggedModel, model_name: str, tags: Mapping[str, str]) -> int:
@@ -77,13 +88,8 @@ def register_version(logged: LoggedModel, model_name: str, tags: Mapping[str, st
     return int(version.version)
 
 
-def _choose_example(features: pd.DataFrame) -> pd.DataFrame:
+def _choose_example(features: pd.DataFrame) -> Any:
     """Rows without missing values, where there are some: they show what each column holds."""
+    features = features.head(10_000)
     complete = features.dropna()
     return (features if complete.empty else complete).head(EXAMPLE_ROWS)
-
-
-def _read_split(split: Mapping[str, Any], features: pd.DataFrame) -> pd.DataFrame:
-    """The rows as a server reads them, so that the predictions are of the very same numbers."""
-    frame = pd.DataFrame(split["data"], columns=split["columns"], dtype=object)
-    return frame.astype(dict(features.dtypes))

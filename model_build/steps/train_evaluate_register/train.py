@@ -3,6 +3,8 @@
     train.parquet ─▶ train ─┐
     test.parquet ──────────▶ evaluate ─▶ MLflow run ─▶ within the limit? ─yes▶ a new version
     dataset.json ──────────────────────▶ (data, tags)                    ─no─▶ a failed job
+    raw_rows.json ─────────────────────▶ (and predictions)
+    data_report.* ─────────────────────▶ (as they are)
 
 Its folder is uploaded alone and is its working directory. Text comes from the environment, numbers
 as arguments.
@@ -64,6 +66,7 @@ class Settings:
     source_commit: str
     n_estimators: int
     min_samples_leaf: int
+    max_rows_per_tree: int
     random_seed: int
     max_median_absolute_error: float
 
@@ -94,6 +97,7 @@ class Settings:
             source_commit=environment.get("SOURCE_COMMIT", ""),
             n_estimators=args.n_estimators,
             min_samples_leaf=args.min_samples_leaf,
+            max_rows_per_tree=args.max_rows_per_tree,
             random_seed=args.random_seed,
             max_median_absolute_error=args.max_median_absolute_error,
         )
@@ -135,6 +139,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--min-samples-leaf", type=int, default=3, help="rows in a leaf, at least (default: 3)"
+    )
+    parser.add_argument(
+        "--max-rows-per-tree",
+        type=int,
+        default=100_000,
+        help="rows that a tree learns from, at most; 0: as many as there are (default: 100000)",
     )
     parser.add_argument("--random-seed", type=int, default=42, help="(default: 42)")
     parser.add_argument(
@@ -179,6 +189,7 @@ def run_job(settings: Settings, data_folder: Path) -> None:
             data.train.features,
             n_estimators=settings.n_estimators,
             min_samples_leaf=settings.min_samples_leaf,
+            max_rows_per_tree=settings.max_rows_per_tree,
             random_seed=settings.random_seed,
         )
         started = time.monotonic()
@@ -202,8 +213,10 @@ def run_job(settings: Settings, data_folder: Path) -> None:
         mlflow.log_figure(
             plots.plot_importances(forest.rank_columns(model)), "feature_importances.png"
         )
-        logged = registration.log_model(model, data.train.features)
-        registration.log_held_out_sample(model, data.test.features)
+        logged = registration.log_model(model, data)
+        registration.log_raw_rows(model, data)
+        for path in data.report_files:
+            mlflow.log_artifact(str(path))
 
         error = metrics["median_absolute_error"]
         reason = gate.find_reason(error)
@@ -234,9 +247,11 @@ def _list_parameters(settings: Settings, description: Mapping[str, Any]) -> dict
     return {
         "n_estimators": settings.n_estimators,
         "min_samples_leaf": settings.min_samples_leaf,
+        "max_rows_per_tree": settings.max_rows_per_tree,
         "random_seed": settings.random_seed,
         "max_median_absolute_error": settings.max_median_absolute_error,
         "test_size": description["test_size"],
+        "split_by": description["split_by"],
         "target": settings.target,
         "feature_count": len(description["columns"]),
         "train_rows": description["train_rows"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -41,13 +40,11 @@ def test_what_the_sdk_compiles_is_understood() -> None:
         ("Strict", "Boolean", True),
     ]
     assert (prepare.name, prepare.needs, prepare.branch) == ("Prepare", frozenset(), None)
-    assert prepare.cache_expires_after == datetime.timedelta(days=30)
     assert [p.max_attempts for p in prepare.retry_policies] == [3, 20]
     assert prepare.property_files["Report"].file_path == "report.json"
     assert check.needs == {"Prepare"}
     assert train.branch == Branch("Check", True)
     assert train.needs == {"Prepare", "Check"}
-    assert train.cache_expires_after is None
     assert too_high.branch == Branch("Check", False)
 
 
@@ -88,14 +85,6 @@ def test_what_the_sdk_compiles_is_understood() -> None:
             "step 'A' refers to the unknown execution variable 'E'",
         ),
         (definition(fail("A", Magic=1)), "step 'A': Magic is not supported by local_aws"),
-        (
-            definition(fail("A", CacheConfig={"Enabled": True, "ExpireAfter": "soon"})),
-            "step 'A': CacheConfig ExpireAfter: 'soon' is not a duration",
-        ),
-        (
-            definition(fail("A", CacheConfig={"Enabled": True})),
-            "step 'A': CacheConfig is enabled but has no ExpireAfter",
-        ),
         (
             definition(fail("A", RetryPolicies=[{}])),
             "step 'A': a retry policy has no ExceptionType list",

@@ -15,7 +15,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     The target `price` depends on `size` and `city`, most of all on whether the city is known.
     """
-    import prepare_data
+    from tests.model_build.steps.tables import prepare_files
 
     rng = np.random.default_rng(7)
     rows = 240
@@ -36,6 +36,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame["price"] = frame["size"].fillna(50) * 10 + city.map({"Bern": 500, "Basel": 300}).fillna(0)
     frame.loc[city.isna(), "price"] += 5000
     folder = tmp_path_factory.mktemp("prepared")
-    table = prepare_data.shape_table(frame, "price", "s3://tables/houses.csv")
-    prepare_data.write_parts(table, "s3://tables/houses.csv", folder, 0.25, 42)
+    frame.to_parquet(folder / "houses.parquet", index=False)
+    body = (folder / "houses.parquet").read_bytes()
+    (folder / "houses.parquet").unlink()
+    prepare_files({"houses.parquet": body}, folder, target="price")
     return folder

@@ -1,0 +1,332 @@
+"""What each column is: decided once, from all rows of all files together.
+
+    text of a column ─▶ TextSurvey counts: numbers, dates, booleans, missing words, formats, ...
+    all counts       ─▶ a kind (number, boolean, text, date), and how it is written
+
+A kind is given to a column when nearly all of its values are of that kind; the few others are odd
+values, and `OddValues` says what becomes of them. The rules are in docs/pipeline.md.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import cell_formats
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from cell_formats import ISO, NumberFormat
+from raw_table import RawTable
+
+Kind = Literal["number", "boolean", "text", "date"]
+
+# From this share of a column's values on, the others are odd values rather than another kind.
+NEARLY_ALL = 0.9
+# From this share on it is told that a text column looks like something else.
+MANY = 0.5
+# Below this share of values with its marks, a format of numbers is taken for a slip.
+CONSISTENT = 0.05
+
+PLAIN = NumberFormat()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """What a column is, and how its text, if the file has text, is to be read."""
+
+    name: str
+    kind: Kind
+    number_format: NumberFormat = PLAIN
+    date_format: str = ISO
+
+    def format_json(self) -> dict[str, object] | None:
+        """The format as the model's metadata names it; None for plain numbers and ISO dates."""
+        if self.kind == "number" and not self.number_format.is_plain:
+            return self.number_format.to_json()
+        if self.kind == "date" and self.date_format != ISO:
+            return {"strptime": self.date_format}
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A column's kind and why; the kind that nearly all values have where not all have it.
+
+    `values` counts those of a column that may have odd ones; `nearly` is set if some of them are odd. `why_text`
+    tells of a text column that has numbers or dates; `told` of how a column that is written in its
+    own way was read.
+    """
+
+    column: Column
+    values: int = 0
+    nearly: Column | None = None
+    why_text: str = ""
+    told: str = ""
+
+
+@dataclass
+class TextSurvey:
+    """Counts of what a text column's values could be; rows, not distinct values."""
+
+    filled: int = 0
+    missing_words: Counter[str] = field(default_factory=Counter)
+    booleans: int = 0
+    # Plain numbers: whole ones, such as 1.234, and all others.
+    whole: int = 0
+    point_and_three: int = 0
+    other_plain: int = 0
+    leading_zeros: int = 0
+    too_large: int = 0
+    # Numbers that are not plain, and dates, by all formats in which they can be read.
+    formatted: Counter[frozenset[NumberFormat]] = field(default_factory=Counter)
+    dates: Counter[frozenset[str]] = field(default_factory=Counter)
+
+    @property
+    def plain(self) -> int:
+        """Values that are plain numbers."""
+        return self.whole + self.point_and_three + self.other_plain
+
+    @property
+    def values(self) -> int:
+        """Values that are neither missing nor a word for it."""
+        return self.filled - self.missing_words.total()
+
+    def count(self, texts: pa.Array) -> None:
+        """Take the values of one batch into account."""
+        if not self._count_plain(texts):
+            encoded = texts.dictionary_encode()
+            codes = encoded.indices.drop_null().to_numpy()
+            self._count_distinct(
+                encoded.dictionary, np.bincount(codes, minlength=len(encoded.dictionary))
+            )
+
+    def _count_plain(self, texts: pa.Array) -> bool:
+        """Count a batch with nothing but plain numbers, fast; False if there is more to it."""
+        try:
+            numbers = pc.cast(texts, pa.float64())
+        except pa.ArrowInvalid:
+            return False
+        if not pc.all(pc.is_finite(numbers), min_count=0).as_py():
+            return False
+        filled = len(numbers) - numbers.null_count
+        try:
+            whole = pc.cast(texts, pa.int64())
+        except pa.ArrowInvalid:
+            largest = pc.max(pc.abs(numbers)).as_py() or 0.0
+            if largest > cell_formats.LARGEST_EXACT:
+                return False
+            whole_rows = _sum(pc.match_substring_regex(texts, cell_formats.WHOLE_NUMBER))
+            three = _sum(pc.match_substring_regex(texts, cell_formats.POINT_AND_THREE))
+        else:
+            whole_rows, three = filled, 0
+            self.too_large += _sum(pc.greater(whole, cell_formats.LARGEST_EXACT))
+            self.too_large += _sum(pc.less(whole, -cell_formats.LARGEST_EXACT))
+        if _sum(pc.starts_with(pc.utf8_ltrim(texts, "+-"), "0")):
+            self.leading_zeros += _sum(pc.match_substring_regex(texts, cell_formats.LEADING_ZERO))
+        self.filled += filled
+        self.whole += whole_rows
+        self.point_and_three += three
+        self.other_plain += filled - whole_rows - three
+        return True
+
+    def _count_distinct(self, texts: pa.Array, rows: "np.ndarray") -> None:
+        """Count distinct texts, each of which stands in so many rows."""
+        trimmed = pc.utf8_trim_whitespace(texts)
+
+        def matching(pattern: str) -> "np.ndarray":
+            return _mask(pc.match_substring_regex(trimmed, pattern))
+
+        words = _mask(pc.is_in(trimmed, pa.array(sorted(cell_formats.MISSING_WORDS))))
+        booleans = _mask(pc.is_in(trimmed, pa.array(list(cell_formats.BOOLEANS))))
+        plain = matching(cell_formats.PLAIN_NUMBER) & ~words
+        whole = matching(cell_formats.WHOLE_NUMBER)
+        three = matching(cell_formats.POINT_AND_THREE)
+        self.filled += int(rows.sum())
+        for index in np.flatnonzero(words):
+            self.missing_words[trimmed[int(index)].as_py()] += int(rows[index])
+        self.booleans += int(rows[booleans].sum())
+        self.whole += int(rows[whole].sum())
+        self.point_and_three += int(rows[three].sum())
+        self.other_plain += int(rows[plain & ~whole & ~three].sum())
+        self.leading_zeros += int(rows[plain & matching(cell_formats.LEADING_ZERO)].sum())
+        for index in np.flatnonzero(whole):
+            if abs(int(trimmed[int(index)].as_py())) > cell_formats.LARGEST_EXACT:
+                self.too_large += int(rows[index])
+        for index in np.flatnonzero(matching(cell_formats.NUMBER_LIKE) & ~plain):
+            formats = cell_formats.find_number_formats(trimmed[int(index)].as_py())
+            if formats:
+                self.formatted[formats] += int(rows[index])
+        dates = np.flatnonzero(matching(cell_formats.DATE_LIKE))
+        found = cell_formats.find_date_formats([trimmed[int(index)].as_py() for index in dates])
+        for index, date_formats in zip(dates, found, strict=True):
+            if date_formats:
+                self.dates[date_formats] += int(rows[index])
+
+
+@dataclass
+class TypedSurvey:
+    """The same for a column whose file says what it is."""
+
+    kind: pa.DataType
+    filled: int = 0
+    too_large: int = 0
+
+    def count(self, values: pa.Array) -> None:
+        """Take the values of one batch into account."""
+        self.filled += len(values) - values.null_count
+        if _is_whole(self.kind):
+            limit = cell_formats.LARGEST_EXACT
+            ends = pc.min_max(values).as_py()
+            if (ends["max"] or 0) > limit:
+                self.too_large += _sum(pc.greater(values, pa.scalar(limit, self.kind)))
+            if (ends["min"] or 0) < -limit:
+                self.too_large += _sum(pc.less(values, pa.scalar(-limit, self.kind)))
+
+
+Survey = TextSurvey | TypedSurvey
+
+
+def survey(table: RawTable, schema: pa.Schema) -> dict[str, Survey]:
+    """A fresh survey for each column, to be fed with each batch."""
+    return {
+        name: TextSurvey() if name in table.text_columns else TypedSurvey(schema.field(name).type)
+        for name in table.columns
+    }
+
+
+def decide(name: str, seen: Survey, separator: str) -> Verdict | None:
+    """What the column is; None if it holds no value."""
+    if seen.filled == 0:
+        return None
+    if isinstance(seen, TypedSurvey):
+        return _decide_typed(name, seen)
+    return _decide_text(name, seen, separator)
+
+
+def _decide_typed(name: str, seen: TypedSurvey) -> Verdict:
+    kind = seen.kind
+    if pa.types.is_boolean(kind):
+        return Verdict(column=Column(name=name, kind="boolean"))
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        return Verdict(column=Column(name=name, kind="date"), values=seen.filled)
+    if pa.types.is_string(kind):
+        return Verdict(column=Column(name=name, kind="text"))
+    if seen.too_large:
+        return Verdict(column=Column(name=name, kind="text"), why_text=_too_large(seen))
+    return Verdict(column=Column(name=name, kind="number"))
+
+
+def _decide_text(name: str, seen: TextSurvey, separator: str) -> Verdict:
+    text = Column(name=name, kind="text")
+    values = seen.values
+    if values == 0:
+        return Verdict(column=text)
+    if seen.booleans == values:
+        return Verdict(column=Column(name=name, kind="boolean"))
+    number_format, numbers = _choose_number_format(seen, separator)
+    date_formats, dates = _choose_date_formats(seen)
+    if numbers >= max(dates, NEARLY_ALL * values):
+        if number_format.is_plain and seen.leading_zeros:
+            zeros = f"{seen.leading_zeros} of its numbers begin with a zero, as codes do"
+            return Verdict(column=text, why_text=zeros)
+        if number_format.is_plain and seen.too_large and seen.whole == values:
+            return Verdict(column=text, why_text=_too_large(seen))
+        found = Column(name=name, kind="number", number_format=number_format)
+        told = _tell_number_format(seen, number_format)
+        return _with_odd(found, text, values, values - numbers, told)
+    if dates >= NEARLY_ALL * values:
+        if len(date_formats) > 1:
+            either = " or ".join(sorted(date_formats))
+            return Verdict(column=text, why_text=f"its dates can be read as {either}; write ISO")
+        found = Column(name=name, kind="date", date_format=date_formats[0])
+        told = "" if date_formats[0] == ISO else f"its dates are written as {date_formats[0]}"
+        return _with_odd(found, text, values, values - dates, told)
+    for count, what in ((numbers, "numbers"), (dates, "dates")):
+        if count >= MANY * values:
+            return Verdict(column=text, why_text=f"only {count} of {values} values are {what}")
+    return Verdict(column=text)
+
+
+def _with_odd(found: Column, text: Column, values: int, odd: int, told: str) -> Verdict:
+    if odd:
+        return Verdict(column=text, values=values, nearly=found, told=told)
+    return Verdict(column=found, told=told)
+
+
+def _choose_number_format(seen: TextSurvey, separator: str) -> tuple[NumberFormat, int]:
+    """The format that most values have, and how many have it."""
+    if seen.plain == seen.values or not seen.formatted:
+        return PLAIN, seen.plain
+    marked: Counter[NumberFormat] = Counter()
+    for formats, rows in seen.formatted.items():
+        for number_format in formats:
+            marked[number_format] += rows
+    fitting = {
+        number_format: rows + _count_fitting_plain(seen, number_format)
+        for number_format, rows in marked.items()
+        if rows >= CONSISTENT * seen.values
+    }
+
+    def rate(number_format: NumberFormat) -> tuple[int, bool, bool, bool]:
+        # 1,234 alone may be either; where fields are separated by ; the comma is a decimal mark.
+        return (
+            fitting[number_format],
+            number_format.thousands == "" and number_format.decimal == ".",
+            (number_format.decimal == ",") == (separator == ";"),
+            number_format.thousands == "",
+        )
+
+    best = max(fitting, key=rate, default=PLAIN)
+    if best is PLAIN or (fitting[best] < seen.values and seen.plain >= NEARLY_ALL * seen.values):
+        return PLAIN, seen.plain
+    return best, fitting[best]
+
+
+def _count_fitting_plain(seen: TextSurvey, number_format: NumberFormat) -> int:
+    """How many of the plain numbers can stand in a column of that format."""
+    if number_format.affix:
+        return 0
+    if number_format.decimal == ".":
+        return seen.plain
+    return seen.whole + (seen.point_and_three if number_format.thousands == "." else 0)
+
+
+def _choose_date_formats(seen: TextSurvey) -> tuple[Sequence[str], int]:
+    """The formats in which most values are dates (more than one if equally many), and how many."""
+    fitting: Counter[str] = Counter()
+    for formats, rows in seen.dates.items():
+        for date_format in formats:
+            fitting[date_format] += rows
+    if not fitting:
+        return (), 0
+    most = max(fitting.values())
+    return sorted(name for name, rows in fitting.items() if rows == most), most
+
+
+def _tell_number_format(seen: TextSurvey, number_format: NumberFormat) -> str:
+    if not number_format.is_plain:
+        return f"its numbers are written with {number_format.describe()}"
+    if seen.point_and_three == seen.values:
+        return (
+            "all its values have a point and three digits; they were read as decimals. Where the "
+            "point separates thousands, write the numbers without it"
+        )
+    return ""
+
+
+def _too_large(seen: Survey) -> str:
+    return f"{seen.too_large} of its whole numbers are beyond 2^53, where numbers lose digits"
+
+
+def _is_whole(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0))
+
+
+def _mask(values: pa.Array) -> "np.ndarray":
+    result: np.ndarray = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
+    return result
+
+
+def _sum(mask: pa.Array) -> int:
+    return int(pc.sum(pc.cast(mask, pa.int64())).as_py() or 0)

@@ -213,7 +213,7 @@ def _refuse_title(header: Sequence[str], rows: Sequence[Sequence[str]], where: s
     """A line such as "Sales 2024" above the real header would name one column of many."""
     filled = [name for name in header if name.strip()]
     width = Counter(len(row) for row in rows).most_common(1)[0][0] if rows else 0
-    padded = len(header) == width and len(filled) == 1 and width > 1
+    padded = len(header) == width and len(filled) == 1 and width > 2
     if rows and width > 1 and (len(header) == 1 or padded):
         raise DataError(
             f"the first line of {where} names one column ({filled[0] if filled else ''!r}), but "

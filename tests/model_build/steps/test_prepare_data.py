@@ -1,0 +1,218 @@
+"""PrepareData as the job runs it: its files, its words, its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import prepare_data
+import pytest
+
+from model_build.step_archive import pack_step
+from tests.model_build.steps.tables import csv_of, parquet_of, prepare_files, table
+
+FILES = [
+    "data_report.html",
+    "data_report.json",
+    "dataset.json",
+    "raw_rows.json",
+    "test.parquet",
+    "train.parquet",
+]
+
+Script = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(params=["module", "archive"])
+def run_script(tmp_path: Path, request: pytest.FixtureRequest) -> Script:
+    """The step as a person starts it, and packed as SageMaker gets it."""
+    module = Path(prepare_data.__file__)
+    script = module if request.param == "module" else pack_step(module.parent, "prepare_data")
+
+    def run(**environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                sys.executable,
+                script,
+                *("--output", str(tmp_path / "output")),
+                *("--message-file", str(tmp_path / "out" / "message")),
+            ],
+            env={"PATH": os.environ["PATH"], **environment},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def test_script_writes_what_the_training_step_reads(run_script: Script, tmp_path: Path) -> None:
+    done = run_script(INPUT_DATA_URI="sklearn:diabetes", TARGET_COLUMN="target")
+    assert done.returncode == 0, done.stderr
+    train, test = (
+        pd.read_parquet(tmp_path / "output" / f"{part}.parquet") for part in ("train", "test")
+    )
+    assert len(train) + len(test) == 442
+    assert sorted(path.name for path in (tmp_path / "output").iterdir()) == FILES
+    assert not (tmp_path / "out").exists()
+
+
+def test_script_leaves_the_cause_of_its_failure_for_sagemaker(
+    run_script: Script, tmp_path: Path
+) -> None:
+    done = run_script(INPUT_DATA_URI="sklearn:diabetes", TARGET_COLUMN="price")
+    assert done.returncode == 1
+    message = (tmp_path / "out" / "message").read_text(encoding="utf-8")
+    assert message.startswith("sklearn:diabetes has no column 'price' to predict; it has 'age'")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "output").exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"TARGET_COLUMN": ""}, "the environment variable TARGET_COLUMN is empty"),
+        ({"INPUT_DATA_URI": " "}, "the environment variable INPUT_DATA_URI is empty"),
+        ({"ODD_VALUES": "drop"}, "OddValues is 'drop'; give one of refuse, missing, text"),
+        ({"SPLIT_BY": "date"}, "SplitBy is 'date'; give row, time:<column> or group:<column>"),
+    ],
+)
+def test_a_setting_that_is_missing_or_wrong_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    variables: dict[str, str],
+    told: str,
+) -> None:
+    right = {"INPUT_DATA_URI": "sklearn:diabetes", "TARGET_COLUMN": "target"}
+    for name, value in {**right, **variables}.items():
+        monkeypatch.setenv(name, value)
+    argv = ["--output", str(tmp_path), "--message-file", str(tmp_path / "message")]
+    assert prepare_data.main(argv) == 1
+    assert told in caplog.text
+
+
+def test_message_fits_what_sagemaker_keeps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("INPUT_DATA_URI", "sklearn:" + "x" * 5000)
+    monkeypatch.setenv("TARGET_COLUMN", "target")
+    argv = ["--output", str(tmp_path), "--message-file", str(tmp_path / "message")]
+    assert prepare_data.main(argv) == 1
+    assert len((tmp_path / "message").read_text(encoding="utf-8")) == 1024
+
+
+def test_each_finding_is_one_line_of_the_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("INPUT_DATA_URI", "sklearn:iris")
+    monkeypatch.setenv("TARGET_COLUMN", "target")
+    caplog.set_level("INFO")
+    argv = ["--output", str(tmp_path / "output"), "--message-file", str(tmp_path / "message")]
+    assert prepare_data.main(argv) == 0
+    report = json.loads((tmp_path / "output" / "data_report.json").read_text(encoding="utf-8"))
+    told = [record.getMessage() for record in caplog.records if record.name == "prepare_data"]
+    assert told[:-1] == [finding["message"] for finding in report["findings"]]
+    assert told[0] == "1 of 150 rows are exact copies of others; copies are always on the same " + (
+        "side of the split"
+    )
+
+
+# --- what becomes of rows and columns
+
+
+def test_rows_without_target_are_left_out_and_counted(tmp_path: Path) -> None:
+    frame = table()
+    frame.loc[:3, "target"] = None
+    description = prepare_files({"a.csv": csv_of(frame)}, tmp_path).read("dataset.json")
+    assert (description["rows"], description["rows_without_target"]) == (196, 4)
+
+
+def test_a_column_without_values_is_left_out_and_said_so(tmp_path: Path) -> None:
+    result = prepare_files({"a.parquet": parquet_of(table(nothing=None))}, tmp_path)
+    assert result.read("dataset.json")["dropped_columns"] == [
+        {"name": "nothing", "reason": "every value is missing"}
+    ]
+    assert ": left out, because every value is missing: 'nothing'" in result.findings
+
+
+def test_a_column_without_values_in_the_training_part_is_left_out(tmp_path: Path) -> None:
+    frame = table(200, code=None).astype({"code": object})
+    frame.loc[180:, "code"] = "new"
+    result = prepare_files({"a.csv": csv_of(frame)}, tmp_path, split_by="time:size")
+    assert result.read("dataset.json")["dropped_columns"] == [
+        {"name": "code", "reason": "no value in the training part"}
+    ]
+    assert list(result.kinds) == ["size"]
+    assert result.read("raw_rows.json")["columns"] == ["size"]
+
+
+def test_gaps_are_those_of_the_whole_table(tmp_path: Path) -> None:
+    frame = table(full="x", gappy="y")
+    frame.loc[frame.index[:150], "gappy"] = None
+    columns = prepare_files({"a.csv": csv_of(frame)}, tmp_path).columns
+    assert (columns["full"]["gaps"], columns["gappy"]["gaps"]) == (False, True)
+
+
+def test_digest_depends_on_the_rows_not_on_their_order(tmp_path: Path) -> None:
+    frame = table(city="Bern")
+
+    def digest(frame: pd.DataFrame, name: str) -> str:
+        result = prepare_files({"a.csv": csv_of(frame)}, tmp_path / name)
+        return str(result.read("dataset.json")["digest"])
+
+    assert digest(frame, "a") == digest(frame.sample(frac=1, random_state=1), "b")
+    assert digest(frame, "a") != digest(frame.assign(city="Basel"), "c")
+    assert digest(frame, "a") != digest(frame.rename(columns={"city": "town"}), "d")
+
+
+def test_blanks_around_a_name_are_part_of_it(tmp_path: Path) -> None:
+    body = csv_of(table()).replace(b"target", b" target")
+    assert prepare_files({"a.csv": body}, tmp_path, target=" target").kinds == {"size": "number"}
+
+
+# --- the report
+
+
+def test_the_report_says_of_each_column_what_it_holds(tmp_path: Path) -> None:
+    frame = table(
+        400,
+        city=["Bern", "Basel", None, "Genf"] * 100,
+        sold=[str(day.date()) for day in pd.date_range("2024-01-01", periods=400)],
+        extra="5",
+    ).astype({"extra": object})
+    frame.loc[7, "extra"] = "<n/k>"
+    result = prepare_files({"a.csv": csv_of(frame)}, tmp_path, odd_values="missing")
+    report = result.read("data_report.json")
+    rows = {row["name"]: row for row in report["columns"]}
+    assert list(rows) == ["size", "city", "sold", "extra", "target"]
+    assert (rows["city"]["missing"], rows["city"]["distinct_in_training"]) == (100, 3)
+    assert (rows["sold"]["least"], rows["sold"]["most"]) == (
+        "2024-01-01T00:00:00",
+        "2025-02-03T00:00:00",
+    )
+    assert (rows["size"]["least"], rows["size"]["most"]) == (0.25, 199.75)
+    assert (rows["extra"]["odd_values"], rows["extra"]["first_odd_value"]) == (
+        1,
+        "first '<n/k>' (a.csv, row 8)",
+    )
+    assert rows["target"]["is_target"]
+    for part in ("train", "test"):
+        values = result.train if part == "train" else result.test
+        assert report["target_values"][part]["mean"] == pytest.approx(values["target"].mean())
+        assert report["target_values"][part]["quantiles"]["0.5"] == values["target"].median()
+    page = (tmp_path / "data_report.html").read_text(encoding="utf-8")
+    assert "&lt;n/k&gt;" in page
+    assert "<n/k>" not in page
+
+
+def test_many_different_values_are_counted_up_to_a_limit(tmp_path: Path) -> None:
+    result = prepare_files({"a.csv": csv_of(table(30_000))}, tmp_path)
+    rows = {row["name"]: row for row in result.read("data_report.json")["columns"]}
+    assert rows["size"]["distinct_in_training"] == 10_001
+    assert "over 10000" in (tmp_path / "data_report.html").read_text(encoding="utf-8")

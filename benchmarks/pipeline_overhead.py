@@ -43,7 +43,7 @@ def create_pipeline(steps: Path, environment: dict[str, str]) -> None:
 
     shutil.copytree(pipeline.STEPS, steps)
     (steps / "prepare_data" / "prepare_data.py").write_text(
-        "open('/opt/ml/processing/output/data', 'w').write('something to hand on')"
+        "def main():\n    open('/opt/ml/processing/output/data', 'w').write('to hand on')\n"
     )
     (steps / "train_evaluate_register" / "train.py").write_text("")
     pipeline.STEPS = steps

@@ -12,11 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-# What pandas, and so MLflow's server, reads as missing in a column of numbers.
-MISSING_WORDS = frozenset(
-    ("#N/A", "#NA", "N/A", "NA", "<NA>", "NULL", "NaN", "None", "n/a", "nan", "null", "#N/A N/A")
-) | frozenset(("-NaN", "-nan", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN"))
+# What pandas reads as missing in a column of numbers, here in any case. The server has the same.
+_MISSING_WORDS = pa.array(
+    [
+        *("na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "null", "none"),
+        *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
+    ]
+)
 BOOLEANS: Mapping[str, bool] = {
     "true": True,
     "True": True,
@@ -115,13 +120,19 @@ _STYLE_PATTERNS = {
 _DAY_FORMATS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%Y.%m.%d")
 _TIME_FORMATS = ("", " %H:%M", " %H:%M:%S")
 _ISO_DATE = re.compile(
-    r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?\s?(?:Z|[+-]\d{2}:?\d{2})?)?"
+    r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:Z|[+-]\d{2}(?::?\d{2})?)?)?"
 )
 _OTHER_DATE = re.compile(
     r"\d{1,4}([./-])\d{1,2}\1\d{1,4}(?P<time> \d{1,2}:\d{2}(?P<seconds>:\d{2})?)?"
 )
 
 ISO = "ISO 8601"
+
+
+def find_missing_words(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """A mask of the texts that are a word such as NA."""
+    words = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(texts)), _MISSING_WORDS)
+    return pc.fill_null(words, False)
 
 
 def find_number_formats(text: str) -> frozenset[NumberFormat]:

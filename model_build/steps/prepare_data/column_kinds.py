@@ -53,9 +53,9 @@ class Column:
 class Verdict:
     """A column's kind and why; the kind that nearly all values have where not all have it.
 
-    `values` counts those of a column that may have odd ones; `nearly` is set if some of them are odd. `why_text`
-    tells of a text column that has numbers or dates; `told` of how a column that is written in its
-    own way was read.
+    `values` counts those of a column that may have odd ones; `nearly` is set if some of them are
+    odd. `why_text` tells of a text column that has numbers or dates; `told` of how a column that is
+    written in its own way was read.
     """
 
     column: Column
@@ -135,7 +135,7 @@ class TextSurvey:
         def matching(pattern: str) -> "np.ndarray":
             return _mask(pc.match_substring_regex(trimmed, pattern))
 
-        words = _mask(pc.is_in(trimmed, pa.array(sorted(cell_formats.MISSING_WORDS))))
+        words = _mask(cell_formats.find_missing_words(trimmed))
         booleans = _mask(pc.is_in(trimmed, pa.array(list(cell_formats.BOOLEANS))))
         plain = matching(cell_formats.PLAIN_NUMBER) & ~words
         whole = matching(cell_formats.WHOLE_NUMBER)

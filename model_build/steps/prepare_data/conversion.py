@@ -41,7 +41,7 @@ def find_odd(values: pa.Array, converted: pa.Array) -> pa.Array:
     lost = pc.and_(pc.is_valid(values), pc.is_null(converted))
     if not pa.types.is_string(values.type):
         return lost
-    return pc.and_not(lost, pc.fill_null(_is_missing_word(pc.utf8_trim_whitespace(values)), False))
+    return pc.and_not(lost, cell_formats.find_missing_words(values))
 
 
 def _convert_text(values: pa.Array, column: Column) -> pa.Array:
@@ -74,7 +74,3 @@ def _read_numbers(texts: pa.Array, column: Column) -> pa.Array:
         readable = pc.if_else(plain, pc.utf8_ltrim(texts, "+"), pa.scalar(None, pa.string()))
         return pc.cast(readable, pa.float64())
     return pa.array([column.number_format.read(text) for text in texts.to_pylist()], pa.float64())
-
-
-def _is_missing_word(texts: pa.Array) -> pa.Array:
-    return pc.is_in(texts, pa.array(sorted(cell_formats.MISSING_WORDS)))

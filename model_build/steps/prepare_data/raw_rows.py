@@ -91,9 +91,7 @@ def _find_remarkable(values: pa.ChunkedArray, column: Column) -> list[tuple[str,
     found = [("missing", _mask(pc.is_null(values)))]
     if not pa.types.is_string(values.type):
         return found
-    trimmed = pc.utf8_trim_whitespace(values)
-    words = pa.array(sorted(cell_formats.MISSING_WORDS))
-    found.append(("word", _mask(pc.is_in(trimmed, words))))
+    found.append(("word", _mask(cell_formats.find_missing_words(values))))
     if column.kind == "text":
         misleading = pc.match_substring_regex(values, _MISLEADING)
         found.append(("misleading", _mask(misleading)))
@@ -126,7 +124,7 @@ def _text_to_json(text: str, column: Column) -> Any:
     trimmed = text.strip()
     if column.kind == "text":
         return text
-    if trimmed in cell_formats.MISSING_WORDS:
+    if cell_formats.find_missing_words(pa.array([trimmed]))[0].as_py():
         return None
     if column.kind == "boolean":
         return cell_formats.BOOLEANS[trimmed]

@@ -99,9 +99,7 @@ def test_numbers_that_are_all_written_in_one_way_are_read_and_that_is_told(
     result = prepare_files({"a.csv": csv_of(frame)}, tmp_path)
     assert list(result.rows.sort_values("size")["extra"][:3]) == expected
     assert written.items() <= result.columns["extra"]["format"].items()
-    assert any(
-        text.startswith("extra: its numbers are written with") for text in result.findings
-    )
+    assert any(text.startswith("extra: its numbers are written with") for text in result.findings)
 
 
 @pytest.mark.parametrize(
@@ -162,9 +160,7 @@ def test_all_odd_columns_are_named_at_once(tmp_path: Path) -> None:
 def test_odd_values_count_as_missing_if_that_is_asked_for_and_are_told(tmp_path: Path) -> None:
     kind, _, told = kind_of(tmp_path, one_of_many("n/k"), odd_values="missing")
     assert kind == "number"
-    assert told == [
-        "extra: 1 values are no numbers, taken as missing; first 'n/k' (a.csv, row 17)"
-    ]
+    assert told == ["extra: 1 values are no numbers, taken as missing; first 'n/k' (a.csv, row 17)"]
 
 
 def test_odd_values_make_the_column_text_if_that_is_asked_for_and_are_told(tmp_path: Path) -> None:
@@ -272,9 +268,7 @@ def test_a_parquet_column_keeps_its_kind(
         ),
     ],
 )
-def test_what_no_model_can_use_is_refused(
-    tmp_path: Path, values: pa.Array, expected: str
-) -> None:
+def test_what_no_model_can_use_is_refused(tmp_path: Path, values: pa.Array, expected: str) -> None:
     columns = pa.Table.from_pandas(table(ROWS)).append_column("extra", values)
     pq.write_table(columns, tmp_path / "a.parquet")
     with pytest.raises(DataError, match=expected):

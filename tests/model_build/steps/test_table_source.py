@@ -123,7 +123,7 @@ def test_folders_that_do_not_name_the_same_columns_are_refused(s3: Any, tmp_path
 
 
 def test_a_column_in_folders_and_files_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="both the folders and the files .* column 'size'"):
+    with pytest.raises(DataError, match=r"both the folders and the files .* column 'size'"):
         prepare_files({"size=1/a.csv": csv_of(table())}, tmp_path)
 
 

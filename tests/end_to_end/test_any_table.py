@@ -1,0 +1,156 @@
+"""A table as people have it, from a file on S3 to prod: what it says is what the endpoint answers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import warnings
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+pytestmark = pytest.mark.e2e
+
+MODEL = "any-table"
+ROWS = 400
+
+
+def houses(seed):
+    """Text, dates, gaps, NA as a value, ids of 2^60, formats; the price follows from the country,
+    the size and the code.
+    """
+    rng = np.random.default_rng(seed)
+    country = rng.choice(["NA", "DE", "CH", ""], ROWS)
+    size = rng.integers(20, 200, ROWS).astype(float)
+    code = rng.choice(["1", "2", "A7"], ROWS)
+    price = size * 10 + pd.Series(country).map({"NA": 5000, "DE": 1000, "CH": 3000, "": 0})
+    price += pd.Series(code).map({"1": 500, "2": 200, "A7": 0}) + rng.normal(size=ROWS).round(2)
+    days = pd.date_range("2024-01-01", periods=ROWS).strftime("%Y-%m-%d")
+    return pd.DataFrame(
+        {
+            "id": [str(2**60 + row) for row in range(ROWS)],
+            "country": country,
+            "size": [f"{value:g}" if row % 9 else "" for row, value in enumerate(size)],
+            "code": code,
+            "zip": [f"{row % 50:05}" for row in range(ROWS)],
+            "sold": [day if row % 7 else "" for row, day in enumerate(days)],
+            "garden": rng.choice(["true", "false", ""], ROWS),
+            "tax": [f"{value:,.1f}" for value in size * 33],
+            "note": rng.choice(["plain", 'say "so", twice', "née", "two\nlines"], ROWS),
+            "price": price.round(2),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def table():
+    return houses(seed=1)
+
+
+def train(terminal, frame, key):
+    """Two files under one prefix; run-pipeline's end."""
+    s3, bucket = terminal.client("s3"), terminal.environment["ARTIFACT_BUCKET"]
+    for name, part in (("a", frame[: ROWS // 2]), ("b", frame[ROWS // 2 :])):
+        body = part.to_csv(index=False).encode()
+        s3.put_object(Bucket=bucket, Key=f"{key}/{name}.csv", Body=body)
+    return terminal.run(
+        "run-pipeline",
+        *("--kwargs", json.dumps({"pipeline_name": MODEL, "base_job_prefix": MODEL})),
+        *("--parameters", f"InputDataUri=s3://{bucket}/{key}", "TargetColumn=price"),
+        *(f"RegisteredModelName={MODEL}", "NEstimators=20"),
+    )
+
+
+@pytest.fixture(scope="module")
+def released(terminal, table):
+    """The table's model in staging and prod."""
+    trained = train(terminal, table, "raw/houses")
+    assert trained.returncode == 0, trained.stderr
+    answer = terminal.run(
+        "local-aws",
+        *("release", "--model-name", MODEL, "--yes", "--state-dir", str(terminal.state_dir)),
+    )
+    assert answer.returncode == 0, answer.stderr
+    return answer.stderr
+
+
+@pytest.fixture(scope="module")
+def offline(terminal, table, released):
+    """What the registered model itself says of the table's rows, read here by other code."""
+    text = table.drop(columns="price")
+    features = pd.DataFrame(
+        {
+            **{name: text[name].where(text[name] != "", None) for name in text.columns},
+            "size": pd.to_numeric(text["size"]),
+            "tax": text["tax"].str.replace(",", "").astype(float),
+            "sold": pd.to_datetime(text["sold"].where(text["sold"] != "", None)),
+            "garden": text["garden"].map({"true": True, "false": False, "": None}).astype(object),
+        }
+    )
+    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    uri = terminal.environment["MLFLOW_TRACKING_URI"]
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = mlflow.pyfunc.load_model(f"models:/{MODEL}/1")
+    mlflow.set_tracking_uri(before[0])
+    mlflow.set_registry_uri(before[1])
+    return model.predict(features)
+
+
+def ask(terminal, body, content_type):
+    answer = terminal.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName="local-prod", ContentType=content_type, Body=body.encode()
+    )
+    return json.loads(answer["Body"].read())["predictions"]
+
+
+def test_the_endpoints_test_asked_raw_rows_in_both_forms(released):
+    assert "answers raw rows as JSON" in released
+    assert "answers raw rows as CSV" in released
+
+
+def test_prod_answers_the_untouched_lines_of_the_file_as_offline(terminal, table, offline):
+    answered = ask(terminal, table.to_csv(index=False), "text/csv")
+
+    np.testing.assert_allclose(answered, offline, rtol=1e-9)
+
+
+def test_prod_answers_the_same_rows_in_json_as_offline(terminal, table, offline):
+    rows = list(csv.DictReader(io.StringIO(table.to_csv(index=False))))
+    for row in rows:
+        row["size"] = float(row["size"]) if row["size"] else None
+        row["garden"] = {"true": True, "false": False, "": None}[row["garden"]]
+        row["id"] = int(row["id"])
+        for name in ("country", "sold"):
+            row[name] = row[name] or None
+    answered = ask(terminal, json.dumps({"dataframe_records": rows}), "application/json")
+
+    np.testing.assert_allclose(answered, offline, rtol=1e-9)
+
+
+def test_the_model_learned_what_the_table_says(terminal, table, offline):
+    client = MlflowClient(terminal.environment["MLFLOW_TRACKING_URI"])
+    version = client.get_model_version(MODEL, "1")
+    run = client.get_run(version.run_id)
+
+    assert run.data.metrics["r2"] > 0.9
+    apart = pd.Series(offline).groupby(table["country"]).mean()
+    assert apart["NA"] > apart["CH"] > apart["DE"] > apart[""]
+    kept = {item.path for item in client.list_artifacts(version.run_id)}
+    assert {"raw_rows.json", "data_report.json", "data_report.html"} <= kept
+
+
+def test_a_corrected_file_under_the_same_key_is_read_at_once(terminal, released):
+    process = train(terminal, houses(seed=2), "raw/houses")
+
+    assert process.returncode == 0, process.stderr
+    assert "cached" not in process.stdout + process.stderr
+    client = MlflowClient(terminal.environment["MLFLOW_TRACKING_URI"])
+    digests = {client.get_model_version(MODEL, str(n)).tags["data.digest"] for n in (1, 2)}
+    assert len(digests) == 2

@@ -16,12 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 # What pandas reads as missing in a column of numbers, here in any case. The server has the same.
-_MISSING_WORDS = pa.array(
+MISSING_WORDS = frozenset(
     [
-        *("na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "null", "none"),
+        *("", "na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "null", "none"),
         *("1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"),
     ]
 )
+_MISSING_ARRAY = pa.array(sorted(MISSING_WORDS))
 BOOLEANS: Mapping[str, bool] = {
     "true": True,
     "True": True,
@@ -131,7 +132,7 @@ ISO = "ISO 8601"
 
 def find_missing_words(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """A mask of the texts that are a word such as NA."""
-    words = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(texts)), _MISSING_WORDS)
+    words = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(texts)), _MISSING_ARRAY)
     return pc.fill_null(words, False)
 
 

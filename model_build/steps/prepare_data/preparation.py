@@ -70,7 +70,8 @@ class OddValues:
     row: int = 0
 
     def __str__(self) -> str:
-        return f"first {self.value!r} ({self.file}, row {self.row})"
+        value = self.value if len(self.value) <= 60 else f"{self.value[:60]}..."
+        return f"first {value!r} ({self.file}, row {self.row})"
 
 
 @dataclass(frozen=True, kw_only=True)

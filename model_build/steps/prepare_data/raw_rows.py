@@ -124,7 +124,7 @@ def _text_to_json(text: str, column: Column) -> Any:
     trimmed = text.strip()
     if column.kind == "text":
         return text
-    if cell_formats.find_missing_words(pa.array([trimmed]))[0].as_py():
+    if trimmed.lower() in cell_formats.MISSING_WORDS:
         return None
     if column.kind == "boolean":
         return cell_formats.BOOLEANS[trimmed]

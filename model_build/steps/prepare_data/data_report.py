@@ -59,8 +59,8 @@ def render_page(report: Mapping[str, Any]) -> str:
         ("target", target),
         ("rows", f"{report['train_rows']} to train, {report['test_rows']} to test"),
         ("split", f"{report['split_by']}, seed {report['random_seed']}"),
-        ("exact copies of other rows", report["duplicate_rows"]),
-        ("rows left out without a target", report["rows_without_target"]),
+        ("exact copies of other rows", str(report["duplicate_rows"])),
+        ("rows left out without a target", str(report["rows_without_target"])),
         ("digest", report["digest"]),
     ]
     findings = "".join(_render_finding(finding) for finding in report["findings"])
@@ -93,7 +93,7 @@ def _ends(one: Any, other: Any, choose: Any) -> Any:
     if not known:
         return None
     end = choose(known)
-    return end if isinstance(end, float) else end.isoformat()
+    return end if isinstance(end, float) else end.isoformat().removesuffix("T00:00:00")
 
 
 def _render_finding(finding: Mapping[str, Any]) -> str:
@@ -109,7 +109,7 @@ def _render_columns(columns: Sequence[Mapping[str, Any]]) -> str:
         [
             (
                 row["name"] + (" (target)" if row["is_target"] else ""),
-                row["kind"] + (f" {row['format']}" if row["format"] else ""),
+                row["kind"] + _tell_format(row["format"]),
                 row["missing"],
                 _tell_distinct(row["distinct_in_training"]),
                 row["least"],
@@ -131,6 +131,13 @@ def _render_targets(targets: Mapping[str, Mapping[str, Any]]) -> str:
             for part, values in targets.items()
         ],
     )
+
+
+def _tell_format(written: Mapping[str, Any] | None) -> str:
+    if not written:
+        return ""
+    told = [f"{name} {value}" for name, value in written.items() if value]
+    return f" ({', '.join(told)})"
 
 
 def _tell_distinct(count: int) -> str:

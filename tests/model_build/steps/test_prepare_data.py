@@ -193,8 +193,8 @@ def test_the_report_says_of_each_column_what_it_holds(tmp_path: Path) -> None:
     assert list(rows) == ["size", "city", "sold", "extra", "target"]
     assert (rows["city"]["missing"], rows["city"]["distinct_in_training"]) == (100, 3)
     assert (rows["sold"]["least"], rows["sold"]["most"]) == (
-        "2024-01-01T00:00:00",
-        "2025-02-03T00:00:00",
+        "2024-01-01",
+        "2025-02-03",
     )
     assert (rows["size"]["least"], rows["size"]["most"]) == (0.25, 199.75)
     assert (rows["extra"]["odd_values"], rows["extra"]["first_odd_value"]) == (

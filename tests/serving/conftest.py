@@ -111,7 +111,7 @@ def _rows(count: int) -> pd.DataFrame:
 
 
 def save_model(
-    folder: Path, rows: pd.DataFrame, columns: list[dict[str, Any]] | None
+    folder: Path, rows: pd.DataFrame, columns: list[dict[str, Any]], *, of_ours: bool = True
 ) -> list[float]:
     """Fit and save a model whose every column counts; its predictions of the rows."""
     import mlflow.sklearn
@@ -123,25 +123,23 @@ def save_model(
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OneHotEncoder
 
+    numbers = [c["name"] for c in columns if c["kind"] == "number"]
+    others = [c["name"] for c in columns if c["kind"] != "number"]
     model = Pipeline(
         [
             (
                 "columns",
                 ColumnTransformer(
                     [
-                        ("n", SimpleImputer(strategy="constant", fill_value=-1), ["size", "price"]),
-                        (
-                            "t",
-                            OneHotEncoder(handle_unknown="ignore"),
-                            ["open", "code", "town", "sold", "built"],
-                        ),
+                        ("n", SimpleImputer(strategy="constant", fill_value=-1), numbers),
+                        ("t", OneHotEncoder(handle_unknown="ignore"), others),
                     ]
                 ),
             ),
             ("ridge", Ridge()),
         ]
     ).fit(rows, np.random.default_rng(1).normal(size=len(rows)) * 100)
-    inputs = [ColSpec(_TYPES[c["kind"]], c["name"], required=not c["gaps"]) for c in COLUMNS]
+    inputs = [ColSpec(_TYPES[c["kind"]], c["name"], required=not c["gaps"]) for c in columns]
     mlflow.sklearn.save_model(
         model,
         folder,
@@ -149,7 +147,7 @@ def save_model(
         input_example=rows.head(3).astype(object).where(rows.head(3).notna(), None),
         pip_requirements=["scikit-learn", "skops"],
         skops_trusted_types=["numpy.dtype"],
-        metadata=None if columns is None else {"table": {"version": 1, "columns": columns}},
+        metadata={"table": {"version": 1, "columns": columns}} if of_ours else None,
     )
     return [float(prediction) for prediction in model.predict(rows)]
 
@@ -166,7 +164,32 @@ def other_model(tmp_path_factory: pytest.TempPathFactory) -> TableModel:
     """The same model, but without a word of its table: none of ours."""
     folder = tmp_path_factory.mktemp("other") / "model"
     rows = _rows(120)
-    return TableModel(folder, rows, save_model(folder, rows, None))
+    return TableModel(folder, rows, save_model(folder, rows, COLUMNS, of_ours=False))
+
+
+@pytest.fixture
+def small_model(tmp_path: Path) -> Callable[..., tuple[Any, dict[str, Any]]]:
+    """small_model(values, records, kind=...): a model of one column `a`, and its raw rows."""
+
+    def make(
+        values: list[Any], records: list[str], *, kind: str, sent: list[Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        import mlflow.pyfunc
+
+        dtype = {"number": "float64", "date": "datetime64[ns]"}.get(kind, "object")
+        frame = pd.DataFrame({"a": pd.Series(values, dtype=dtype)})
+        columns = [{"name": "a", "kind": kind, "gaps": None in values}]
+        predictions = save_model(tmp_path / "model", frame, columns)
+        raw = {
+            "version": 1,
+            "columns": ["a"],
+            "rows": [[value] for value in (values if sent is None else sent)],
+            "csv": records,
+            "predictions": predictions,
+        }
+        return mlflow.pyfunc.load_model(str(tmp_path / "model")), raw
+
+    return make
 
 
 Ask = Callable[..., tuple[int, Any]]

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from serving.cell_reading import CellError, NotJson, csv_reader, json_reader, show, what_to_send
@@ -31,7 +32,8 @@ INPUTS = "inputs"
 INSTANCES = "instances"
 FORMATS = (SPLIT, RECORDS, INPUTS, INSTANCES)
 
-_DTYPES = {NUMBER: "float64", BOOLEAN: "object", TEXT: "object", DATE: "datetime64[ns]"}
+# Of arrays that are made from Python's values; microseconds are what its dates have.
+_DTYPES = {NUMBER: "float64", BOOLEAN: "object", TEXT: "object", DATE: "datetime64[us]"}
 _NAMED = 5
 
 # A field may be as long as a request: 131,072 characters is Python's default.
@@ -162,15 +164,16 @@ def _frame(cells: _Cells, table: Table) -> pd.DataFrame:
             f"the request lacks {_named(needed or absent)}; send the columns that the model was "
             "trained on by their names; one may be left out only if values of it were missing there"
         )
-    return pd.DataFrame(
-        {column.name: _series(column, cells) for column in table.columns}, copy=False
-    )
+    return pd.DataFrame({column.name: _array(column, cells) for column in table.columns})
 
 
-def _series(column: Column, cells: _Cells) -> pd.Series[Any]:
+def _array(column: Column, cells: _Cells) -> Any:
+    """As NumPy has it: where columns are thousands, a pandas.Series of each takes a third of a
+    second more."""
     given = cells.columns.get(column.name)
-    read: Sequence[Any] = [None] * cells.rows if given is None else _read(column, given, cells)
-    return pd.Series(read, dtype=_DTYPES[column.kind])
+    read = [None] * cells.rows if given is None else _read(column, given, cells)
+    values = np.array(read, dtype=_DTYPES[column.kind])
+    return values.astype("datetime64[ns]") if column.kind == DATE else values
 
 
 def _read(column: Column, values: Sequence[Any], cells: _Cells) -> list[Any]:

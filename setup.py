@@ -8,13 +8,15 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-PACKAGES = ("model_build", "model_deploy", "local_aws", "infra")
+PACKAGES = ("model_build", "model_deploy", "serving", "local_aws", "infra")
 PRESENT = {name for name in PACKAGES if (HERE / name).is_dir()}
 
 # What each package needs to run; requirements/ holds the locked sets.
 NEEDS = {
     "model_build": ["sagemaker>=3.27,<4", "boto3", "mlflow-skinny>=3.17,<4", "rich"],
     "model_deploy": ["boto3", "mlflow-skinny>=3.17,<4", "skops>=0.16", "scikit-learn>=1.9,<2"],
+    # It runs in a model's own environment, which has them.
+    "serving": [],
     "local_aws": [],
     "infra": ["boto3", "mlflow-skinny>=3.17,<4", "pyyaml", "rich"],
 }
@@ -44,12 +46,14 @@ SCRIPTS = {
         "build-deployment = model_deploy.build:main",
         "test-endpoint = model_deploy.test.test:main",
     ],
+    "serving": [],
     "local_aws": ["local-aws = local_aws.cli:main"],
     "infra": ["mlops-infra = infra.cli:main"],
 }
 DATA = {
     "model_build": ["steps/**/*.py", "steps/**/*.txt"],
     "model_deploy": ["*.yml", "*.json", "test/*.yml"],
+    "serving": [],
     "local_aws": ["README.md"],
     "infra": ["*.yml", "*.md", "images/*/*", "seeds/*/*.md", "settings/*.json"],
 }

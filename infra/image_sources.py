@@ -1,6 +1,7 @@
 """What each image is built from, as a zip: the same files always give the same bytes.
 
-    infra/images/<image>/*, the locks that its build installs ─▶ <image>.zip, with the tree's paths
+    infra/images/<image>/*, serving/, the locks that its build installs ─▶ <image>.zip, with the
+    tree's paths
 
 Run as a command it writes the archives, for those who upload them by hand (infra/README.md):
     python -m infra.image_sources --output-dir build
@@ -26,6 +27,7 @@ IMAGES: Mapping[str, tuple[str, ...]] = {
     "server": ("infra/images/server/*", "requirements/mlflow-server.txt"),
     "inference": (
         "infra/images/inference/*",
+        "serving/*.py",
         "requirements/mlflow-server.txt",
         "requirements/uv.txt",
     ),

@@ -1,8 +1,8 @@
 """Image URI -> what runs for it on this machine.
 
     sagemaker-scikit-learn:1.9-0   an environment built once from requirements/sagemaker-sklearn.txt
-    mlflow-pyfunc                  the environment that runs local_aws, read-only, and a layer with
-                                   what else the model requires
+    mlflow-pyfunc                  the environment that runs local_aws, read-only, a layer with what
+                                   else the model requires, and the server in the folder serving/
 
 `python -m local_aws.containers.images` builds the first ahead of time. Images and layers live in a
 cache folder that outlives the state.
@@ -37,6 +37,8 @@ from local_aws.errors import AwsError, LocalAwsError
 logger = logging.getLogger(__name__)
 
 PROJECT = Path(__file__).resolve().parents[2]
+# What the inference image holds besides MLflow; started by its path, as in the image.
+SERVING_DIR = PROJECT / "serving"
 JOB_IMAGE_LOCK = PROJECT / "requirements/sagemaker-sklearn.txt"
 DEFAULT_CACHE_DIR = PROJECT / ".venv-images"
 JOB_IMAGE_NAME = "sagemaker-scikit-learn-1.9-0"
@@ -65,8 +67,8 @@ class Image:
         """What answers /ping and /invocations on 127.0.0.1 for the model in /opt/ml/model."""
         if not self.serves:
             raise AwsError("ValidationException", f"The image {self.name} has no model server")
-        server = "mlflow.pyfunc.scoring_server.app:app"
-        return ["python3", "-m", "uvicorn", server, "--host", "127.0.0.1", "--port", str(port)]
+        server = ["--app-dir", str(SERVING_DIR.parent), f"{SERVING_DIR.name}.app:app"]
+        return ["python3", "-m", "uvicorn", *server, "--host", "127.0.0.1", "--port", str(port)]
 
 
 JOB_IMAGE = Image(

@@ -1,7 +1,7 @@
 """What a deployed endpoint must show before its version may claim a stage. Each check is a `Check`.
 
     in service ─▶ serves the configuration asked for ─▶ answers the input example
-      ─▶ predicts as the model did offline ─▶ refuses what is malformed ─▶ is quick enough
+      ─▶ answers raw rows as offline (raw_rows) ─▶ refuses what is malformed ─▶ is quick enough
 
 A check that could not be made says why and is `skipped`. AWS refusing us is an AwsError instead: it
 says nothing about the endpoint.
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_deploy.errors import AwsError
+from model_deploy.test.endpoint import Endpoint, refused
 
 logger = logging.getLogger(__name__)
 
@@ -29,17 +29,6 @@ SKIPPED = "skipped"
 RELATIVE_TOLERANCE = 1e-6
 _ABSOLUTE_TOLERANCE = 1e-9
 _IN_TRANSITION = ("Creating", "Updating", "SystemUpdating", "RollingBack")
-# Answers of SageMaker Runtime that speak of the endpoint or the request, not of our permissions.
-_ENDPOINT_ERRORS = (
-    "ModelError",
-    "ModelNotReadyException",
-    "InternalDependencyException",
-    "InternalFailure",
-    "ServiceUnavailable",
-    "ThrottlingException",
-    "ValidationError",
-    "ValidationException",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,66 +50,6 @@ class Latency:
     max_ms: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """An endpoint's answer: its predictions, or the error and the container's HTTP status."""
-
-    predictions: Any = None
-    error: str = ""
-    original_status: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Endpoint:
-    """An endpoint by name, with the two boto3 clients that reach it."""
-
-    name: str
-    sagemaker: Any
-    runtime: Any
-
-    def describe(self) -> Mapping[str, Any] | None:
-        """DescribeEndpoint's answer, or None when there is no such endpoint."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            answer: Mapping[str, Any] = self.sagemaker.describe_endpoint(EndpointName=self.name)
-        except ClientError as err:
-            error = err.response.get("Error", {})
-            missing = str(error.get("Message", "")).lower().startswith("could not find")
-            if missing or error.get("Code") == "ResourceNotFound":
-                return None
-            raise _refused(f"describe endpoint {self.name!r}", err) from err
-        except BotoCoreError as err:
-            raise _refused(f"describe endpoint {self.name!r}", err) from err
-        return answer
-
-    def invoke(self, body: str) -> Answer:
-        """POST `body` as JSON; raises AwsError only when AWS refuses us."""
-        from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
-
-        try:
-            response = self.runtime.invoke_endpoint(
-                EndpointName=self.name,
-                ContentType="application/json",
-                Accept="application/json",
-                Body=body.encode(),
-            )
-            text = response["Body"].read().decode(errors="replace")
-        except ClientError as err:
-            if err.response.get("Error", {}).get("Code") not in _ENDPOINT_ERRORS:
-                raise _refused(f"invoke endpoint {self.name!r}", err) from err
-            status = err.response.get("OriginalStatusCode")
-            return Answer(error=str(err), original_status=status)
-        except ReadTimeoutError as err:
-            return Answer(error=f"no answer: {err}")
-        except BotoCoreError as err:
-            raise _refused(f"invoke endpoint {self.name!r}", err) from err
-        try:
-            return Answer(predictions=json.loads(text)["predictions"])
-        except (ValueError, KeyError, TypeError):
-            return Answer(error=f'the answer holds no "predictions": {text[:200]!r}')
-
-
 def check_in_service(endpoint: Endpoint, timeout_seconds: float, poll_seconds: float) -> Check:
     """Wait until the endpoint is InService; anything else it settles in, or the timeout, fails."""
     name = "endpoint in service"
@@ -129,19 +58,19 @@ def check_in_service(endpoint: Endpoint, timeout_seconds: float, poll_seconds: f
     while True:
         description = endpoint.describe()
         if description is None:
-            return _failed(name, f"there is no endpoint {endpoint.name!r}; deploy its stack first")
+            return failed(name, f"there is no endpoint {endpoint.name!r}; deploy its stack first")
         status = description["EndpointStatus"]
         waited = time.monotonic() - started
         if status != last_status:
             logger.info("endpoint %s is %s (%.0f s)", endpoint.name, status, waited)
             last_status = status
         if status == "InService":
-            return _passed(name, f"{endpoint.name} is InService")
+            return passed(name, f"{endpoint.name} is InService")
         if status not in _IN_TRANSITION:
             reason = description.get("FailureReason", "no reason given")
-            return _failed(name, f"{endpoint.name} is {status}: {reason}")
+            return failed(name, f"{endpoint.name} is {status}: {reason}")
         if waited >= timeout_seconds:
-            return _failed(
+            return failed(
                 name,
                 f"{endpoint.name} is still {status} after {timeout_seconds:.0f} s; "
                 "see its log, or pass a longer --timeout-seconds",
@@ -159,7 +88,7 @@ def check_configuration(endpoint: Endpoint, parameters: Mapping[str, str]) -> Ch
     name = "serves the configuration asked for"
     description = endpoint.describe()
     if description is None:
-        return _failed(name, f"there is no endpoint {endpoint.name!r}")
+        return failed(name, f"there is no endpoint {endpoint.name!r}")
     config_name = description["EndpointConfigName"]
     try:
         config = endpoint.sagemaker.describe_endpoint_config(EndpointConfigName=config_name)
@@ -169,7 +98,7 @@ def check_configuration(endpoint: Endpoint, parameters: Mapping[str, str]) -> Ch
             for variant in variants
         ]
     except (ClientError, BotoCoreError) as err:
-        raise _refused(f"describe what endpoint {endpoint.name!r} serves", err) from err
+        raise refused(f"describe what endpoint {endpoint.name!r} serves", err) from err
     differences: list[str] = []
     for variant, model in zip(variants, models, strict=True):
         for setting, served in _served(variant, model).items():
@@ -177,44 +106,37 @@ def check_configuration(endpoint: Endpoint, parameters: Mapping[str, str]) -> Ch
             if wanted is not None and served is not None and served != wanted:
                 differences.append(f"{setting}: serving {served}, asked for {wanted}")
     if differences:
-        return _failed(
+        return failed(
             name,
             f"endpoint configuration {config_name} is another one (did the update roll back?): "
             + "; ".join(differences),
         )
-    return _passed(name, f"endpoint configuration {config_name}, model {models[0]['ModelName']}")
+    return passed(name, f"endpoint configuration {config_name}, model {models[0]['ModelName']}")
 
 
-def check_input_example(endpoint: Endpoint, payload: str) -> tuple[Check, Any]:
-    """The model's own input example is answered with a prediction; also that prediction."""
+def check_input_example(
+    endpoint: Endpoint, payload: str, limited_to: str = ""
+) -> tuple[Check, Any]:
+    """The model's own input example is answered with a prediction; also that prediction.
+
+    `limited_to` tells which of its rows `payload` holds, if not all.
+    """
     name = "answers the input example"
     answer = endpoint.invoke(payload)
     if answer.error:
-        return _failed(name, answer.error), None
+        return failed(name, answer.error), None
     if answer.predictions in ([], {}, None):
-        return _failed(name, "the answer holds no prediction"), None
-    return _passed(name, f"{_count(answer.predictions)} answered"), answer.predictions
-
-
-def check_held_out_sample(endpoint: Endpoint, sample: Mapping[str, Any]) -> Check:
-    """Held-out rows are predicted as the saved model predicted them when it was trained."""
-    name = "predicts held-out rows as offline"
-    try:
-        payload, expected = json.dumps(sample["inputs"]), sample["predictions"]
-    except (KeyError, TypeError):
-        return _failed(name, 'held_out_sample.json holds no "inputs" and "predictions"')
-    answer = endpoint.invoke(payload)
-    if answer.error:
-        return _failed(name, answer.error)
-    return compare_predictions(name, answer.predictions, expected)
+        return failed(name, "the answer holds no prediction"), None
+    told = f"{_count(answer.predictions)} answered" + (f"; {limited_to}" if limited_to else "")
+    return passed(name, told), answer.predictions
 
 
 def compare_predictions(name: str, served: object, expected: object) -> Check:
     """Passed when both are equal, numbers within a relative 1e-6."""
-    difference = _difference(served, expected, "predictions")
+    difference = find_difference(served, expected, "predictions")
     if difference:
-        return _failed(name, difference)
-    return _passed(name, f"{_count(expected)} equal (relative tolerance {RELATIVE_TOLERANCE:g})")
+        return failed(name, difference)
+    return passed(name, f"{_count(expected)} equal (relative tolerance {RELATIVE_TOLERANCE:g})")
 
 
 def predict_offline(model_folder: Path, payload: str) -> object:
@@ -232,6 +154,29 @@ def predict_offline(model_folder: Path, payload: str) -> object:
     return json.loads(answer.response)["predictions"]
 
 
+def find_difference(served: object, expected: object, where: str) -> str:
+    """The first place where the two differ, or an empty string."""
+    if isinstance(expected, list) and isinstance(served, list):
+        if len(served) != len(expected):
+            return f"{where}: {len(served)} served, {len(expected)} expected"
+        pairs = (
+            find_difference(one, other, f"{where}[{index}]")
+            for index, (one, other) in enumerate(zip(served, expected, strict=True))
+        )
+        return next((difference for difference in pairs if difference), "")
+    if isinstance(expected, dict) and isinstance(served, dict):
+        if set(served) != set(expected):
+            return f"{where}: keys {sorted(served)} served, {sorted(expected)} expected"
+        pairs = (find_difference(served[key], expected[key], f"{where}.{key}") for key in expected)
+        return next((difference for difference in pairs if difference), "")
+    if _is_number(served) and _is_number(expected):
+        if _close(float(served), float(expected)):  # type: ignore[arg-type]
+            return ""
+    elif isinstance(served, bool) == isinstance(expected, bool) and served == expected:
+        return ""
+    return f"{where}: {served!r} served, {expected!r} expected"
+
+
 def check_refusals(
     endpoint: Endpoint, payload: str, signature_inputs: Sequence[Mapping[str, Any]]
 ) -> list[Check]:
@@ -244,12 +189,12 @@ def check_refusals(
         if column.get("name") and column.get("required", True)
     ]
     if not required:
-        checks.append(_skipped(name, "the signature requires no named column"))
+        checks.append(skipped(name, "the signature requires no named column"))
     else:
         wrong = {"dataframe_split": {"columns": ["no_such_column"], "data": [[0]]}}
         checks.append(_refusal(name, endpoint, json.dumps(wrong)))
     if endpoint.invoke(payload).error:
-        checks.append(_failed("still answers after it", "the input example is not answered now"))
+        checks.append(failed("still answers after it", "the input example is not answered now"))
     return checks
 
 
@@ -263,7 +208,7 @@ def check_latency(
         started = time.perf_counter()
         answer = endpoint.invoke(payload)
         if answer.error:
-            return _failed(name, f"after {len(seen_ms)} answers: {answer.error}"), None
+            return failed(name, f"after {len(seen_ms)} answers: {answer.error}"), None
         seen_ms.append((time.perf_counter() - started) * 1000)
     seen_ms.sort()
     latency = Latency(
@@ -277,13 +222,23 @@ def check_latency(
         f"of {requests} requests"
     )
     if max_p95_ms is not None and latency.p95_ms > max_p95_ms:
-        return _failed(name, f"{detail}; p95 may be at most {max_p95_ms:g} ms"), latency
-    return _passed(name, detail), latency
+        return failed(name, f"{detail}; p95 may be at most {max_p95_ms:g} ms"), latency
+    return passed(name, detail), latency
 
 
-def skipped(name: str, why: str) -> Check:
+def passed(name: str, detail: str) -> Check:
+    """A check that was made, and what was seen."""
+    return Check(name=name, status=PASSED, detail=detail)
+
+
+def failed(name: str, detail: str) -> Check:
+    """A check that was made, and what was wrong."""
+    return Check(name=name, status=FAILED, detail=detail)
+
+
+def skipped(name: str, detail: str) -> Check:
     """A check that was not made, and why."""
-    return _skipped(name, why)
+    return Check(name=name, status=SKIPPED, detail=detail)
 
 
 def _served(variant: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, str | None]:
@@ -307,35 +262,12 @@ def _text(value: object) -> str | None:
 def _refusal(name: str, endpoint: Endpoint, body: str) -> Check:
     answer = endpoint.invoke(body)
     if not answer.error:
-        return _failed(name, "it was answered with a prediction")
+        return failed(name, "it was answered with a prediction")
     if answer.original_status is None:
-        return _failed(name, f"no HTTP status came back: {answer.error}")
+        return failed(name, f"no HTTP status came back: {answer.error}")
     if 400 <= answer.original_status < 500:
-        return _passed(name, f"HTTP {answer.original_status}")
-    return _failed(name, f"HTTP {answer.original_status} instead of 4xx: {answer.error}")
-
-
-def _difference(served: object, expected: object, where: str) -> str:
-    """The first place where the two differ, or an empty string."""
-    if isinstance(expected, list) and isinstance(served, list):
-        if len(served) != len(expected):
-            return f"{where}: {len(served)} served, {len(expected)} expected"
-        pairs = (
-            _difference(one, other, f"{where}[{index}]")
-            for index, (one, other) in enumerate(zip(served, expected, strict=True))
-        )
-        return next((difference for difference in pairs if difference), "")
-    if isinstance(expected, dict) and isinstance(served, dict):
-        if set(served) != set(expected):
-            return f"{where}: keys {sorted(served)} served, {sorted(expected)} expected"
-        pairs = (_difference(served[key], expected[key], f"{where}.{key}") for key in expected)
-        return next((difference for difference in pairs if difference), "")
-    if _is_number(served) and _is_number(expected):
-        if _close(float(served), float(expected)):  # type: ignore[arg-type]
-            return ""
-    elif isinstance(served, bool) == isinstance(expected, bool) and served == expected:
-        return ""
-    return f"{where}: {served!r} served, {expected!r} expected"
+        return passed(name, f"HTTP {answer.original_status}")
+    return failed(name, f"HTTP {answer.original_status} instead of 4xx: {answer.error}")
 
 
 def _close(served: float, expected: float) -> bool:
@@ -356,22 +288,3 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
 def _count(predictions: object) -> str:
     count = len(predictions) if isinstance(predictions, list) else 1
     return f"{count} prediction{'s' if count != 1 else ''}"
-
-
-def _refused(what: str, err: Exception) -> AwsError:
-    return AwsError(
-        f"AWS refused to {what}: {err}. Check the credentials, the region and the role's "
-        "sagemaker:Describe* and sagemaker:InvokeEndpoint permissions."
-    )
-
-
-def _passed(name: str, detail: str) -> Check:
-    return Check(name=name, status=PASSED, detail=detail)
-
-
-def _failed(name: str, detail: str) -> Check:
-    return Check(name=name, status=FAILED, detail=detail)
-
-
-def _skipped(name: str, detail: str) -> Check:
-    return Check(name=name, status=SKIPPED, detail=detail)

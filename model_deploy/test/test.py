@@ -28,13 +28,14 @@ from model_deploy.mlflow_login import find_problem, read_secret_arn
 
 if TYPE_CHECKING:
     from model_deploy.mlflow_handler import MLflowHandler, VersionState
-    from model_deploy.test.endpoint_check import Check, Endpoint, Latency
+    from model_deploy.test.endpoint import Endpoint
+    from model_deploy.test.endpoint_check import Check, Latency
+    from model_deploy.test.request_limits import RequestLimit
 
 # By name, as `python -m` calls this module __main__.
 logger = logging.getLogger("model_deploy.test.test")
 
 _STAGE_OF_NAME = {"staging": "Staging", "prod": "Production"}
-_SAMPLE = "held_out_sample.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,6 +306,8 @@ def check_and_move(request: CheckRequest, results: Results) -> None:
 
 def _check(request: CheckRequest, handler: MLflowHandler, scratch: Path, results: Results) -> None:
     from model_deploy.test import endpoint_check as checks
+    from model_deploy.test import raw_rows
+    from model_deploy.test.request_limits import RequestLimit
 
     endpoint = _endpoint(request)
     in_service = checks.check_in_service(endpoint, request.timeout_seconds, request.poll_seconds)
@@ -314,19 +317,21 @@ def _check(request: CheckRequest, handler: MLflowHandler, scratch: Path, results
     results.endpoint_arn = (endpoint.describe() or {}).get("EndpointArn", "")
     results.add(checks.check_configuration(endpoint, request.parameters))
     description = _read_description(handler, scratch)
-    example_name = (description.get("saved_input_example_info") or {}).get("serving_input_path")
-    if not example_name:
-        results.add(checks.skipped("answers the input example", "the model has none"))
-        return
-    payload = handler.fetch_file(example_name, scratch).read_text(encoding="utf-8")
-    answered, predictions = checks.check_input_example(endpoint, payload)
-    results.add(answered)
-    sample = handler.fetch_run_file(_SAMPLE, scratch)
-    if sample is not None:
-        held_out = json.loads(sample.read_text(encoding="utf-8"))
-        results.add(checks.check_held_out_sample(endpoint, held_out))
+    limit = RequestLimit.of(request.parameters)
+    payload, limited_to, unsent = _read_example(handler, description, scratch, limit)
+    if unsent is None:
+        answered, predictions = checks.check_input_example(endpoint, payload, limited_to)
     else:
+        answered, predictions = unsent, None
+    results.add(answered)
+    recorded = handler.fetch_run_file(raw_rows.FILE, scratch)
+    if recorded is not None:
+        for check in raw_rows.check_raw_rows(endpoint, recorded.read_bytes(), limit):
+            results.add(check)
+    elif unsent is None:
         results.add(_compare_example_offline(handler, scratch, payload, predictions))
+    if unsent is not None:
+        return
     inputs = json.loads((description.get("signature") or {}).get("inputs") or "[]")
     for check in checks.check_refusals(endpoint, payload, inputs):
         results.add(check)
@@ -344,11 +349,31 @@ def _read_description(handler: MLflowHandler, scratch: Path) -> dict[str, Any]:
     return description
 
 
+def _read_example(
+    handler: MLflowHandler, description: Mapping[str, Any], scratch: Path, limit: RequestLimit
+) -> tuple[str, str, Check | None]:
+    """The input example, which of its rows if not all, and the check to tell if it is not sent."""
+    from model_deploy.test import endpoint_check as checks
+    from model_deploy.test.request_limits import fit_example
+
+    name = "answers the input example"
+    path = (description.get("saved_input_example_info") or {}).get("serving_input_path")
+    if not path:
+        return "", "", checks.skipped(name, "the model has none")
+    payload = handler.fetch_file(path, scratch).read_text(encoding="utf-8")
+    fitted = fit_example(payload, limit)
+    if fitted is None:
+        size = f"{len(payload.encode()):,} bytes"
+        return "", "", checks.failed(name, f"it was not sent: it is {size}, above {limit}")
+    return *fitted, None
+
+
 def _compare_example_offline(
     handler: MLflowHandler, scratch: Path, payload: str, served: object
 ) -> Check:
-    """A model registered by hand has no held-out sample: compare its input example instead."""
+    """A model registered by hand has no raw rows: compare its input example instead."""
     from model_deploy.test import endpoint_check as checks
+    from model_deploy.test import raw_rows
 
     name = "predicts the input example as offline"
     if served is None:
@@ -359,7 +384,7 @@ def _compare_example_offline(
     except Exception as err:  # noqa: BLE001 - whatever the model's libraries raise means the same
         return checks.skipped(
             name,
-            f"not compared: its run has no {_SAMPLE}, and the model can not be loaded here "
+            f"not compared: its run has no {raw_rows.FILE}, and the model can not be loaded here "
             f"({type(err).__name__}: {err})",
         )
     return checks.compare_predictions(name, served, expected)
@@ -371,7 +396,7 @@ def _endpoint(request: CheckRequest) -> Endpoint:
     from botocore.exceptions import BotoCoreError
 
     from model_deploy.errors import AwsError
-    from model_deploy.test.endpoint_check import Endpoint
+    from model_deploy.test.endpoint import Endpoint
 
     retries = {"max_attempts": 3, "mode": "standard"}
     try:

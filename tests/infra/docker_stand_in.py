@@ -24,9 +24,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.answer(b"")
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         factor = 3 if sys.argv[2] == "wrong answer" else 2
-        self.answer(json.dumps({"predictions": [factor * n for n in body["inputs"]]}).encode())
+        if self.headers["Content-Type"] == "text/csv":
+            rows = [line.split(",") for line in body.splitlines()[1:]]
+            sizes = [float("nan" if size == "NA" else size) for _, size in rows]
+            codes = [code for code, _ in rows]
+            predictions = [
+                {"code": 2 * code, "size": factor * size} for code, size in zip(codes, sizes)
+            ]
+        else:
+            predictions = [factor * number for number in json.loads(body)["inputs"]]
+        self.answer(json.dumps({"predictions": predictions}).encode())
     def answer(self, body):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

@@ -1,4 +1,4 @@
-"""The server's Dockerfile: linted, and its instructions tried as far as that goes without Docker.
+"""The Dockerfiles: linted, and the server's instructions tried as far as that goes without Docker.
 
 `make try-images` runs them in a root of their own, which takes minutes and Debian's mirror.
 """
@@ -22,10 +22,12 @@ from cryptography.x509.oid import NameOID
 
 from infra.image_sources import list_files
 from infra.image_trial import instructions
+from serving.entry_point import APP, APP_DIR
 
 _ROOT = Path(__file__).parents[2]
 _DOCKERFILES = sorted((_ROOT / "infra").rglob("*Dockerfile*"))
 _SERVER = _ROOT / "infra" / "images" / "server" / "Dockerfile"
+_INFERENCE = _ROOT / "infra" / "images" / "inference" / "Dockerfile"
 _ENVIRONMENT = _ROOT / ".venv-images" / "mlflow-server"
 # Rules of hadolint that are broken on purpose; the Dockerfile says the reason where it does.
 _BROKEN = {
@@ -75,6 +77,24 @@ def test_all_that_is_copied_is_in_the_source() -> None:
             copied += matching
     modules = {name for name in names if name.endswith(".py")}
     assert modules | {"requirements/mlflow-server.txt"} == set(copied)
+
+
+def test_inference_image_holds_the_server_and_starts_it() -> None:
+    steps = instructions(_INFERENCE)
+    (copied,) = [step.rest for step in steps if step.keyword == "COPY"]
+    mode, pattern, folder = copied.split()
+    assert mode == "--chmod=644"
+    names = [name for name in list_files("inference") if PurePosixPath(name).match(pattern)]
+    assert {PurePosixPath(name).name for name in names} >= {"app.py", "entry_point.py"}
+    (entry_point,) = [json.loads(step.rest) for step in steps if step.keyword == "ENTRYPOINT"]
+    assert entry_point[:2] == ["python", "-P"]
+    assert entry_point[2] == f"{folder}entry_point.py"
+    # As MLflow built the image for.
+    buildspec = yaml.safe_load(_INFERENCE.with_name("buildspec.yml").read_text())
+    commands = buildspec["phases"]["build"]["commands"]
+    assert any(f"--env-manager {entry_point[3]} " in line for line in commands)
+    # Uvicorn is told the folder that the package lies in.
+    assert PurePosixPath(folder).name == APP.partition(".")[0] == APP_DIR.joinpath("serving").name
 
 
 def test_lock_is_complete_and_installs() -> None:

@@ -177,8 +177,9 @@ def test_both_images_are_built_tried_pushed_and_published_by_digest(account: Ima
 
     inference = account.calls("inference")
     words = [call["arguments"][0] for call in inference if call["arguments"][0] != "version"]
-    assert words[:5] == ["login", "pull", "tag", "build", "run"]
+    assert words[:6] == ["login", "pull", "tag", "build", "build", "run"]
     assert words[-2:] == ["rm", "push"]
+    _, ours = (call for call in inference if call["arguments"][0] == "build")
     pulled, tagged, made, ran = (
         next(call for call in inference if call["arguments"][0] == word)
         for word in ("pull", "tag", "build", "run")
@@ -191,7 +192,14 @@ def test_both_images_are_built_tried_pushed_and_published_by_digest(account: Ima
     assert "MLFLOW_DISABLE_ENV_CREATION=False" in made["dockerfile"]
     assert "jdk" not in made["dockerfile"]
     assert _errors_of_hadolint(made["dockerfile"]) == ""
-    assert ran["arguments"][-1] == "serve"
+    # Ours builds on what MLflow built, and is what is tried and pushed.
+    stock = made["arguments"][made["arguments"].index("-t") + 1]
+    assert f"BASE={stock}" in ours["arguments"]
+    assert ours["dockerfile"] == (_ROOT / "infra/images/inference/Dockerfile").read_text()
+    name = f"{built['inference'].partition('@')[0]}:{_VERSION}-1"
+    assert ours["arguments"][ours["arguments"].index("--tag") + 1] == name
+    assert inference[-1]["arguments"] == ["push", "--quiet", name]
+    assert ran["arguments"][-2:] == [name, "serve"]
     assert "MLmodel" in ran["model"]
     assert any(word.endswith(":/opt/ml/model:ro") for word in ran["arguments"])
 

@@ -42,14 +42,17 @@ def test_server_is_built_from_its_folder_and_the_lock(tree: Path) -> None:
             assert archive.read(name) == (_ROOT / name).read_bytes()
 
 
-def test_inference_is_built_from_its_folder_and_the_locks(tree: Path) -> None:
+def test_inference_is_built_from_its_folder_the_server_and_the_locks(tree: Path) -> None:
     assert list(list_files("inference", tree)) == [
+        "infra/images/inference/Dockerfile",
         "infra/images/inference/buildspec.yml",
         "infra/images/inference/doubling.py",
         "infra/images/inference/serve_a_model.py",
         "requirements/mlflow-server.txt",
         "requirements/uv.txt",
+        *sorted(f"serving/{path.name}" for path in (_ROOT / "serving").glob("*.py")),
     ]
+    assert "serving/entry_point.py" in list_files("inference", tree)
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -69,6 +72,7 @@ def test_the_same_files_give_the_same_bytes_whenever_and_wherever(image: str, tr
     [
         ("infra/images/server/Dockerfile", {"server"}),
         ("infra/images/inference/serve_a_model.py", {"inference"}),
+        ("serving/cell_reading.py", {"inference"}),
         ("requirements/mlflow-server.txt", {"server", "inference"}),
         ("requirements/uv.txt", {"inference"}),
     ],

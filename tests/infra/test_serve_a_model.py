@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import socket
 import stat
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from mlflow.pyfunc import scoring_server
+
+from serving.server import TableServer
 
 _SCRIPT = Path(__file__).parents[2] / "infra" / "images" / "inference" / "serve_a_model.py"
 
@@ -72,8 +79,50 @@ def test_a_served_model_that_doubles_passes(
 def test_another_answer_fails(trial: ModuleType, serve: Callable[..., tuple[str, int]]) -> None:
     container, port = serve("wrong answer")
     trial.wait_until_ready(container, port, 20)
-    with pytest.raises(trial.NoAnswerError, match=r"it answered .*\[4\.5, 63\.0\].* not .*3\.0"):
+    with pytest.raises(
+        trial.NoAnswerError, match=r"it answered .*: 4\.5}.* to 'code,.* not .*3\.0"
+    ):
         trial.ask(port)
+
+
+@pytest.fixture(scope="module")
+def model(trial: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The model that the trial saves, loaded."""
+    import mlflow.pyfunc
+
+    folder = tmp_path_factory.mktemp("trial") / "model"
+    trial.save_model(folder)
+    return mlflow.pyfunc.load_model(str(folder))
+
+
+@contextlib.contextmanager
+def _served(app: Any) -> Iterator[int]:
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.02)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join(timeout=10)
+
+
+def test_the_image_s_server_answers_the_trial_s_questions(trial: ModuleType, model: Any) -> None:
+    with _served(TableServer(model, scoring_server.init(model))) as port:
+        trial.ask(port)
+
+
+def test_an_image_with_mlflow_s_server_alone_fails(trial: ModuleType, model: Any) -> None:
+    with (
+        _served(scoring_server.init(model)) as port,
+        pytest.raises(trial.NoAnswerError) as failed,
+    ):
+        trial.ask(port)
+    assert str(failed.value).startswith("it answered ")
+    assert '"code": NaN' in str(failed.value)
 
 
 def test_a_container_that_ends_is_not_waited_for(

@@ -47,15 +47,15 @@ class Registry:
         """A copy of the saved model that a test may change."""
         return shutil.copytree(self.model_folder, self.scratch / f"model-{next(_numbers)}")
 
-    def run_with_sample(self, sample: Any) -> str:
-        """A run that carries `held_out_sample.json`; its id."""
+    def run_with(self, content: Any, name: str = "raw_rows.json") -> str:
+        """A run that carries a file of that text or document; its id."""
         # Without a place of its own, a registry on SQLite puts artifacts in ./mlruns.
         artifacts = (self.scratch / f"artifacts-{next(_numbers)}").as_uri()
         experiment = self.client.create_experiment(f"e-{next(_numbers)}", artifacts)
         run = self.client.create_run(experiment)
-        file = self.scratch / f"run-{next(_numbers)}" / "held_out_sample.json"
+        file = self.scratch / f"run-{next(_numbers)}" / name
         file.parent.mkdir()
-        file.write_text(json.dumps(sample))
+        file.write_text(content if isinstance(content, str) else json.dumps(content))
         self.client.log_artifact(run.info.run_id, str(file))
         return str(run.info.run_id)
 
@@ -153,6 +153,9 @@ class FakeSageMaker:
         self.model: dict[str, Any] = {}
         self.variant: dict[str, Any] = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
         self.refusal: tuple[int, str, str] | None = None
+        # What SageMaker Runtime itself says of a request, if anything.
+        self.runtime_refusal: Callable[[bytes], tuple[int, str, str] | None] = lambda _: None
+        self.content_type = ""
         self.answer: Callable[[bytes], tuple[int, bytes]] = self._container
         self.url = ""
 
@@ -181,7 +184,7 @@ class FakeSageMaker:
     def _container(self, body: bytes) -> tuple[int, bytes]:
         import requests
 
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": self.content_type}
         answer = requests.post(
             f"{self.container_url}/invocations", data=body, headers=headers, timeout=30
         )
@@ -199,6 +202,13 @@ def _serve_sagemaker(fake: FakeSageMaker) -> ThreadingHTTPServer:
                 status, answer = fake.describe(target.partition(".")[2], json.loads(body))
                 self._send(status, json.dumps(answer).encode())
                 return
+            refusal = fake.runtime_refusal(body)
+            if refusal:
+                status, code, message = refusal
+                content = json.dumps({"Message": message}).encode()
+                self._send(status, content, {"x-amzn-errortype": code})
+                return
+            fake.content_type = self.headers["Content-Type"]
             status, content = fake.answer(body)
             if status == 200:
                 self._send(200, content)

@@ -188,12 +188,12 @@ def test_fetch_file_that_is_not_there_is_an_error(
 def test_run_file_is_none_without_a_run_or_without_the_file(registry: Any, tmp_path: Path) -> None:
     name = registry.unique_name()
     registry.register(name)
-    registry.register(name, run_id=registry.run_with_sample({"a": 1}))
+    registry.register(name, run_id=registry.run_with({"a": 1}))
     without_run = MLflowHandler(registry.uri, name, "1")
-    assert without_run.fetch_run_file("held_out_sample.json", tmp_path) is None
+    assert without_run.fetch_run_file("raw_rows.json", tmp_path) is None
     with_run = MLflowHandler(registry.uri, name, "2")
     assert with_run.fetch_run_file("other.json", tmp_path) is None
-    found = with_run.fetch_run_file("held_out_sample.json", tmp_path)
+    found = with_run.fetch_run_file("raw_rows.json", tmp_path)
     assert found is not None
     assert found.read_text() == '{"a": 1}'
 

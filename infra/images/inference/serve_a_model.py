@@ -1,7 +1,10 @@
 """CLI: serve a model with an inference image as SageMaker does, and ask it a question.
 
     doubling.py ─▶ model ─▶ docker run IMAGE serve ─▶ GET /ping: 200 ─▶ POST /invocations
-                            /opt/ml/model read-only    in 25 minutes     twice the numbers?
+                            /opt/ml/model read-only    in 25 minutes     twice what was sent?
+
+Asked are both servers in it: for a table in CSV that of serving/, which takes NA in a text column
+as text and in a number column as missing; for numbers without columns MLflow's own.
 
 The build of the image runs it before it pushes. The container makes the model's environment when
 it starts, so this fails when that would: a Python that can't be compiled, a package that is gone.
@@ -24,8 +27,22 @@ from pathlib import Path
 DEFAULT_LIMIT_SECONDS = 1500.0
 POLL_SECONDS = 2.0
 TELL_SECONDS = 30.0
-QUESTION = {"inputs": [1.5, 21.0]}
-ANSWER = {"predictions": [3.0, 42.0]}
+TABLE = {
+    "version": 1,
+    "columns": [
+        {"name": "code", "kind": "text", "gaps": False},
+        {"name": "size", "kind": "number", "gaps": True},
+    ],
+}
+# Content type, body, answer.
+QUESTIONS = (
+    (
+        "text/csv",
+        "code,size\nNA,1.5\nNone,NA",
+        '{"predictions": [{"code": "NANA", "size": 3.0}, {"code": "NoneNone", "size": NaN}]}',
+    ),
+    ("application/json", '{"inputs": [1.5, 21.0]}', '{"predictions": [3.0, 42.0]}'),
+)
 
 
 class NoAnswerError(Exception):
@@ -76,6 +93,7 @@ def save_model(folder: Path) -> None:
 
     mlflow.pyfunc.save_model(
         folder,
+        metadata={"table": TABLE},
         python_model=str(Path(__file__).with_name("doubling.py")),
         pip_requirements=[f"mlflow=={mlflow.__version__}"],
     )
@@ -100,19 +118,20 @@ def wait_until_ready(container: str, port: int, limit_seconds: float) -> float:
 
 
 def ask(port: int) -> None:
-    """Raise NoAnswerError unless the served model doubles what it is sent."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/invocations",
-        data=json.dumps(QUESTION).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
-            answer = json.loads(response.read())
-    except (OSError, ValueError) as err:
-        raise NoAnswerError(f"/invocations failed: {err}") from err
-    if answer != ANSWER:
-        raise NoAnswerError(f"it answered {answer} to {QUESTION}, not {ANSWER}")
+    """Raise NoAnswerError unless the served model doubles whatever it is sent."""
+    for content_type, body, wanted in QUESTIONS:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations",
+            data=body.encode(),
+            headers={"Content-Type": content_type},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+                answer = json.dumps(json.loads(response.read()))
+        except (OSError, ValueError) as err:
+            raise NoAnswerError(f"/invocations failed for {body!r}: {err}") from err
+        if answer != wanted:
+            raise NoAnswerError(f"it answered {answer} to {body!r}, not {wanted}")
 
 
 def _answers(port: int) -> bool:

@@ -1,7 +1,7 @@
 """From a trained model to MLflow: the logged model, its raw rows, a registered version."""
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,6 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from sklearn.pipeline import Pipeline
 from training_data import TrainingData
-
-# What loading and scoring need in any case; the versions are those in use while training.
-_REQUIRED = ("numpy", "pandas", "scikit-learn", "skops")
 
 # What a column of each kind is in a request.
 _TYPES = {
@@ -63,9 +60,9 @@ def sign(data: TrainingData) -> ModelSignature:
     return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(DataType.double)]))
 
 
-def pin_requirements(further: tuple[str, ...] = ()) -> list[str]:
-    """The exact versions that a server needs, sorted by name."""
-    pins = {name: importlib.metadata.version(name) for name in (*_REQUIRED, *further)}
+def pin_requirements(packages: Sequence[str]) -> list[str]:
+    """The versions in use while training of what a server needs, sorted by name."""
+    pins = {name: importlib.metadata.version(name) for name in packages}
     # The job has mlflow-skinny, whose version is the same; a server needs all of mlflow.
     pins["mlflow"] = mlflow.__version__
     return [f"{name}=={version}" for name, version in sorted(pins.items())]

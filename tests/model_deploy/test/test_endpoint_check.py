@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from model_deploy.test.endpoint_check import Endpoint, check_refusals, compare_predictions
+from model_deploy.test.endpoint import Endpoint
+from model_deploy.test.endpoint_check import check_refusals, compare_predictions
 
 _NAN = float("nan")
 

@@ -40,8 +40,8 @@ class _EndpointTest:
             "mlflow:tracking-uri": registry.uri,
         }
 
-    def register(self, sample: Any = None, folder: Path | None = None) -> None:
-        run_id = self.registry.run_with_sample(sample) if sample is not None else None
+    def register(self, raw_rows: Any = None, folder: Path | None = None) -> None:
+        run_id = self.registry.run_with(raw_rows) if raw_rows is not None else None
         self.registry.register(self.name, folder, run_id)
 
     def run(self, *flags: str) -> int:
@@ -73,15 +73,6 @@ class _EndpointTest:
         assert self.results["passed"] is False
 
 
-def _sample(shift: float = 0.0) -> dict[str, Any]:
-    """Two rows, and what the saved forest (rooms * 10) predicts for them offline."""
-    rows = [[1.0, "Aix"], [4.0, "Caen"]]
-    return {
-        "inputs": {"dataframe_split": {"columns": ["rooms", "town"], "data": rows}},
-        "predictions": [10.0 + shift, 40.0],
-    }
-
-
 @pytest.fixture
 def endpoint_test(
     registry: Any, sagemaker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -92,28 +83,35 @@ def endpoint_test(
 
 
 @pytest.fixture
-def sample(saved_model: Path) -> dict[str, Any]:
-    """Held-out rows with the saved model's own predictions, as model_build records them."""
+def raw_rows(saved_model: Path) -> dict[str, Any]:
+    """Raw rows with the saved model's own predictions, as model_build records them."""
     import mlflow.pyfunc
     import pandas as pd
 
-    rows = _sample()["inputs"]
-    frame = pd.DataFrame(rows["dataframe_split"]["data"], columns=["rooms", "town"])
+    columns, rows = ["rooms", "town"], [[1.0, "Aix"], [4.0, "Caen"]]
+    frame = pd.DataFrame(rows, columns=columns)
     predictions = mlflow.pyfunc.load_model(str(saved_model)).predict(frame)
-    return {"inputs": rows, "predictions": predictions.tolist()}
+    return {
+        "version": 1,
+        "columns": columns,
+        "rows": rows,
+        "csv": ["1.0,Aix", '"4.0","Caen"'],
+        "predictions": predictions.tolist(),
+    }
 
 
 def test_staging_that_passes_claims_staging(
-    endpoint_test: _EndpointTest, sample: dict[str, Any]
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    endpoint_test.register(sample)
+    endpoint_test.register(raw_rows)
     assert endpoint_test.run("--pipeline-execution-id", "execution-1") == 0
     results = endpoint_test.results
     assert {check["name"]: check["status"] for check in results["checks"]} == {
         "endpoint in service": "passed",
         "serves the configuration asked for": "passed",
         "answers the input example": "passed",
-        "predicts held-out rows as offline": "passed",
+        "answers raw rows as JSON as offline": "passed",
+        "answers raw rows as CSV as offline": "passed",
         "refuses what is not JSON": "passed",
         "refuses wrong columns": "passed",
         "latency": "passed",
@@ -134,13 +132,13 @@ def test_staging_that_passes_claims_staging(
 
 
 def test_variables_sum_up_a_test_that_passed_and_one_that_failed(
-    endpoint_test: _EndpointTest, sample: dict[str, Any]
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    endpoint_test.register(sample)
+    endpoint_test.register(raw_rows)
     file = endpoint_test.folder / "test-variables.sh"
     assert endpoint_test.run("--export-variables", str(file)) == 0
     assert re.fullmatch(
-        r"export TEST_SUMMARY='7 checks passed, p95 \d+ ms'\nexport TESTED_ENDPOINT=shop-staging\n",
+        r"export TEST_SUMMARY='8 checks passed, p95 \d+ ms'\nexport TESTED_ENDPOINT=shop-staging\n",
         file.read_text(),
     )
     endpoint_test.sagemaker.statuses = ["Failed"]
@@ -157,9 +155,9 @@ def test_variables_sum_up_a_test_that_passed_and_one_that_failed(
 
 
 def test_prod_that_passes_claims_production(
-    endpoint_test: _EndpointTest, sample: dict[str, Any]
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    endpoint_test.register(sample)
+    endpoint_test.register(raw_rows)
     endpoint_test.parameters["StageName"] = "prod"
     assert endpoint_test.run() == 0
     assert endpoint_test.results["endpoint_name"] == "shop-prod"
@@ -191,21 +189,21 @@ def test_model_that_can_not_be_loaded_here_is_said_not_to_be_compared(
     assert endpoint_test.run() == 0
     assert endpoint_test.check("predicts the input example as offline") == (
         "skipped",
-        "not compared: its run has no held_out_sample.json, and the model can not be loaded here "
+        "not compared: its run has no raw_rows.json, and the model can not be loaded here "
         "(ModuleNotFoundError: No module named 'no_such_library')",
     )
 
 
-def test_endpoint_is_waited_for(endpoint_test: _EndpointTest, sample: dict[str, Any]) -> None:
-    endpoint_test.register(sample)
+def test_endpoint_is_waited_for(endpoint_test: _EndpointTest, raw_rows: dict[str, Any]) -> None:
+    endpoint_test.register(raw_rows)
     endpoint_test.sagemaker.statuses = ["Creating", "Creating", "InService"]
     assert endpoint_test.run() == 0
 
 
 def test_endpoint_that_stays_in_transition_fails_after_the_timeout(
-    endpoint_test: _EndpointTest, sample: dict[str, Any]
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    endpoint_test.register(sample)
+    endpoint_test.register(raw_rows)
     endpoint_test.sagemaker.statuses = ["Updating"]
     assert endpoint_test.run("--timeout-seconds", "0.1") == 1
     assert endpoint_test.check("endpoint in service") == (
@@ -216,9 +214,9 @@ def test_endpoint_that_stays_in_transition_fails_after_the_timeout(
 
 
 def test_failed_endpoint_gives_its_reason(
-    endpoint_test: _EndpointTest, sample: dict[str, Any]
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    endpoint_test.register(sample)
+    endpoint_test.register(raw_rows)
     endpoint_test.sagemaker.statuses = ["Creating", "Failed"]
     endpoint_test.sagemaker.failure_reason = "The container did not pass the ping health check."
     assert endpoint_test.run() == 1
@@ -230,9 +228,9 @@ def test_failed_endpoint_gives_its_reason(
 
 
 def test_missing_endpoint_fails_the_check(
-    endpoint_test: _EndpointTest, sample: dict[str, Any]
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    endpoint_test.register(sample)
+    endpoint_test.register(raw_rows)
     message = 'Could not find endpoint "arn:aws:sagemaker:us-east-1:1:endpoint/shop-staging".'
     endpoint_test.sagemaker.refusal = (400, "ValidationException", message)
     assert endpoint_test.run() == 1
@@ -244,9 +242,9 @@ def test_missing_endpoint_fails_the_check(
 
 
 def test_endpoint_that_rolled_back_to_another_model_is_noticed(
-    endpoint_test: _EndpointTest, sample: dict[str, Any]
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    endpoint_test.register(sample)
+    endpoint_test.register(raw_rows)
     older = _ARCHIVE.replace("abc", "older")
     endpoint_test.sagemaker.model = {"PrimaryContainer": {"Image": "i", "ModelDataUrl": older}}
     endpoint_test.sagemaker.variant["InstanceType"] = "ml.t2.medium"
@@ -262,21 +260,24 @@ def test_endpoint_that_rolled_back_to_another_model_is_noticed(
 
 
 def test_predictions_other_than_offline_fail(
-    endpoint_test: _EndpointTest, sample: dict[str, Any]
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    sample["predictions"][1] += 0.01
-    endpoint_test.register(sample)
+    raw_rows["predictions"][1] += 0.01
+    endpoint_test.register(raw_rows)
     assert endpoint_test.run() == 1
-    status, detail = endpoint_test.check("predicts held-out rows as offline")
-    assert status == "failed"
-    assert detail.startswith("predictions[1]: ")
+    for form in ("JSON", "CSV"):
+        status, detail = endpoint_test.check(f"answers raw rows as {form} as offline")
+        assert status == "failed"
+        assert re.fullmatch(r"row 2: [\d.]+ served, [\d.]+ expected; 1 of 2 rows differ", detail), (
+            detail
+        )
     endpoint_test.assert_nothing_moved()
 
 
 def test_endpoint_that_answers_nonsense_to_malformed_requests_fails(
-    endpoint_test: _EndpointTest, sample: dict[str, Any]
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    endpoint_test.register(sample)
+    endpoint_test.register(raw_rows)
     container = endpoint_test.sagemaker.answer
 
     def sloppy(body: bytes) -> tuple[int, bytes]:
@@ -300,9 +301,9 @@ def test_endpoint_that_answers_nonsense_to_malformed_requests_fails(
 
 
 def test_endpoint_that_is_too_slow_fails(
-    endpoint_test: _EndpointTest, sample: dict[str, Any]
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    endpoint_test.register(sample)
+    endpoint_test.register(raw_rows)
     assert endpoint_test.run("--max-p95-latency-ms", "0.001") == 1
     status, detail = endpoint_test.check("latency")
     assert status == "failed"
@@ -311,9 +312,9 @@ def test_endpoint_that_is_too_slow_fails(
 
 
 def test_container_that_fails_every_request_fails_each_check(
-    endpoint_test: _EndpointTest, sample: dict[str, Any]
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    endpoint_test.register(sample)
+    endpoint_test.register(raw_rows)
     endpoint_test.sagemaker.answer = lambda _: (500, b"boom")
     assert endpoint_test.run() == 1
     failed = [
@@ -321,7 +322,8 @@ def test_container_that_fails_every_request_fails_each_check(
     ]
     assert failed == [
         "answers the input example",
-        "predicts held-out rows as offline",
+        "answers raw rows as JSON as offline",
+        "answers raw rows as CSV as offline",
         "refuses what is not JSON",
         "refuses wrong columns",
         "still answers after it",
@@ -331,9 +333,9 @@ def test_container_that_fails_every_request_fails_each_check(
 
 
 def test_aws_that_refuses_exits_3_with_results(
-    endpoint_test: _EndpointTest, sample: dict[str, Any], caplog: pytest.LogCaptureFixture
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    endpoint_test.register(sample)
+    endpoint_test.register(raw_rows)
     endpoint_test.sagemaker.refusal = (400, "AccessDeniedException", "not authorized")
     assert endpoint_test.run() == 3
     message = (
@@ -347,9 +349,9 @@ def test_aws_that_refuses_exits_3_with_results(
 
 
 def test_unreachable_aws_exits_3(
-    endpoint_test: _EndpointTest, sample: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endpoint_test.register(sample)
+    endpoint_test.register(raw_rows)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     assert endpoint_test.run() == 3
@@ -382,18 +384,18 @@ def test_configuration_without_what_a_build_writes_exits_2(
 
 
 def test_results_that_can_not_be_written_stop_before_any_move(
-    endpoint_test: _EndpointTest, sample: dict[str, Any]
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    endpoint_test.register(sample)
+    endpoint_test.register(raw_rows)
     endpoint_test.results_file.mkdir(parents=True)
     assert endpoint_test.run() == 2
     assert endpoint_test.registry.stages(endpoint_test.name) == {"1": "None"}
 
 
 def test_repeating_a_passed_test_keeps_the_state(
-    endpoint_test: _EndpointTest, sample: dict[str, Any]
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    endpoint_test.register(sample)
+    endpoint_test.register(raw_rows)
     assert endpoint_test.run() == 0
     first = endpoint_test.registry.tags(endpoint_test.name, "1")
     assert endpoint_test.run() == 0
@@ -402,9 +404,9 @@ def test_repeating_a_passed_test_keeps_the_state(
 
 
 def test_interrupted_wait_exits_130_with_results_and_moves_nothing(
-    endpoint_test: _EndpointTest, sample: dict[str, Any]
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    endpoint_test.register(sample)
+    endpoint_test.register(raw_rows)
     endpoint_test.sagemaker.statuses = ["Creating"]
     config = endpoint_test.folder / "config.json"
     document = {"Parameters": endpoint_test.parameters, "Tags": endpoint_test.tags}
@@ -431,3 +433,100 @@ def test_interrupted_wait_exits_130_with_results_and_moves_nothing(
     assert "interrupted; no stage was moved" in log
     assert endpoint_test.results["error"] == "interrupted"
     endpoint_test.assert_nothing_moved()
+
+
+def test_a_request_that_is_too_large_is_not_told_as_a_lack_of_permissions(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
+) -> None:
+    endpoint_test.register(raw_rows)
+
+    def too_large(_: bytes) -> tuple[int, str, str]:
+        return 413, "413", "HTTP content length exceeded 6291456 bytes."
+
+    endpoint_test.sagemaker.runtime_refusal = too_large
+    assert endpoint_test.run() == 1
+    status, detail = endpoint_test.check("answers the input example")
+    assert status == "failed"
+    assert "HTTP content length exceeded 6291456 bytes." in detail
+    assert "ermission" not in json.dumps(endpoint_test.results)
+    endpoint_test.assert_nothing_moved()
+
+
+def test_raw_rows_that_are_malformed_fail_both_checks(endpoint_test: _EndpointTest) -> None:
+    endpoint_test.register('{"version": 1')
+    assert endpoint_test.run() == 1
+    for form in ("JSON", "CSV"):
+        status, detail = endpoint_test.check(f"answers raw rows as {form} as offline")
+        assert status == "failed"
+        assert detail.startswith("raw_rows.json of the model's run is not JSON: ")
+    endpoint_test.assert_nothing_moved()
+
+
+def test_a_sample_of_an_older_release_is_no_raw_rows(
+    endpoint_test: _EndpointTest,
+) -> None:
+    run_id = endpoint_test.registry.run_with({"predictions": [0.0]}, "held_out_sample.json")
+    endpoint_test.registry.register(endpoint_test.name, None, run_id)
+    assert endpoint_test.run() == 0
+    assert endpoint_test.check("predicts the input example as offline")[0] == "passed"
+
+
+def _with_example(endpoint_test: _EndpointTest, rows: list[Any]) -> Path:
+    folder: Path = endpoint_test.registry.copy_of_model()
+    document = {"dataframe_split": {"columns": ["rooms", "town"], "data": rows}}
+    (folder / "serving_input_example.json").write_text(json.dumps(document))
+    return folder
+
+
+def test_an_input_example_above_the_limit_is_sent_as_far_as_it_fits(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
+) -> None:
+    long = "x" * 1_500_000
+    endpoint_test.parameters["ServerlessMemoryInMB"] = "2048"
+    endpoint_test.sagemaker.variant = {"ServerlessConfig": {"MemorySizeInMB": 2048}}
+    endpoint_test.register(raw_rows, _with_example(endpoint_test, [[1.0, long]] * 3))
+    sizes = []
+    container = endpoint_test.sagemaker.answer
+
+    def note(body: bytes) -> Any:
+        sizes.append(len(body))
+        return container(body)
+
+    endpoint_test.sagemaker.answer = note
+    assert endpoint_test.run() == 0
+    assert endpoint_test.check("answers the input example") == (
+        "passed",
+        "2 predictions answered; its first 2 of 3 rows, as all are 4,500,094 bytes, above the "
+        "limit of a serverless endpoint, 4,194,304 bytes",
+    )
+    assert max(sizes) < 4 * 1024 * 1024
+
+
+def test_an_input_example_that_can_not_be_sent_fails_and_the_raw_rows_are_still_sent(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
+) -> None:
+    folder = _with_example(endpoint_test, [[1.0, "x" * 7_000_000]])
+    endpoint_test.register(raw_rows, folder)
+    assert endpoint_test.run() == 1
+    assert endpoint_test.check("answers the input example") == (
+        "failed",
+        "it was not sent: it is 7,000,072 bytes, above the limit of an endpoint on instances, "
+        "6,291,456 bytes",
+    )
+    assert endpoint_test.check("answers raw rows as CSV as offline")[0] == "passed"
+    endpoint_test.assert_nothing_moved()
+
+
+def test_a_model_without_an_input_example_is_checked_by_its_raw_rows(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
+) -> None:
+    folder = endpoint_test.registry.copy_of_model()
+    description = folder / "MLmodel"
+    description.write_text(
+        description.read_text().replace("saved_input_example_info", "no_example_info")
+    )
+    raw_rows["predictions"][0] += 1.0
+    endpoint_test.register(raw_rows, folder)
+    assert endpoint_test.run() == 1
+    assert endpoint_test.check("answers the input example") == ("skipped", "the model has none")
+    assert endpoint_test.check("answers raw rows as JSON as offline")[0] == "failed"

@@ -1,0 +1,124 @@
+"""The image's server as an endpoint of local_aws: a real process, asked through boto3."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_aws.gateway import Gateway
+from model_deploy.test.endpoint import CSV, Endpoint
+from model_deploy.test.raw_rows import check_raw_rows
+from model_deploy.test.request_limits import RequestLimit
+
+_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2"
+_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "sagemaker.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def deploy(gateway: Gateway) -> Callable[..., Endpoint]:
+    """deploy(name, model folder, variant): an endpoint that is in service."""
+    client = gateway.own.client
+    client("s3").create_bucket(Bucket="models")
+    role = client("iam").create_role(RoleName="m", AssumeRolePolicyDocument=json.dumps(_TRUST))
+
+    def deploy(name: str, folder: Path, **variant: Any) -> Endpoint:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            archive.add(folder, ".")
+        client("s3").put_object(Bucket="models", Key=name, Body=buffer.getvalue())
+        sagemaker = client("sagemaker")
+        sagemaker.create_model(
+            ModelName=name,
+            ExecutionRoleArn=role["Role"]["Arn"],
+            PrimaryContainer={"Image": _IMAGE, "ModelDataUrl": f"s3://models/{name}"},
+        )
+        sagemaker.create_endpoint_config(
+            EndpointConfigName=name,
+            ProductionVariants=[{"VariantName": "AllTraffic", "ModelName": name, **variant}],
+        )
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            described = sagemaker.describe_endpoint(EndpointName=name)
+            if described["EndpointStatus"] != "Creating":
+                break
+            time.sleep(0.2)
+        assert described["EndpointStatus"] == "InService", described
+        return Endpoint(name=name, sagemaker=sagemaker, runtime=client("sagemaker-runtime"))
+
+    return deploy
+
+
+@pytest.fixture(scope="module")
+def on_instances(deploy: Callable[..., Endpoint], table_model: Any) -> Endpoint:
+    return deploy(
+        "instances", table_model.folder, InstanceType="ml.m5.large", InitialInstanceCount=1
+    )
+
+
+def test_an_endpoint_answers_untouched_rows_as_offline(
+    on_instances: Endpoint, table_model: Any
+) -> None:
+    content = json.dumps(table_model.raw_rows()).encode()
+    checks = check_raw_rows(on_instances, content, RequestLimit.of({}))
+    assert [(check.status, check.detail) for check in checks] == [
+        ("passed", "120 rows equal (relative tolerance 1e-06), 1 request")
+    ] * 2
+
+
+def test_rows_that_are_larger_than_a_request_are_asked_in_pieces(
+    on_instances: Endpoint, table_model: Any
+) -> None:
+    raw = table_model.raw_rows()
+    # A column that the model does not know makes each row 100,000 bytes.
+    note = "é" * 50_000
+    raw["columns"] = [*raw["columns"], "note"]
+    raw["rows"] = [[*row, note] for row in raw["rows"]]
+    raw["csv"] = [f"{record},{note}" for record in raw["csv"]]
+    content = json.dumps(raw).encode()
+    checks = check_raw_rows(on_instances, content, RequestLimit.of({}))
+    assert [check.status for check in checks] == ["passed", "passed"], checks
+    # "é" is six bytes in JSON, two in UTF-8.
+    assert [check.detail.rpartition(", ")[2] for check in checks] == ["7 requests", "3 requests"]
+
+
+def test_a_body_above_the_limit_is_an_answer_not_a_lack_of_permissions(
+    on_instances: Endpoint,
+) -> None:
+    answer = on_instances.invoke("x" * (6 * 1024 * 1024 + 1), CSV)
+    assert answer.error == (
+        "An error occurred (413) when calling the InvokeEndpoint operation: HTTP content length "
+        "exceeded 6291456 bytes."
+    )
+
+
+def test_a_serverless_endpoint_takes_four_megabytes(
+    deploy: Callable[..., Endpoint], table_model: Any
+) -> None:
+    endpoint = deploy(
+        "serverless",
+        table_model.folder,
+        ServerlessConfig={"MemorySizeInMB": 2048, "MaxConcurrency": 1},
+    )
+    row = '1,"$1,000.00",,,Bern,,01.01.2023'
+    body = table_model.csv(row).decode()
+    filled = body + "\r\n" * ((4 * 1024 * 1024 - len(body)) // 2)
+    assert not endpoint.invoke(filled, CSV).error
+    assert "exceeded 4194304 bytes" in endpoint.invoke(filled + "\r\n\r\n", CSV).error
+    assert RequestLimit.of({"ServerlessMemoryInMB": "2048"}).size == 4194304

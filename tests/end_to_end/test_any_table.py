@@ -1,4 +1,4 @@
-"""A table as people have it, from a file on S3 to prod: what it says is what the endpoint answers."""
+"""A table as people have it, from a file on S3 to prod: the endpoint answers what it says."""
 
 from __future__ import annotations
 

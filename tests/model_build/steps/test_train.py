@@ -20,6 +20,9 @@ import pytest
 import train
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from training_data import read_training_data
+
+from tests.model_build.steps.tables import SOURCE
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/p/execution/abc"
 
@@ -91,7 +94,7 @@ def test_good_model_is_logged_and_registered(
         "sagemaker.pipeline_execution_arn": ARN,
         "sagemaker.training_job_name": "pipelines-abc-Train",
         "source.commit": "0123abc",
-        "data.uri": "s3://tables/houses.csv",
+        "data.uri": SOURCE,
     }
     description = json.loads((job.data / "dataset.json").read_text(encoding="utf-8"))
     origin["data.digest"] = description["digest"]
@@ -115,7 +118,13 @@ def test_good_model_is_logged_and_registered(
         "testing",
     }
     artifacts = {item.path for item in job.client.list_artifacts(run.info.run_id)}
-    assert {"residuals.png", "feature_importances.png", "held_out_sample.json"} <= artifacts
+    assert artifacts == {
+        "residuals.png",
+        "feature_importances.png",
+        "raw_rows.json",
+        "data_report.json",
+        "data_report.html",
+    }
     assert not job.failure_file.exists()
 
     folder = Path(
@@ -135,25 +144,32 @@ def test_good_model_is_logged_and_registered(
     assert (folder / "input_example.json").is_file()
     assert not list(folder.glob("*.pkl"))
     model = mlflow.pyfunc.load_model(str(folder))
-    kinds = {column.name: column.type.name for column in model.metadata.get_input_schema().inputs}
-    assert kinds == {
-        "size": "double",
-        "rooms": "double",
-        "city": "string",
-        "id": "string",
-        "sold": "double",
-        "garden": "double",
+    inputs = model.metadata.get_input_schema().inputs
+    assert {column.name: (column.type.name, column.required) for column in inputs} == {
+        "size": ("double", False),
+        "rooms": ("double", False),
+        "city": ("string", False),
+        "id": ("string", True),
+        "sold": ("datetime", True),
+        "garden": ("boolean", True),
     }
+    assert model.metadata.metadata["table"] == {"version": 1, "columns": description["columns"]}
     assert model.get_raw_model().named_steps["forest"].n_jobs is None
 
-    sample = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/held_out_sample.json")
-    split = sample["inputs"]["dataframe_split"]
-    from mlflow.pyfunc.scoring_server import infer_and_parse_data
 
-    parsed = infer_and_parse_data(sample["inputs"], model.metadata.get_input_schema())
-    np.testing.assert_array_equal(model.predict(parsed), sample["predictions"])
-    assert len(sample["predictions"]) == 60
-    assert any(None in row for row in split["data"])
+def test_raw_rows_are_those_of_the_table_with_predictions_of_the_prepared_ones(job: Job) -> None:
+    assert train.main(job.arguments()) == 0
+    (version,) = job.versions
+    model = mlflow.pyfunc.load_model(f"models:/{job.name}/{version.version}")
+    kept = mlflow.artifacts.load_dict(f"{job.run.info.artifact_uri}/raw_rows.json")
+    written = json.loads((job.data / "raw_rows.json").read_text(encoding="utf-8"))
+    positions = written.pop("positions")
+    predictions = kept.pop("predictions")
+    assert kept == written
+    assert len(predictions) == len(kept["rows"]) > 30
+    test = read_training_data(job.data, "price").test.features.iloc[positions]
+    np.testing.assert_array_equal(model.predict(test), predictions)
+    assert any(None in cells for cells in kept["rows"])
 
 
 def test_model_above_its_limit_is_logged_but_not_registered(job: Job) -> None:
@@ -190,7 +206,7 @@ def test_all_missing_settings_are_named(job: Job, monkeypatch: pytest.MonkeyPatc
 def test_data_that_prepare_data_did_not_write_is_refused(job: Job, tmp_path: Path) -> None:
     job.data = tmp_path / "empty"
     assert train.main(job.arguments()) == 1
-    assert "does not hold the three files that PrepareData writes" in job.failure
+    assert "does not hold the files that PrepareData writes" in job.failure
 
 
 def test_unreachable_mlflow_fails_within_seconds_and_is_named(

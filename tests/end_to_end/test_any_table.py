@@ -75,7 +75,7 @@ def released(terminal, table):
         *("release", "--model-name", MODEL, "--yes", "--state-dir", str(terminal.state_dir)),
     )
     assert answer.returncode == 0, answer.stderr
-    return answer.stderr
+    return list((terminal.state_dir / "release").glob("*-test-endpoint.log"))
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +103,11 @@ def offline(terminal, table, released):
     return model.predict(features)
 
 
+def registry(terminal):
+    uri = terminal.environment["MLFLOW_TRACKING_URI"]
+    return MlflowClient(uri, uri)
+
+
 def ask(terminal, body, content_type):
     answer = terminal.client("sagemaker-runtime").invoke_endpoint(
         EndpointName="local-prod", ContentType=content_type, Body=body.encode()
@@ -110,9 +115,12 @@ def ask(terminal, body, content_type):
     return json.loads(answer["Body"].read())["predictions"]
 
 
-def test_the_endpoints_test_asked_raw_rows_in_both_forms(released):
-    assert "answers raw rows as JSON" in released
-    assert "answers raw rows as CSV" in released
+def test_both_endpoints_were_asked_raw_rows_in_both_forms(released):
+    assert len(released) == 2
+    for log in released:
+        told = log.read_text()
+        assert "passed: answers raw rows as JSON as offline" in told
+        assert "passed: answers raw rows as CSV as offline" in told
 
 
 def test_prod_answers_the_untouched_lines_of_the_file_as_offline(terminal, table, offline):
@@ -135,7 +143,7 @@ def test_prod_answers_the_same_rows_in_json_as_offline(terminal, table, offline)
 
 
 def test_the_model_learned_what_the_table_says(terminal, table, offline):
-    client = MlflowClient(terminal.environment["MLFLOW_TRACKING_URI"])
+    client = registry(terminal)
     version = client.get_model_version(MODEL, "1")
     run = client.get_run(version.run_id)
 
@@ -151,6 +159,6 @@ def test_a_corrected_file_under_the_same_key_is_read_at_once(terminal, released)
 
     assert process.returncode == 0, process.stderr
     assert "cached" not in process.stdout + process.stderr
-    client = MlflowClient(terminal.environment["MLFLOW_TRACKING_URI"])
+    client = registry(terminal)
     digests = {client.get_model_version(MODEL, str(n)).tags["data.digest"] for n in (1, 2)}
     assert len(digests) == 2

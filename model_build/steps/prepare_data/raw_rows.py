@@ -114,10 +114,11 @@ def to_json(cell: Any, column: Column) -> Any:
 def to_csv(cells: Sequence[Any]) -> str:
     """The row as a record of a CSV file, without the end of its line."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(
+    # A field with any character of the line's end is quoted, so it must have its usual one.
+    csv.writer(line, lineterminator="\r\n").writerow(
         [cell.isoformat() if isinstance(cell, datetime.date) else cell for cell in cells]
     )
-    return line.getvalue()
+    return line.getvalue().removesuffix("\r\n")
 
 
 def _text_to_json(text: str, column: Column) -> Any:

@@ -20,7 +20,7 @@ def test_cells_are_those_of_a_csv_file(tmp_path: Path) -> None:
         flag=["true", "False", ""] * 66 + ["true", "true"],
         when=["2024-01-31", "", "2024-02-01T10:00Z", "NA"] * 50,
         amount=["1,234.5", "7"] * 100,
-        country=["NA", "DE", "", 'say "so", now'] * 50,
+        country=["NA", "DE", "two\nlines", 'say "so", now', ""] * 40,
         n=["1", "NA", "2.50", ""] * 50,
     )
     result = prepare_files({"a.csv": csv_of(frame)}, tmp_path)

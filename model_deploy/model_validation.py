@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 # Types that skops does not trust by itself, read and found to run no code of the file's choice.
 REVIEWED_SKOPS_TYPES: Mapping[str, str] = {
     "numpy.dtype": "names an element type; OneHotEncoder and SimpleImputer keep one",
+    "numpy.interp": "a pure function, found by its name; dates and booleans become numbers by it",
     "sklearn.tree._tree.Tree": "node arrays of a tree; its __setstate__ checks their shapes",
 }
 _PICKLES = ("pickle", "cloudpickle")

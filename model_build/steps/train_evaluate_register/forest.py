@@ -1,43 +1,98 @@
-"""The model: raw columns in, one number out."""
+"""The model: a row as it stands in the table in, one number out.
 
+    numbers ──────────────────────────────────────────────┐
+    booleans ── 1, 0, missing ────────────────────────────┤
+    dates ───── days since 1970, where in day, week, year ┼─▶ forest ─▶ a number
+    text ────── place in the alphabet, mean target,       │
+                one column each for few different values ─┘
+
+Only scikit-learn's classes, and one function of NumPy, are in the trained model.
+See docs/decisions/0015-encoders-by-measurement.md.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import KFold
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import TargetEncoder
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    TargetEncoder,
+)
 
-# While training, each row's text is encoded by rows of other folds, so that it can't tell its own
-# target.
+# What skops may create beyond its own list when it loads our model; reviewed by hand, and never
+# taken from the file, which could ask for anything.
+TRUSTED_TYPES: Mapping[str, str] = {
+    "numpy.interp": "a pure function of arrays, found by its name; dates and booleans become "
+    "numbers by it. It has no state to load, and what the file gives as its arguments is only "
+    "interpolated",
+    "sklearn.tree._tree.Tree": "the nodes of one tree: arrays of numbers, and a __setstate__ in "
+    "Cython that checks their layout; it imports and calls nothing",
+}
+
+# Measured by benchmarks/accuracy.py.
+_FEW_VALUES = 10
+_ROWS_FOR_A_MEAN = 10
+# While training, each row's text is given the mean target of rows of other folds, so that it can't
+# tell its own target.
 _FOLDS = 5
+
+_DAY = 86400e9  # nanoseconds
+_MICROSECOND = 1e3
+# From 1678 to 2261. NaT is the smallest integer, and so lies before it.
+_DATES = 9.2e18
+_FIRST_MONDAY = 4 * _DAY  # 1970-01-05
+
+Parts = list[tuple[str, Any, list[str]]]
 
 
 def build_model(
-    features: pd.DataFrame, *, n_estimators: int, min_samples_leaf: int, random_seed: int
+    features: pd.DataFrame,
+    *,
+    n_estimators: int,
+    min_samples_leaf: int,
+    max_rows_per_tree: int,
+    random_seed: int,
 ) -> Pipeline:
-    """An untrained forest that takes numbers as they are and text by what it says of the target.
+    """An untrained forest that takes the table's own columns.
 
-    Missing numbers go where the forest learns to send them. A text column becomes one number, so
-    neither a column of a thousand different values nor a value never seen is a problem.
-    See docs/decisions/0013-columns-of-a-table.md.
+    `features` has what the forest will be trained on: float64 (NaN: missing), datetime64[ns] (NaT),
+    object with True, False, None (or bool), object with text and None. A missing value is never an
+    error later, nor is a text that training never saw: it has no place in the alphabet, is none of
+    the few, and has the overall mean target.
+
+    Each tree draws `max_rows_per_tree` rows (with replacement); 0: as many as there are.
     """
-    text = [name for name in features.columns if features[name].dtype == object]
-    numbers = [name for name in features.columns if name not in text]
-    folds = KFold(_FOLDS, shuffle=True, random_state=random_seed)
-    encode = ColumnTransformer(
-        [
-            ("numbers", "passthrough", numbers),
-            ("text", TargetEncoder(target_type="continuous", cv=folds), text),
-        ],
-        verbose_feature_names_out=False,
-    )
+    bounded = 0 < max_rows_per_tree < len(features)
     forest = RandomForestRegressor(
         n_estimators=n_estimators,
         min_samples_leaf=min_samples_leaf,
+        max_samples=max_rows_per_tree if bounded else None,
         random_state=random_seed,
         n_jobs=-1,
     )
-    return Pipeline([("columns", encode), ("forest", forest)])
+    return Pipeline([("columns", encode_columns(features, random_seed)), ("forest", forest)])
+
+
+def encode_columns(features: pd.DataFrame, random_seed: int) -> ColumnTransformer:
+    """Every column as numbers, each kind by encoders of its own."""
+    names: dict[str, list[str]] = {"number": [], "boolean": [], "date": [], "text": []}
+    for name in features.columns:
+        names[_tell_kind(features[name])].append(name)
+    parts: Parts = [
+        ("numbers", "passthrough", names["number"]),
+        ("booleans", _interpolate([0, 1], [0, 1]), names["boolean"]),
+        *_encode_dates(features[names["date"]]),
+        *_encode_text(features[names["text"]], random_seed),
+    ]
+    return ColumnTransformer([part for part in parts if part[2]])
 
 
 def reset_for_serving(model: Pipeline) -> None:
@@ -46,15 +101,95 @@ def reset_for_serving(model: Pipeline) -> None:
     One thread for each prediction: setting up workers takes longer than one row does. And the
     folds become a number, so that a server need not trust their type to load the model.
     """
-    model.set_params(forest__n_jobs=None, columns__text__cv=_FOLDS)
-    # ColumnTransformer trains a copy of each part; without text columns there is none.
-    trained = model.named_steps["columns"].named_transformers_.get("text")
-    if isinstance(trained, TargetEncoder):
-        trained.set_params(cv=_FOLDS)
+    model.set_params(forest__n_jobs=None)
+    columns = model.named_steps["columns"]
+    # ColumnTransformer keeps each part as it was, and a trained copy.
+    for _, encoder, _ in (*columns.transformers, *columns.transformers_):
+        if isinstance(encoder, TargetEncoder):
+            encoder.set_params(cv=_FOLDS)
 
 
 def rank_columns(model: Pipeline) -> "pd.Series[float]":
-    """Each column's share (they add up to 1) in what the forest learned, largest first."""
-    names = model.named_steps["columns"].get_feature_names_out()
-    shares = pd.Series(model.named_steps["forest"].feature_importances_, index=names)
+    """Each table column's share in what the forest learned (they add up to 1), largest first."""
+    importances = model.named_steps["forest"].feature_importances_
+    columns = model.named_steps["columns"]
+    shares = pd.Series(0.0, index=columns.feature_names_in_)
+    for part, encoder, names in columns.transformers_:
+        sources = names
+        if isinstance(encoder, OneHotEncoder):
+            sources = np.repeat(names, [len(values) for values in encoder.categories_])
+        for name, share in zip(sources, importances[columns.output_indices_[part]], strict=True):
+            shares[name] += share
     return shares.sort_values(ascending=False)
+
+
+def required_packages(_model: Pipeline) -> tuple[str, ...]:
+    """What loading and predicting import besides MLflow."""
+    return ("numpy", "pandas", "scikit-learn", "skops")
+
+
+def _tell_kind(column: "pd.Series[Any]") -> str:
+    if pd.api.types.is_datetime64_dtype(column):
+        return "date"
+    if pd.api.types.infer_dtype(column, skipna=True) == "boolean":
+        return "boolean"
+    return "text" if column.dtype == object else "number"
+
+
+def _encode_dates(dates: pd.DataFrame) -> Iterator[tuple[str, Any, list[str]]]:
+    """Days since 1970; and what of day, week and year the trees couldn't read off that.
+
+    A part that is the same for all rows, or follows from the days, is left out.
+    """
+    columns = {name: dates[name].dropna() for name in dates.columns}
+    of_day = [name for name, dated in columns.items() if (dated != dated.dt.normalize()).any()]
+    of_week = [name for name, dated in columns.items() if dated.dt.dayofweek.nunique() > 1]
+    of_year = [name for name, dated in columns.items() if (dated.max() - dated.min()).days > 366]
+    # Nanoseconds go in. 0 is one of the points, so that midnights come out exact.
+    points = [-_DATES, 0, _DATES]
+    yield "days", _interpolate(points, [at / _DAY for at in points], left=np.nan), list(columns)
+    # Leap years make a calendar of four years: from 1901 to 2099 each month starts on its day.
+    months = np.arange("1970-01", "1974-02", dtype="datetime64[M]").astype("datetime64[ns]")
+    month_starts = months.astype(np.int64).tolist()
+    for part, names, starts, values, climb in (
+        ("hour_of_day", of_day, [0, _DAY], [0], 24),
+        ("day_of_week", of_week, [_FIRST_MONDAY, _FIRST_MONDAY + 7 * _DAY], [0], 7),
+        ("month_of_year", of_year, month_starts, 4 * list(range(1, 13)), 1),
+    ):
+        cycle = _repeat(starts, values, climb)
+        yield part, make_pipeline(_interpolate(points, points, left=np.nan), cycle), names
+
+
+def _encode_text(text: pd.DataFrame, random_seed: int) -> Iterator[tuple[str, Any, list[str]]]:
+    """Several views of each column: trees take the one that tells them most at each split."""
+    distinct = {name: text[name].nunique(dropna=False) for name in text.columns}
+    few = [name for name, count in distinct.items() if 2 < count <= _FEW_VALUES]
+    # A mean of hardly any rows is noise that trees would learn by heart.
+    often = [name for name, count in distinct.items() if len(text) >= count * _ROWS_FOR_A_MEAN]
+    unknown = {"handle_unknown": "use_encoded_value", "unknown_value": np.nan}
+    folds = KFold(_FOLDS, shuffle=True, random_state=random_seed)
+    yield "alphabet", OrdinalEncoder(**unknown), list(distinct)
+    yield "each", OneHotEncoder(handle_unknown="ignore", sparse_output=False), few
+    yield "mean_target", TargetEncoder(target_type="continuous", cv=folds), often
+
+
+def _repeat(starts: Sequence[float], values: Sequence[float], climb: float) -> FunctionTransformer:
+    """From each start to the next one the value climbs in a straight line, from its own.
+
+    The last start is where it all begins again.
+    """
+    points: list[float] = []
+    reached: list[float] = []
+    for (start, end), value in zip(pairwise(starts), values, strict=True):
+        share = 1 - _MICROSECOND / (end - start)
+        points += [start, end - _MICROSECOND]
+        reached += [value, value + climb * share]
+    return _interpolate(points, reached, period=float(starts[-1] - starts[0]))
+
+
+def _interpolate(
+    points: Sequence[float], values: Sequence[float], **options: float
+) -> FunctionTransformer:
+    """numpy.interp: straight lines between points. It turns None and NaN into NaN."""
+    arguments = {"xp": [float(x) for x in points], "fp": [float(y) for y in values], **options}
+    return FunctionTransformer(np.interp, kw_args=arguments, feature_names_out="one-to-one")

@@ -1,69 +1,292 @@
-"""The model takes raw columns: text, missing values, values it never saw."""
+"""The model takes the table's own columns, and gives the same numbers in training and serving."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from forest import build_model, rank_columns, reset_for_serving
-from registration import TRUSTED_TYPES
+from forest import (
+    TRUSTED_TYPES,
+    build_model,
+    encode_columns,
+    rank_columns,
+    required_packages,
+    reset_for_serving,
+)
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.metrics import root_mean_squared_error
+from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
-from training_data import Part, TrainingDataError, read_training_data
+from sklearn.preprocessing import OneHotEncoder, TargetEncoder
+from training_data import TrainingDataError, read_training_data
+
+ROWS = 400
 
 
-def trained(part: Part, seed: int = 3) -> Pipeline:
-    model = build_model(part.features, n_estimators=10, min_samples_leaf=2, random_seed=seed)
-    model.fit(part.features, part.target)
+def make_features(rows: int = ROWS) -> pd.DataFrame:
+    """A column of each kind, all but `sex` and `id` with gaps."""
+    rng = np.random.default_rng(5)
+    sold = pd.Timestamp("2022-03-01") + pd.to_timedelta(rng.integers(0, 24 * 900, rows), "h")
+    features = pd.DataFrame(
+        {
+            "size": rng.gamma(4, 20, rows),
+            "garden": pd.Series(rng.choice([True, False, None], rows), dtype=object),
+            "city": pd.Series(rng.choice(["Bern", "Basel", "Genf", None], rows), dtype=object),
+            "sex": rng.choice(["f", "m"], rows),
+            "id": [f"house-{number}" for number in range(rows)],
+            "sold": sold.astype("datetime64[ns]"),
+        }
+    )
+    features.loc[::9, "size"] = np.nan
+    features.loc[::7, "sold"] = pd.NaT
+    return features
+
+
+def make_target(features: pd.DataFrame) -> pd.Series[Any]:
+    """Most from whether the city is known; then size, city, garden, the hour of the sale."""
+    city = features["city"].map({"Bern": 500, "Basel": 300}).fillna(0)
+    garden = features["garden"].map({True: 400, False: 0}).fillna(200).astype(float)
+    hour = features["sold"].dt.hour.fillna(12) * 50
+    price = features["size"].fillna(50) * 10 + city + garden + hour
+    return price + features["city"].isna() * 5000
+
+
+def train(features: pd.DataFrame, target: pd.Series[Any], **settings: int) -> Pipeline:
+    chosen = {
+        "n_estimators": 10,
+        "min_samples_leaf": 2,
+        "max_rows_per_tree": 0,
+        "random_seed": 3,
+        **settings,
+    }
+    model = build_model(features, **chosen).fit(features, target)
     reset_for_serving(model)
     return model
 
 
 @pytest.fixture(scope="module")
-def train(prepared: Path) -> Part:
-    return read_training_data(prepared, "price").train
+def features() -> pd.DataFrame:
+    return make_features()
 
 
-def test_same_seed_same_model(train: Part) -> None:
-    first, second, other = trained(train), trained(train), trained(train, seed=4)
-    np.testing.assert_array_equal(first.predict(train.features), second.predict(train.features))
-    assert not np.array_equal(first.predict(train.features), other.predict(train.features))
+@pytest.fixture(scope="module")
+def model(features: pd.DataFrame) -> Pipeline:
+    return train(features, make_target(features))
 
 
-def test_missing_text_is_a_value_of_its_own(train: Part) -> None:
-    known = train.features.head(1).assign(city="Bern")
-    unknown = known.assign(city=pd.Series([None], dtype=object, index=known.index))
-    model = trained(train)
+@pytest.fixture
+def row(features: pd.DataFrame) -> pd.DataFrame:
+    """One row without a gap."""
+    return features.dropna().head(1)
+
+
+def encode(features: pd.DataFrame, *parts: str) -> list[list[float]]:
+    """What the named parts make of the rows, a list each."""
+    columns = encode_columns(features, random_seed=3).fit(features, np.arange(len(features)))
+    made = columns.transform(features)
+    return [made[:, columns.output_indices_[part]].ravel().tolist() for part in parts]
+
+
+def test_same_seed_same_model(features: pd.DataFrame, model: Pipeline) -> None:
+    again = train(features, make_target(features))
+    other = train(features, make_target(features), random_seed=4)
+    np.testing.assert_array_equal(model.predict(features), again.predict(features))
+    assert not np.array_equal(model.predict(features), other.predict(features))
+
+
+def test_every_kind_is_learned_from(features: pd.DataFrame, model: Pipeline) -> None:
+    shares = rank_columns(model)
+    assert shares.index[0] == "city"
+    assert shares[["size", "garden", "sold"]].min() > 0.002
+    assert root_mean_squared_error(make_target(features), model.predict(features)) < 200
+
+
+def test_missing_text_is_a_value_of_its_own(model: Pipeline, row: pd.DataFrame) -> None:
+    known = row.assign(city="Bern")
+    unknown = row.assign(city=pd.Series([None], dtype=object, index=row.index))
     assert model.predict(unknown)[0] - model.predict(known)[0] > 2000
 
 
-def test_unseen_text_and_missing_numbers_are_predicted(train: Part) -> None:
-    row = train.features.head(1).assign(city="Zug", size=np.nan, rooms=np.nan)
-    assert np.isfinite(trained(train).predict(row)).all()
+def test_missing_boolean_is_a_value_of_its_own() -> None:
+    column = pd.Series([True, False, None] * 40, dtype=object)
+    features = pd.DataFrame({"garden": column})
+    model = train(features, column.map({True: 1.0, False: 2.0}).fillna(5).astype(float))
+    asked = pd.DataFrame({"garden": pd.Series([None, False, True], dtype=object)})
+    np.testing.assert_allclose(model.predict(asked), [5, 2, 1], atol=0.1)
 
 
-def test_serving_uses_one_thread(train: Part) -> None:
-    assert trained(train).named_steps["forest"].n_jobs is None
+def test_dates_become_days_and_where_they_are_in_day_week_and_year() -> None:
+    dates = ["2024-01-01 00:00:00", "1969-12-28 06:30:00", "2024-07-03 23:59:59.999999", None]
+    features = pd.DataFrame({"sold": pd.to_datetime(pd.Series(dates), format="ISO8601")})
+    days, hours, weekdays, months = encode(
+        features, "days", "hour_of_day", "day_of_week", "month_of_year"
+    )
+    assert days == pytest.approx([19723, -3.7291667, 19907.99999999, np.nan], nan_ok=True)
+    assert hours == pytest.approx([0, 6.5, 24, np.nan], nan_ok=True)
+    assert weekdays == pytest.approx([0, 6.2708333, 3, np.nan], nan_ok=True)  # Monday is 0
+    assert months == pytest.approx([1, 12 + 27.2708333 / 31, 7 + 3 / 31, np.nan], nan_ok=True)
 
 
-def test_every_column_has_its_share(train: Part) -> None:
-    shares = rank_columns(trained(train))
-    assert set(shares.index) == set(train.features.columns)
+def test_every_midnight_is_the_start_of_its_day() -> None:
+    midnights = pd.Series(pd.date_range("1901-01-01", "2099-12-31", freq="D"))
+    dates = pd.concat([midnights, midnights + pd.Timedelta(hours=1)], ignore_index=True)
+    hours, weekdays, months = encode(
+        pd.DataFrame({"sold": dates}), "hour_of_day", "day_of_week", "month_of_year"
+    )
+    assert hours == pytest.approx([0.0] * len(midnights) + [1.0] * len(midnights))
+    np.testing.assert_array_equal(np.floor(weekdays), dates.dt.dayofweek)
+    np.testing.assert_array_equal(np.floor(months), dates.dt.month)
+
+
+def test_dates_of_one_year_without_times_have_no_parts_that_say_nothing() -> None:
+    dates = pd.date_range("2024-01-01", "2024-12-01", freq="W")
+    features = pd.DataFrame({"sold": pd.Series(dates)})
+    columns = encode_columns(features, random_seed=3)
+    assert [part for part, _, _ in columns.transformers] == ["days"]
+
+
+@pytest.mark.parametrize("column", ["size", "garden", "city", "sex", "id", "sold"])
+def test_column_without_a_value_in_a_request_is_predicted(
+    model: Pipeline, row: pd.DataFrame, column: str
+) -> None:
+    empty = pd.Series([None], dtype=object, index=row.index).astype(row[column].dtype)
+    assert np.isfinite(model.predict(row.assign(**{column: empty}))).all()
+
+
+def test_row_of_gaps_only_is_predicted(model: Pipeline, row: pd.DataFrame) -> None:
+    gaps = row.apply(lambda column: pd.Series([None], dtype=object).astype(column.dtype))
+    assert np.isfinite(model.predict(gaps)).all()
+
+
+def test_unseen_text_is_like_most_rows(model: Pipeline, row: pd.DataFrame) -> None:
+    """No place in the alphabet, none of the few, the mean target."""
+    prices = {
+        city: model.predict(row.assign(city=city))[0] for city in ("Bern", "Basel", "Genf", "Zug")
+    }
+    assert prices["Zug"] < 6000  # a missing city adds 5000
+    assert np.isfinite(prices["Zug"])
+
+
+def test_boolean_column_may_come_without_gaps(model: Pipeline, row: pd.DataFrame) -> None:
+    """MLflow makes bool of a request's column without null, object of one with it."""
+    without, with_gaps = (
+        row.assign(garden=[True]),
+        row.assign(garden=pd.Series([True], dtype=object, index=row.index)),
+    )
+    assert without["garden"].dtype == bool
+    np.testing.assert_array_equal(model.predict(without), model.predict(with_gaps))
+
+
+def test_rows_are_predicted_one_by_one_as_together(features: pd.DataFrame, model: Pipeline) -> None:
+    some = features.head(20)
+    one_by_one = [model.predict(some.iloc[[at]])[0] for at in range(len(some))]
+    np.testing.assert_array_equal(model.predict(some), one_by_one)
+
+
+def test_columns_without_a_value_in_training_are_harmless() -> None:
+    features = pd.DataFrame(
+        {
+            "size": np.arange(40.0),
+            "text": pd.Series([None] * 40, dtype=object),
+            "number": np.full(40, np.nan),
+            "date": pd.Series([pd.NaT] * 40, dtype="datetime64[ns]"),
+        }
+    )
+    model = train(features, features["size"])
+    asked = features.head(1).assign(text="now there is one", date=pd.Timestamp("2024-01-01"))
+    np.testing.assert_array_equal(model.predict(asked), model.predict(features.head(1)))
+
+
+@pytest.mark.parametrize(
+    "kept", [["size"], ["garden"], ["city"], ["id"], ["sold"], ["sex", "size"]]
+)
+def test_table_of_any_kinds_is_saved_with_no_more_than_the_reviewed_types(
+    features: pd.DataFrame, kept: list[str]
+) -> None:
+    model = train(features[kept], make_target(features))
+    saved = skops.io.dumps(model)
+    assert set(skops.io.get_untrusted_types(data=saved)) <= set(TRUSTED_TYPES)
+    loaded = skops.io.loads(saved, trusted=list(TRUSTED_TYPES))
+    np.testing.assert_array_equal(loaded.predict(features[kept]), model.predict(features[kept]))
+
+
+def test_all_reviewed_types_are_needed(features: pd.DataFrame, model: Pipeline) -> None:
+    assert set(skops.io.get_untrusted_types(data=skops.io.dumps(model))) == set(TRUSTED_TYPES)
+    assert required_packages(model) == ("numpy", "pandas", "scikit-learn", "skops")
+
+
+def test_serving_uses_one_thread(model: Pipeline) -> None:
+    assert model.named_steps["forest"].n_jobs is None
+
+
+def test_every_column_has_its_share(features: pd.DataFrame, model: Pipeline) -> None:
+    """However many numbers an encoder made of it."""
+    shares = rank_columns(model)
+    assert model.named_steps["forest"].n_features_in_ > len(features.columns)
+    assert sorted(shares.index) == sorted(features.columns)
     assert shares.sum() == pytest.approx(1)
     assert shares.is_monotonic_decreasing
-    assert shares.index[0] == "city"
 
 
-def test_saved_model_asks_for_no_more_than_the_reviewed_types(train: Part) -> None:
-    for part in (train, Part(features=train.features[["size", "rooms"]], target=train.target)):
-        saved = skops.io.dumps(trained(part))
-        assert set(skops.io.get_untrusted_types(data=saved)) <= set(TRUSTED_TYPES)
-    text_only = Part(features=train.features[["city"]], target=train.target)
-    assert set(skops.io.get_untrusted_types(data=skops.io.dumps(trained(text_only)))) <= set(
-        TRUSTED_TYPES
+def test_tree_draws_no_more_rows_than_asked(features: pd.DataFrame) -> None:
+    target = make_target(features)
+    bounded = train(features, target, max_rows_per_tree=50).named_steps["forest"]
+    free = train(features, target, max_rows_per_tree=0).named_steps["forest"]
+    roomy = train(features, target, max_rows_per_tree=ROWS).named_steps["forest"]
+    roots = [tree.tree_.weighted_n_node_samples[0] for tree in bounded.estimators_]
+    assert set(roots) == {50}
+    assert bounded.estimators_[0].tree_.node_count < free.estimators_[0].tree_.node_count / 3
+    assert [tree.tree_.node_count for tree in roomy.estimators_] == [
+        tree.tree_.node_count for tree in free.estimators_
+    ]
+
+
+def encode_means_only(features: pd.DataFrame) -> ColumnTransformer:
+    """The plant: each category has one mean per fold in training, and another when serving."""
+    text = [name for name in features.columns if features[name].dtype == object]
+    folds = KFold(5, shuffle=True, random_state=3)
+    return ColumnTransformer(
+        [("means", TargetEncoder(target_type="continuous", cv=folds), text)],
+        remainder="passthrough",
     )
+
+
+def encode_one_hot(features: pd.DataFrame) -> ColumnTransformer:
+    text = [name for name in features.columns if features[name].dtype == object]
+    return ColumnTransformer(
+        [("each", OneHotEncoder(sparse_output=False), text)], remainder="passthrough"
+    )
+
+
+def measure_error(encoder: ColumnTransformer, features: pd.DataFrame, target: Any) -> float:
+    half = len(features) // 2
+    forest = RandomForestRegressor(30, min_samples_leaf=3, random_state=3)
+    model = Pipeline([("columns", encoder), ("forest", forest)])
+    model.fit(features[:half], target[:half])
+    return float(root_mean_squared_error(target[half:], model.predict(features[half:])))
+
+
+def test_encoder_that_differs_between_training_and_serving_is_caught() -> None:
+    """A table like plotnine's diamonds: prices depend closely on size, and a little on grades."""
+    rng = np.random.default_rng(8)
+    rows = 4000
+    carat = rng.choice([0.3, 0.5, 0.7, 1, 1.5, 2], rows) + rng.gamma(1, 0.02, rows)
+    features = pd.DataFrame({"carat": carat})
+    target = 4000 * carat**1.7
+    for name, count in {"cut": 5, "color": 7, "clarity": 8}.items():
+        grade = rng.integers(0, count, rows)
+        features[name] = pd.Series([f"{name}{at}" for at in grade], dtype=object)
+        target *= 1 + 0.02 * rng.permutation(count)[grade]
+    one_hot = measure_error(encode_one_hot(features), features, target)
+    ours = measure_error(encode_columns(features[: rows // 2], random_seed=3), features, target)
+    planted = measure_error(encode_means_only(features), features, target)
+    assert ours < 1.03 * one_hot
+    assert planted > 1.1 * one_hot
 
 
 def test_folder_without_the_files_is_refused(tmp_path: Path) -> None:

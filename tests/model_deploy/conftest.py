@@ -80,17 +80,19 @@ class Registry:
 def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A forest behind imputing and encoding, saved with skops, signature and input example."""
     import mlflow.sklearn
+    import numpy as np
     import pandas as pd
     from mlflow.models import infer_signature
     from sklearn.compose import ColumnTransformer
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import OneHotEncoder
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
     rows = pd.DataFrame(
         {"rooms": [1.0, 2.0, 3.0, 4.0] * 5, "town": ["Aix", "Bor", "Aix", "Caen"] * 5}
     )
+    straight = FunctionTransformer(np.interp, kw_args={"xp": [0.0, 9.0], "fp": [0.0, 9.0]})
     model = Pipeline(
         [
             (
@@ -98,6 +100,7 @@ def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 ColumnTransformer(
                     [
                         ("numbers", SimpleImputer(), ["rooms"]),
+                        ("straight", straight, ["rooms"]),
                         ("texts", OneHotEncoder(handle_unknown="ignore"), ["town"]),
                     ]
                 ),
@@ -112,7 +115,7 @@ def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         signature=infer_signature(rows, model.predict(rows)),
         input_example=rows.head(2),
         pip_requirements=["scikit-learn", "skops"],
-        skops_trusted_types=["numpy.dtype", "sklearn.tree._tree.Tree"],
+        skops_trusted_types=["numpy.dtype", "numpy.interp", "sklearn.tree._tree.Tree"],
     )
     return folder
 

@@ -113,7 +113,7 @@ def test_unreviewed_type_is_refused_unless_named(registry: Any, tmp_path: Path) 
 def test_types_that_the_server_would_not_trust_are_refused(registry: Any) -> None:
     folder = registry.copy_of_model()
     flavors = _flavors(folder)
-    flavors["sklearn"]["skops_trusted_types"] = ["numpy.dtype"]
+    flavors["sklearn"]["skops_trusted_types"] = ["numpy.dtype", "numpy.interp"]
     _edit(folder, flavors=flavors)
     assert _problems(folder) == (
         "model.skops needs types that its MLmodel does not list, so no server can load it: "

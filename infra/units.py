@@ -44,6 +44,7 @@ UNITS: Mapping[str, tuple[str, ...]] = {
         *_BOTH,
         "docs/decisions/0014-login-from-a-secret.md",
         "docs/decisions/002*",
+        "docs/decisions/0055-the-image-reads-tables.md",
         "docs/deployment.md",
         "model_deploy/*",
         "requirements/model-deploy.*",

@@ -133,7 +133,7 @@ class Results:
 
     @property
     def summary(self) -> str:
-        """In a few words: `7 checks passed, p95 52 ms`, or what failed."""
+        """In a few words: `8 checks passed, p95 52 ms`, or what failed."""
         if self.error:
             return f"stopped: {self.error}"
         if not self.checks:

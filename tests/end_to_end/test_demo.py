@@ -37,9 +37,15 @@ class Zero(mlflow.pyfunc.PythonModel):
 
 mlflow.set_tracking_uri(sys.argv[1])
 example = pd.DataFrame({"x": [1.5, 2.0]})
-rows = {"dataframe_split": {"columns": ["x"], "data": [[1.0], [2.0]]}}
+raw_rows = {
+    "version": 1,
+    "columns": ["x"],
+    "rows": [[1.0], [2.0]],
+    "csv": ["1.0", "2.0"],
+    "predictions": [1.0, 2.0],
+}
 with mlflow.start_run():
-    mlflow.log_dict({"inputs": rows, "predictions": [1.0, 2.0]}, "held_out_sample.json")
+    mlflow.log_dict(raw_rows, "raw_rows.json")
     mlflow.pyfunc.log_model(
         name="model", python_model=Zero(), registered_model_name="liar", input_example=example,
         pip_requirements=["mlflow==3.17.2", "pandas==2.2.3"],
@@ -143,7 +149,8 @@ def test_a_failing_staging_test_stops_the_pipeline_before_the_approval(project):
     assert project.version_served("local-prod") == "1"
     assert project.stages()["1"] == ("Production", ["champion"])
     shown = project.type("logs", "sagemaker-local-p-local-testing")
-    assert "failed: predicts held-out rows as offline" in shown
+    assert "failed: answers raw rows as JSON as offline" in shown
+    assert "failed: answers raw rows as CSV as offline" in shown
 
 
 def test_the_schedule_retrains_by_itself_and_registers_a_version(project):

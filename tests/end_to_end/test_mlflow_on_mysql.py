@@ -173,20 +173,21 @@ def test_prod_predicts_what_the_training_kept_in_s3(road):
     described = road.terminal.client("sagemaker").describe_endpoint(EndpointName="local-prod")
     assert described["EndpointStatus"] == "InService"
     s3 = road.terminal.client("s3")
-    (key,) = [key for key in keys(s3) if key.endswith("/held_out_sample.json")]
+    (key,) = [key for key in keys(s3) if key.endswith("/raw_rows.json")]
     assert key.startswith("mlflow/")
-    sample = json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+    raw = json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
 
     answer = road.terminal.client("sagemaker-runtime").invoke_endpoint(
         EndpointName="local-prod",
-        Body=json.dumps(sample["inputs"]),
+        Body=json.dumps({"dataframe_split": {"columns": raw["columns"], "data": raw["rows"]}}),
         ContentType="application/json",
     )
 
     predictions = json.loads(answer["Body"].read())["predictions"]
-    assert predictions == pytest.approx(sample["predictions"], rel=1e-9)
+    assert predictions == pytest.approx(raw["predictions"], rel=1e-9)
     checks = {row["name"]: row["status"] for row in road.read("results.json")["checks"]}
-    assert checks["predicts held-out rows as offline"] == "passed"
+    assert checks["answers raw rows as JSON as offline"] == "passed"
+    assert checks["answers raw rows as CSV as offline"] == "passed"
 
 
 def test_job_and_commands_read_the_secret_each_under_its_own_name(road):

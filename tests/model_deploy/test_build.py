@@ -84,7 +84,7 @@ def test_build_uploads_the_archive_and_writes_both_configurations(
 
 def test_configurations_match_the_golden_files(build: _Build) -> None:
     """`UPDATE_GOLDEN=1 pytest tests/model_deploy/test_build.py` writes them anew."""
-    run_id = build.registry.run_with_sample({})
+    run_id = build.registry.run_with({})
     build.registry.register(build.name, run_id=run_id)
     assert build.run() == 0
     for file in (build.staging, build.prod):
@@ -164,7 +164,7 @@ def test_a_file_that_can_not_be_used_stops_before_any_download(
 
 
 def test_variables_tell_the_resolved_version_and_its_runs_metrics(build: _Build) -> None:
-    run_id = build.registry.run_with_sample({})
+    run_id = build.registry.run_with({})
     for metric, value in (("median_absolute_error", 35.24), ("max_median_absolute_error", 66.1)):
         build.registry.client.log_metric(run_id, metric, value)
     build.registry.register(build.name)

@@ -198,6 +198,7 @@ _ID = "1152921504606846977"
         ("text", ["None", "x", None], ["None", "x", '""'], None, "CSV", "row 1: "),
         ("text", [_ID, "7", None], [_ID, "7", '""'], [int(_ID), 7, None], "JSON", "row 1: "),
         ("boolean", [True, False, None], ["true", "false", '""'], None, "CSV", "Bool column has"),
+        ("boolean", [True, False, None], ["true", "false", '""'], None, "JSON", "row 3: "),
         ("date", _DAYS, _DAYS, None, "CSV", "Failed to parse input as a Pandas DataFrame"),
     ],
 )

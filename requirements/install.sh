@@ -49,6 +49,7 @@ give_up() {
 
 # Sets `uv` to the program: the one that uv.txt pins, installed by whichever Python can, or one that is on the PATH.
 find_uv() {
+  local -x PIP_ROOT_USER_ACTION=ignore
   local python install=(-m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt)
   uv=.venv-uv/bin/uv
   if cmp --silent requirements/uv.txt .venv-uv/lock.txt; then return; fi

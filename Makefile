@@ -27,6 +27,14 @@ STEP_LOCKS := $(wildcard model_build/steps/*/*.txt)
 $(STAMP): $(LOCKS) $(STEP_LOCKS) setup.py requirements/install.sh
 	@requirements/install.sh
 
+# .venv may be whole, but not made with the interpreter that PYTHON names; install.sh says what is wrong with that one.
+ifneq ($(PYTHON),)
+export PYTHON
+ifneq ($(shell PYTHON='$(PYTHON)' requirements/install.sh --check 2>/dev/null && echo kept),kept)
+.PHONY: $(STAMP)
+endif
+endif
+
 $(TEST_STAMP): $(STAMP) requirements/install-test.sh requirements/mariadb.sh
 	@requirements/install-test.sh
 

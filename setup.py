@@ -69,7 +69,7 @@ setup(
     version="0.1.0",
     description="MLflow as registry, SageMaker Pipelines as engine, CodePipeline to production",
     license="Apache-2.0",
-    python_requires=">=3.11,<3.13",
+    python_requires=">=3.11.2,<3.14",
     packages=find_packages(include=[f"{name}{rest}" for name in PRESENT for rest in ("", ".*")]),
     package_data={name: DATA[name] for name in PRESENT},
     install_requires=of_present(NEEDS),

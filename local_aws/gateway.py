@@ -40,6 +40,7 @@ from local_aws.aws_protocol import (
 from local_aws.call_log import CallLog
 from local_aws.errors import AwsError, StartFailed
 from local_aws.own_aws import OwnAws
+from local_aws.workers import cause_of, start_lasting
 
 logger = logging.getLogger(__name__)
 
@@ -125,21 +126,22 @@ class Gateway:
         self._log = CallLog(state_dir)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self.own.url = self.url
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="gateway", daemon=True
-        )
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self) -> Gateway:
         """Listen; returns at once."""
-        self._thread.start()
+        self._thread = start_lasting("gateway", self._server.serve_forever, self._closing)
         return self
 
     def close(self) -> None:
         """End what the services run (they may still call AWS while they do), then the server."""
         for service in reversed(self._services):
             service.close()
-        self._server.shutdown()
-        self._thread.join()
+        self._closing.set()
+        if self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
         self._log.close()
 
@@ -166,8 +168,8 @@ class Gateway:
             response = encode_error(service, err, request)
         except Exception as err:  # the server must answer; the log has the traceback
             logger.exception("%s.%s failed inside local_aws", service, operation)
-            text = f"local_aws: {type(err).__name__}: {err}"
-            response = encode_error(service, AwsError("InternalFailure", text, 500), request)
+            fault = AwsError("InternalFailure", cause_of(err), 500)
+            response = encode_error(service, fault, request)
         if operation:
             self._log.write(request, service, operation, caller_arn, response.status)
         headers = {**response.headers, "Content-Length": str(len(response.body))}

@@ -18,6 +18,7 @@ import urllib3
 from local_aws.containers.supervision import SupervisedProcess, start_supervised
 from local_aws.errors import StartFailed
 from local_aws.ports import find_free_port
+from local_aws.workers import start_worker
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class TrackingServer:
                 raise StartFailed(f"MLflow's server ended at once:\n{self._last_lines()}")
             try:
                 if http.request("GET", f"{self.url}/health").status == 200:
-                    threading.Thread(target=self._keep, name="keep MLflow", daemon=True).start()
+                    start_worker("the watch over MLflow", self._keep, self._leave)
                     return
             except urllib3.exceptions.HTTPError:
                 pass
@@ -113,6 +114,9 @@ class TrackingServer:
                 logger.warning("MLflow's server at %s ended; restarting it", self.url)
                 self._restarted = True
                 self.start()
+
+    def _leave(self, cause: str) -> None:
+        logger.error("nobody restarts MLflow's server at %s any more: %s", self.url, cause)
 
     def _last_lines(self) -> str:
         if not self.log_path.exists():

@@ -4,15 +4,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# make_environment FOLDER LOCK: made anew when the lock has changed.
+# make_environment FOLDER LOCK: made anew when the lock or the interpreter has changed.
 make_environment() {
-  local folder=$1 lock=$2
-  cmp --silent "$lock" "$folder/lock.txt" && return
+  local folder=$1 lock=$2 facts
+  facts=$(.venv/bin/python -c 'import os, sys; print("#", sys.version, os.path.realpath(sys.executable))' && cat "$lock")
+  [ "$facts" = "$(cat "$folder/made-from.txt" 2>/dev/null)" ] && return
   echo "Installing $lock into $folder"
   rm -rf "$folder"
   .venv/bin/python -m uv venv --quiet --python .venv/bin/python "$folder"
   .venv/bin/python -m uv pip sync --quiet --python "$folder/bin/python" --require-hashes --compile-bytecode "$lock"
-  cp "$lock" "$folder/lock.txt"
+  echo "$facts" >"$folder/made-from.txt"
 }
 
 make_environment .venv-checkov requirements/checkov.txt

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Resolves requirements/*.in (and the training step's requirements) for Python 3.11 and 3.12 and writes the locked files.
+# Resolves requirements/*.in (and the training step's requirements) for Python 3.11 to 3.13 and writes the locked files.
 # A unit's own repository has some of them.
 set -euo pipefail
 cd "$(dirname "$0")/.."

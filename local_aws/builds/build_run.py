@@ -10,7 +10,6 @@ The phases and who follows whom are those of the user guide, "Build phase transi
 
 from __future__ import annotations
 
-import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -31,8 +30,6 @@ from local_aws.containers.log_stream import LogStream
 from local_aws.containers.path_rewriting import shell_safe
 from local_aws.containers.supervision import StartError
 from local_aws.own_aws import OwnAws
-
-logger = logging.getLogger(__name__)
 
 PRINCIPAL = "codebuild.amazonaws.com"
 MOUNT_FOLDER, MOUNT_NAME = "/opt", "codebuild"
@@ -62,23 +59,27 @@ class BuildRun:
     _failed: bool = field(default=False, init=False)
 
     def run(self) -> None:
-        """Run it; the outcome is in the record. Never raises."""
-        status, log = FAULT, None
+        """Run it; the outcome is in the record. `fail` is due when it raises."""
+        log = self._open_log()
         try:
-            log = self._open_log()
             self.build.publish()
             status = self._run_phases(log)
-        except Exception as err:  # a build must end, whatever happens to its thread
-            logger.exception("%s failed inside local_aws", self.build.id)
-            self.build.leave(FAULT, [("INTERNAL_SERVICE_ERROR", f"local_aws: {err}")])
         finally:
-            if self._shell is not None:
-                self._shell.close()
-            if log is not None:
+            try:
+                if self._shell is not None:
+                    self._shell.close()
+            finally:
                 log.close()
-            self.build.end(status)
-            # After the end: an environment's 45,000 files take seconds.
-            shutil.rmtree(self._work, ignore_errors=True)
+        self.build.end(status)
+        # After the end: an environment's 45,000 files take seconds.
+        shutil.rmtree(self._work, ignore_errors=True)
+
+    def fail(self, cause: str) -> None:
+        """The build met a fault of local_aws."""
+        if not self.build.complete:
+            self.build.leave(FAULT, [("INTERNAL_SERVICE_ERROR", cause)])
+            self.build.end(FAULT)
+        shutil.rmtree(self._work, ignore_errors=True)
 
     def stop(self) -> None:
         """End it: what runs is ended, with all below it."""

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from local_aws.containers.supervision import SupervisedProcess, start_supervised
+from local_aws.workers import WorkerFault, start_worker
 
 DRIVER = """\
 _codebuild={control}
@@ -68,6 +69,7 @@ class BuildShell:
         self._process: SupervisedProcess | None = None
         self._stopped = False
         self._count = 0
+        self._fault = ""
         self._control.mkdir()
         for name in ("next", "ended"):
             os.mkfifo(self._control / name)
@@ -78,7 +80,10 @@ class BuildShell:
         self._ended = os.open(self._control / "ended", os.O_RDWR | os.O_NONBLOCK)
 
     def run(self, command: str) -> int:
-        """The exit code of a command. Raises ShellStopped; StartError if there is no shell."""
+        """The exit code of a command. Raises ShellStopped; StartError if there is no shell.
+
+        WorkerFault when local_aws lost sight of it.
+        """
         process = self._start()
         self._count += 1
         script = f"command-{self._count}"
@@ -87,8 +92,10 @@ class BuildShell:
         answer = self._wait()
         if answer != "gone":
             return int(answer)
-        code = process.wait()
         self._process = None
+        if self._fault:
+            raise WorkerFault(self._fault)
+        code = process.wait()
         if self._stopped or process.timed_out:
             raise ShellStopped(timed_out=not self._stopped)
         self._drop_unread()
@@ -139,12 +146,26 @@ class BuildShell:
                 mounts=self._mounts,
             )
             self._process = process
-        threading.Thread(target=self._tell_end, args=(process,), daemon=True).start()
+        start_worker(
+            f"end of the shell {process.pid}",
+            lambda: self._tell_end(process),
+            lambda cause: self._lose(process, cause),
+        )
         self._restore()
         return process
 
     def _tell_end(self, process: SupervisedProcess) -> None:
         process.wait()
+        self._tell_gone()
+
+    def _lose(self, process: SupervisedProcess, cause: str) -> None:
+        self._fault = cause
+        try:
+            process.stop(0)
+        finally:
+            self._tell_gone()
+
+    def _tell_gone(self) -> None:
         with contextlib.suppress(OSError):
             os.write(self._ended, b"gone\n")
 

@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -176,14 +177,15 @@ class BuildImages:
 
     def _ensure_base(self, interpreter: Interpreter) -> Path:
         """site-packages with what an image brings (pip), installed once, without a network."""
-        facts = f"2 {interpreter.tag} {interpreter.version}"
+        pip = _pip_of(interpreter)
+        facts = f"3 {interpreter.tag} {interpreter.version} {[entry.name for entry in pip]}"
         name = f"codebuild-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
         folder = self._cache_dir / name
         if not folder.is_dir():
             self._cache_dir.mkdir(parents=True, exist_ok=True)
             with file_lock(self._cache_dir / f"{name}.lock"):
                 if not folder.is_dir():
-                    _make_base(folder, interpreter)
+                    _make_base(folder, pip)
         return folder / "site-packages"
 
 
@@ -209,24 +211,25 @@ def _layers_dir(cache_dir: Path) -> Path:
     return cache_dir / "build-layers"
 
 
-def _make_base(folder: Path, interpreter: Interpreter) -> None:
+def _pip_of(interpreter: Interpreter) -> Sequence[Path]:
+    """The environment's own pip: Debian's Pythons have no ensurepip to make another with."""
+    found = [
+        entry
+        for place in interpreter.site_packages
+        for pattern in ("pip", "pip-*.dist-info")
+        for entry in Path(place).glob(pattern)
+    ]
+    if not found:
+        raise BuildImageError(f"there is no pip for builds in {interpreter.site_packages}")
+    return found
+
+
+def _make_base(folder: Path, pip: Sequence[Path]) -> None:
     started = time.monotonic()
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        made = Path(scratch, "env")
-        answer = subprocess.run(
-            [interpreter.base_python, "-m", "venv", str(made)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if answer.returncode:
-            raise BuildImageError(f"could not install pip for builds:\n{answer.stdout[-2000:]}")
         finished = Path(scratch, "finished")
-        (finished / "site-packages").mkdir(parents=True)
-        for entry in _site_packages(made, interpreter).glob("pip*"):  # no setuptools, as in 3.12
-            entry.rename(finished / "site-packages" / entry.name)
+        for entry in pip:
+            shutil.copytree(entry, finished / "site-packages" / entry.name)
         protect(finished)
         finished.rename(folder)
     logger.info("Made the build image's base in %.0f s", time.monotonic() - started)

@@ -20,6 +20,7 @@ from local_aws.event_bus import EventBus
 from local_aws.gateway import Handler
 from local_aws.own_aws import OwnAws
 from local_aws.pagination import page_of
+from local_aws.workers import only_logged, start_worker
 
 STOP_SECONDS = 20.0
 MOST_AT_ONCE = 8
@@ -88,9 +89,7 @@ class Builds:
             run.build.stop_requested.set()
         with self._turn:
             self._turn.notify_all()
-        stopping = [threading.Thread(target=run.stop) for run in runs]
-        for thread in stopping:
-            thread.start()
+        stopping = [start_worker(f"stop {r.build.id}", r.stop, only_logged) for r in runs]
         for thread in (*stopping, *threads):
             thread.join(STOP_SECONDS)
 
@@ -240,10 +239,8 @@ class Builds:
             if token:
                 self._tokens[token] = (start, build.id)
             described = build.describe()
-            thread = threading.Thread(target=self._run, args=(run,), name=build.id, daemon=True)
             self._threads = [other for other in self._threads if other.is_alive()]
-            self._threads.append(thread)
-            thread.start()
+            self._threads.append(start_worker(build.id, lambda: self._run(run), run.fail))
         return described
 
     def _run(self, run: BuildRun) -> None:

@@ -32,6 +32,7 @@ from local_aws.cloudformation.resources import (
 )
 from local_aws.cloudformation.stack import Stack, StackResource
 from local_aws.errors import AwsError
+from local_aws.workers import cause_of
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +102,13 @@ class Deployment:
     def delete(self, retained: Iterable[str] = ()) -> None:
         """DELETE_COMPLETE, or DELETE_FAILED naming what is still there."""
         self._delete_all("DELETE", frozenset(retained))
+
+    def take_back(self, cause: str) -> None:
+        """Roll back what met a fault of local_aws; nothing if it was no creation or update."""
+        if self._stack.status == "CREATE_IN_PROGRESS":
+            self._undo_creation(f"{cause}. ")
+        elif self._stack.status == "UPDATE_IN_PROGRESS":
+            self._roll_back(f"{cause}. ")
 
     def _undo_creation(self, reason: str) -> None:
         stack = self._stack
@@ -311,7 +319,7 @@ def _failure_of(action: Callable[[], None]) -> str | None:
         return str(err)
     except Exception as err:  # a mistake of ours must not leave a stack in progress for ever
         logger.exception("a resource's change failed inside local_aws")
-        return f"local_aws: {type(err).__name__}: {err}"
+        return cause_of(err)
     return None
 
 

@@ -71,6 +71,12 @@ class Stack:
         """A deployment or deletion runs."""
         return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
 
+    @property
+    def failed_status(self) -> str:
+        """How what is in progress ends if it fails."""
+        verb = self.status.removesuffix("_IN_PROGRESS").removesuffix("_COMPLETE_CLEANUP")
+        return f"{verb}_FAILED"
+
     def enter(self, status: str, reason: str = "") -> None:
         """Take a new status, with its event."""
         with self.lock:

@@ -14,6 +14,7 @@ from local_aws.cloudformation.stack import Stack, StackSettings
 from local_aws.cloudformation.template import Template
 from local_aws.errors import AwsError
 from local_aws.own_aws import OwnAws
+from local_aws.workers import start_worker
 
 UPDATABLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"})
 
@@ -201,8 +202,13 @@ class Stacks:
             except Interrupted:
                 stack.enter(stack.status, "local_aws was closed")
 
-        thread = threading.Thread(target=work, name=f"stack {stack.name}", daemon=True)
+        def fail(cause: str) -> None:
+            try:
+                deployment.take_back(cause)
+            finally:
+                if stack.in_progress:
+                    stack.enter(stack.failed_status, cause)
+
         with self._lock:
             self._threads = [t for t in self._threads if t.is_alive()]
-            self._threads.append(thread)
-        thread.start()
+            self._threads.append(start_worker(f"stack {stack.name}", work, fail))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import uuid
 from collections.abc import Mapping
@@ -38,8 +37,6 @@ from local_aws.code_pipelines.variables import (
 from local_aws.errors import AwsError
 from local_aws.own_aws import OwnAws
 
-logger = logging.getLogger(__name__)
-
 _MESSAGE_LENGTH = 5000
 
 
@@ -56,21 +53,18 @@ class ActionRunner:
     closing: threading.Event = field(default_factory=threading.Event)
 
     def run(self, execution: Execution, run: ActionRun) -> None:
-        """Execute, wait, and note how it ended. Never raises."""
+        """Execute, wait, and note how it ended. `fail` is due when it raises."""
         try:
             job = self._job(execution, run)
             outcome = PROVIDERS[run.action.category, run.action.provider].run(job)
         except ActionAbandoned:
-            self._fail(execution, run, "", "", ABANDONED)
+            self.fail(execution, run, "", "", ABANDONED)
         except ActionFailed as err:
-            self._fail(execution, run, err.code, str(err))
+            self.fail(execution, run, err.code, str(err))
         except AwsError as err:
-            self._fail(execution, run, "PermissionError", err.message)
+            self.fail(execution, run, "PermissionError", err.message)
         except (ClientError, BotoCoreError) as err:
-            self._fail(execution, run, "ConfigurationError", str(err))
-        except Exception as err:  # the execution must end, and say why
-            logger.exception("action %s of %s", run.action.name, execution.pipeline.name)
-            self._fail(execution, run, "InternalError", f"local_aws: {type(err).__name__}: {err}")
+            self.fail(execution, run, "ConfigurationError", str(err))
         else:
             self._succeed(execution, run, outcome)
 
@@ -133,9 +127,10 @@ class ActionRunner:
             execution.updated = now()
             self.changes.action(execution, run, "SUCCEEDED")
 
-    def _fail(
+    def fail(
         self, execution: Execution, run: ActionRun, code: str, message: str, status: str = FAILED
     ) -> None:
+        """The action is over, unless it was before."""
         with self.lock:
             if run.status != IN_PROGRESS:
                 return

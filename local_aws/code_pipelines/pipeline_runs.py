@@ -189,7 +189,7 @@ class PipelineRuns:
         lane.inside.append(execution)
         lane.latest, lane.latest_execution = stage, execution
         stage.passes += 1
-        run = StageRun(self._runner, lane, execution, stage, self._leave)
+        run = StageRun(self._runner, lane, execution, stage, self._leave, self._break_off)
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         self._threads.append(run.start(actions))
 
@@ -218,6 +218,22 @@ class PipelineRuns:
                 stage.status = FAILED
                 self._changes.stage(execution, name, "FAILED")
                 self._after_failure(execution, stage)
+            self._admit(name)
+
+    def _break_off(self, run: StageRun, cause: str) -> None:
+        """A StageRun met a fault of local_aws: its execution fails, and others may go on."""
+        execution, name = run.execution, run.stage.stage.name
+        with self.lock:
+            if self._closing.is_set() or execution.is_over:
+                return
+            for action in run.stage.runs.values():
+                self._runner.fail(execution, action, "InternalError", cause)
+                action.end()
+            run.stage.status = FAILED
+            execution.status_summary = cause
+            self._withdraw(execution)
+            self._vacate(execution)
+            self._finish(execution, FAILED, "FAILED")
             self._admit(name)
 
     def _go_on(self, execution: Execution, stage_name: str) -> None:

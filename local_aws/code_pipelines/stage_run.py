@@ -9,10 +9,13 @@ from local_aws.code_pipelines.action_run import ActionRunner
 from local_aws.code_pipelines.definition import Action
 from local_aws.code_pipelines.execution import SUCCEEDED, ActionRun, Execution, StageExecution
 from local_aws.code_pipelines.lanes import Lane
+from local_aws.workers import start_worker
 
 
 class StageRun:
-    """One pass through a stage, in a thread of its own; `done` is called at its end."""
+    """One pass through a stage, in a thread of its own; `done` is called at its end, or
+    `broken_off` with the cause when it meets a fault of local_aws.
+    """
 
     def __init__(
         self,
@@ -21,6 +24,7 @@ class StageRun:
         execution: Execution,
         stage: StageExecution,
         done: Callable[[StageRun], None],
+        broken_off: Callable[[StageRun, str], None],
     ) -> None:
         self.execution = execution
         self.stage = stage
@@ -28,6 +32,7 @@ class StageRun:
         self._runner = runner
         self._lane = lane
         self._done = done
+        self._broken_off = broken_off
 
     @property
     def is_current(self) -> bool:
@@ -36,36 +41,30 @@ class StageRun:
 
     def start(self, actions: Collection[Action]) -> threading.Thread:
         """Run these actions of the stage; returns the thread."""
-        thread = threading.Thread(
-            target=self._work,
-            args=(actions,),
-            name=f"stage-{self.execution.pipeline.name}-{self.stage.stage.name}",
-            daemon=True,
+        return start_worker(
+            f"stage {self.stage.stage.name} of {self.execution.pipeline.name}",
+            lambda: self._work(actions),
+            lambda cause: self._broken_off(self, cause),
         )
-        thread.start()
-        return thread
 
     def _work(self, actions: Collection[Action]) -> None:
         for group in self.stage.stage.run_orders():
             runs = self._begin([action for action in group if action in actions])
             if runs is None:
                 break
-            threads = [
-                threading.Thread(
-                    target=self._runner.run,
-                    args=(self.execution, run),
-                    name=f"action-{run.action.name}",
-                    daemon=True,
-                )
-                for run in runs
-            ]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
+            for thread in [self._start_action(run) for run in runs]:
                 thread.join()
             if any(run.status != SUCCEEDED for run in runs):
                 break
         self._done(self)
+
+    def _start_action(self, run: ActionRun) -> threading.Thread:
+        execution = self.execution
+        return start_worker(
+            f"action {run.action.name} of {execution.pipeline.name}",
+            lambda: self._runner.run(execution, run),
+            lambda cause: self._runner.fail(execution, run, "InternalError", cause),
+        )
 
     def _begin(self, actions: Collection[Action]) -> list[ActionRun] | None:
         """Records of the actions, begun together; None if the execution may not go on."""

@@ -17,6 +17,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -201,7 +202,8 @@ def build_job_image(lock_path: Path, cache_dir: Path) -> Path:
     """
     if not lock_path.is_file():
         raise ImageError(f"the job image needs {lock_path}, which is missing; run from a checkout")
-    facts = f"{sys.implementation.cache_tag} {sys.platform} {lock_path.read_text()}"
+    version = f"{sys.implementation.name} {platform.python_version()}"
+    facts = f"{version} {sys.platform} {lock_path.read_text()}"
     digest = hashlib.sha256(facts.encode()).hexdigest()[:12]
     folder = cache_dir / f"{JOB_IMAGE_NAME}-{digest}"
     python = folder / "bin/python"

@@ -11,7 +11,6 @@ import importlib
 import json
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -32,6 +31,7 @@ from local_aws.project.stack_events import StackEvent
 from local_aws.project.watching import wait_for_execution
 from local_aws.server import LocalAws
 from local_aws.state import write_json
+from local_aws.workers import only_logged, start_worker
 
 _TREES = re.compile(r'(name="NEstimators",\s+kind="Integer",\s+default=)(\d+)')
 
@@ -80,7 +80,7 @@ def run_demo(
         if mlflow is not None:
             become_client(local_aws.environment, os.environ)
         # What reading back needs, seconds long, while the pipelines run.
-        threading.Thread(target=_import_libraries, daemon=True).start()
+        start_worker("import of MLflow", _import_libraries, only_logged)
         demo = _Demo(clients, narrator, stack, project_dir, approve)
         for number in range(versions):
             seconds.train += demo.train(number)

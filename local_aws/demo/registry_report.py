@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -88,13 +89,16 @@ def read_prediction(
     """
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     import mlflow
-    import pandas as pd
 
     mlflow.set_tracking_uri(tracking_uri)
     mlflow.set_registry_uri(tracking_uri)
-    folder = mlflow.artifacts.download_artifacts(model_uri)
-    model = mlflow.pyfunc.load_model(folder)
-    example: pd.DataFrame = model.input_example
+    with tempfile.TemporaryDirectory(prefix="local-aws-demo-") as folder:
+        path = mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)
+        return _compare(runtime, endpoint_name, mlflow.pyfunc.load_model(path))
+
+
+def _compare(runtime: Any, endpoint_name: str, model: Any) -> dict[str, Any]:
+    example = model.input_example
     # Not DataFrame.to_json: it rounds to 10 digits, enough to take another branch in a tree.
     rows = example.astype(object).where(example.notna(), None).to_dict(orient="split", index=False)
     body = json.dumps({"dataframe_split": rows})

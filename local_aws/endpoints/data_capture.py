@@ -24,6 +24,7 @@ from local_aws.aws_protocol import Call, RawResponse
 from local_aws.endpoints.model_data import s3_location
 from local_aws.endpoints.serving import Variant
 from local_aws.own_aws import OwnAws
+from local_aws.workers import start_worker
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +42,9 @@ class DataCapture:
         self._modes = [option["CaptureMode"] for option in config["CaptureOptions"]]
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._closing = threading.Event()
-        name = f"capture {variant.endpoint_name}"
-        self._thread = threading.Thread(target=self._write, name=name, daemon=True)
-        self._thread.start()
+        self._stopped = False
+        name = f"data capture of endpoint {variant.endpoint_name}"
+        self._thread = start_worker(name, self._write, self._stop)
 
     @classmethod
     def of(cls, own: OwnAws, variant: Variant) -> DataCapture | None:
@@ -57,7 +58,7 @@ class DataCapture:
         """As DescribeEndpoint answers it."""
         return {
             "EnableCapture": True,
-            "CaptureStatus": "Started",
+            "CaptureStatus": "Stopped" if self._stopped else "Started",
             "CurrentSamplingPercentage": self._config["InitialSamplingPercentage"],
             "DestinationS3Uri": self._config["DestinationS3Uri"],
             "KmsKeyId": self._config.get("KmsKeyId", ""),
@@ -67,6 +68,8 @@ class DataCapture:
         """Keep the invocation if it is in the sample; what failed isn't captured."""
         percentage = self._config["InitialSamplingPercentage"]
         if answer.status != 200 or random.random() * 100 >= percentage:  # noqa: S311
+            return
+        if self._stopped:
             return
         bodies = {
             "Input": (call.params.get("ContentType", ""), call.body),
@@ -92,6 +95,9 @@ class DataCapture:
         """Write what is left."""
         self._closing.set()
         self._thread.join()
+
+    def _stop(self, _cause: str) -> None:
+        self._stopped = True
 
     def _captured(self, mode: str, content_type: str, body: bytes) -> dict[str, str]:
         headers = self._config.get("CaptureContentTypeHeader", {})

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tarfile
-import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local_aws.endpoints.model_archive import ArchiveError, unpack
 from local_aws.errors import AwsError
 
 
@@ -41,24 +40,12 @@ def fetch_model_data(s3: Any, url: str, folder: Path) -> None:
             "ensure that there is an object located at the URL and that the role passed to "
             f"CreateModel has permissions to download the object. ({err})"
         ) from err
-    folder.mkdir(parents=True, exist_ok=True)
     try:
         # moto answers ranged reads slowly; one stream, unpacked while it is read, is fast.
-        with tarfile.open(fileobj=body, mode="r|gz") as archive:
-            for member in archive:
-                _check(member)
-                archive.extract(member, folder, filter="data")
-    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as err:
+        unpack(body, folder)
+    except ArchiveError as err:
         raise ModelDataError(
             f'Failed to extract model data archive for container "container_1" from URL: "{url}". '
             "Please ensure that the object located at the URL is a valid tar.gz archive. "
             f"({err})"
         ) from err
-
-
-def _check(member: tarfile.TarInfo) -> None:
-    path = PurePosixPath(member.name)
-    if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"member {member.name!r} lies outside of the archive")
-    if not (member.isfile() or member.isdir()):
-        raise ValueError(f"member {member.name!r} is a link or a device")

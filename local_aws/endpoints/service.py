@@ -42,6 +42,7 @@ from local_aws.gateway import Handler
 from local_aws.left_out import left_out, remark
 from local_aws.own_aws import OwnAws
 from local_aws.pagination import page_of
+from local_aws.workers import only_logged, start_worker
 
 logger = logging.getLogger(__name__)
 
@@ -96,9 +97,7 @@ class Endpoints:
             captures = [
                 c for e in endpoints for c in (e.pending_capture, e.capture) if c is not None
             ]
-        stopping = [threading.Thread(target=serving.stop) for serving in servings]
-        for thread in stopping:
-            thread.start()
+        stopping = [start_worker("stop a server", s.stop, only_logged) for s in servings]
         for thread in (*stopping, *self._threads):
             thread.join(_CLOSE_SECONDS)
         for capture in captures:
@@ -183,7 +182,9 @@ class Endpoints:
             if endpoint.status == "Deleting":
                 return
             endpoint.enter("Deleting")
-        self._start_thread(lambda: self._delete(endpoint), endpoint.name)
+        self._start_thread(
+            endpoint, lambda: self._delete(endpoint), lambda cause: self._fail(endpoint, cause)
+        )
 
     def invoke_endpoint(self, call: Call) -> RawResponse:
         """Hand the request to the model server that serves now."""
@@ -255,7 +256,11 @@ class Endpoints:
             require_unscaled(self._own, endpoint.name, old.name)
 
     def _run(self, endpoint: Endpoint, serving: Serving, shift: TrafficShift) -> None:
-        self._start_thread(lambda: self._deploy(endpoint, serving, shift), endpoint.name)
+        self._start_thread(
+            endpoint,
+            lambda: self._deploy(endpoint, serving, shift),
+            lambda cause: self._break_off(endpoint, serving, cause),
+        )
 
     def _deploy(self, endpoint: Endpoint, serving: Serving, shift: TrafficShift) -> None:
         """Let `serving` take over step by step; otherwise leave things as they were."""
@@ -288,7 +293,11 @@ class Endpoints:
         if old_capture is not None:
             old_capture.close()
         with self._lock:
-            if endpoint.status != "Deleting":
+            if endpoint.status == "Deleting":
+                return
+            if serving.gave_up:  # it died before it served
+                endpoint.enter("Failed", serving.failure)
+            else:
                 endpoint.enter("InService")
 
     def _shift(
@@ -323,16 +332,29 @@ class Endpoints:
             endpoint.share, endpoint.pending_capture = 0.0, None
             if old is not None and endpoint.status == "Updating":
                 endpoint.enter("RollingBack", reason)
-        self._let_finish(serving)
-        serving.stop()
-        if capture is not None:
-            capture.close()
+        try:
+            self._let_finish(serving)
+            serving.stop()
+            if capture is not None:
+                capture.close()
+        finally:
+            with self._lock:
+                if endpoint.status != "Deleting":
+                    endpoint.pending = None
+                    serves = old is not None and not old.gave_up
+                    endpoint.enter("InService" if serves else "Failed", reason)
+
+    def _break_off(self, endpoint: Endpoint, serving: Serving, cause: str) -> None:
+        """A deployment met a fault of local_aws: as one that failed, unless it has taken over."""
+        if endpoint.serving is serving:
+            if endpoint.status != "Deleting":
+                self._fail(endpoint, cause)
+        else:
+            self._give_up(endpoint, serving, cause)
+
+    def _fail(self, endpoint: Endpoint, cause: str) -> None:
         with self._lock:
-            if endpoint.status == "Deleting":
-                return
-            endpoint.pending = None
-            serves = old is not None and not old.gave_up
-            endpoint.enter("InService" if serves else "Failed", reason)
+            endpoint.enter("Failed", cause)
 
     def _let_finish(self, serving: Serving) -> None:
         """Wait until a server that gets no more requests has answered those that it has."""
@@ -362,12 +384,12 @@ class Endpoints:
         with self._lock:
             del self._endpoints[endpoint.name]
 
-    def _start_thread(self, work: Any, name: str) -> None:
-        thread = threading.Thread(target=work, name=f"endpoint {name}", daemon=True)
+    def _start_thread(
+        self, endpoint: Endpoint, work: Callable[[], None], on_failure: Callable[[str], None]
+    ) -> None:
         with self._lock:
             self._threads = [t for t in self._threads if t.is_alive()]
-            self._threads.append(thread)
-            thread.start()
+            self._threads.append(start_worker(f"endpoint {endpoint.name}", work, on_failure))
 
     def _find(self, name: str) -> Endpoint:
         endpoint = self._endpoints.get(name)

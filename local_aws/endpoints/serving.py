@@ -31,6 +31,7 @@ from local_aws.errors import AwsError, LocalAwsError
 from local_aws.left_out import remark
 from local_aws.own_aws import OwnAws
 from local_aws.ports import find_free_port
+from local_aws.workers import start_worker
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class Serving:
         self._process: SupervisedProcess | None = None
         self._launch: Callable[[], None] | None = None
         self._watcher: threading.Thread | None = None
-        self._gave_up = False
+        self._failure = ""
         self._requests = 0
         self._pool: urllib3.HTTPConnectionPool | None = None
         self.log_path = self._root / "serving.log"
@@ -114,7 +115,12 @@ class Serving:
     @property
     def gave_up(self) -> bool:
         """It died and could not be restarted."""
-        return self._gave_up
+        return bool(self._failure)
+
+    @property
+    def failure(self) -> str:
+        """Why it gave up; empty unless it did."""
+        return self._failure
 
     @property
     def busy(self) -> bool:
@@ -132,9 +138,6 @@ class Serving:
 
         `on_failure(reason)` is called when it dies later and can't be restarted.
         """
-        self._watcher = threading.Thread(
-            target=self._watch, args=(on_failure,), name=f"serving {self._root.name}", daemon=True
-        )
         if self.variant.left_out:
             self.log_path.parent.mkdir(parents=True, exist_ok=True)
             self.log_path.write_text(f"{remark(list(self.variant.left_out))}\n")
@@ -144,7 +147,16 @@ class Serving:
             self._wait_until_healthy()
         except (AwsError, LocalAwsError, ClientError, BotoCoreError, ModelDataError) as err:
             raise ServingError(str(err)) from err
-        self._watcher.start()
+
+        def fail(reason: str) -> None:
+            self._failure = reason
+            self._healthy.clear()
+            on_failure(reason)
+
+        endpoint_name = self.variant.endpoint_name
+        self._watcher = start_worker(
+            f"the watch over endpoint {endpoint_name}", lambda: self._watch(fail), fail
+        )
 
     def expect_request(self) -> None:
         """One more request is to come here; `end_request` is due once it is answered."""
@@ -270,7 +282,6 @@ class Serving:
             except ServingCancelled:
                 return
             except (ServingError, LocalAwsError) as err:
-                self._gave_up = True
                 on_failure(str(err))
                 return
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from local_aws.errors import AwsError
 from local_aws.events.target_input import InputError
 from local_aws.events.targets import Invocation, call_target, error_of, send_to_queue
 from local_aws.own_aws import OwnAws
+from local_aws.workers import WorkerPool
 
 logger = logging.getLogger(__name__)
 
@@ -64,46 +64,39 @@ class Deliveries:
     def __init__(self, own: OwnAws, name: str) -> None:
         self._own = own
         self._closing = threading.Event()
-        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix=name)
-        self._lock = threading.Lock()
-        self._running: set[Future[None]] = set()
+        self._pool = WorkerPool(name, _WORKERS)
 
     def submit(self, delivery: Delivery) -> None:
         """Hand over; returns at once."""
-        with self._lock:
-            if self._closing.is_set():
-                return
-            future = self._pool.submit(self._deliver, delivery)
-            self._running.add(future)
-        future.add_done_callback(self._forget)
+        outcomes: list[Outcome] = []
+
+        def work() -> None:
+            outcomes.append(self._call(delivery))
+            self._end(delivery, outcomes[0])
+
+        def fail(cause: str) -> None:
+            if not outcomes:  # what came of the call is not known to anybody yet
+                failed = Outcome(answer={}, retries=0, code="INTERNAL_ERROR", reason=cause)
+                self._end(delivery, failed)
+
+        self._pool.submit(work, fail)
 
     def close(self) -> None:
         """Start nothing more, try nothing again; calls that are under way end."""
-        with self._lock:
-            self._closing.set()
-            running = list(self._running)
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        wait(running, _CLOSE_SECONDS)
+        self._closing.set()
+        self._pool.close(_CLOSE_SECONDS)
 
-    def _forget(self, future: Future[None]) -> None:
-        with self._lock:
-            self._running.discard(future)
-
-    def _deliver(self, delivery: Delivery) -> None:
-        try:
-            outcome = self._call(delivery)
-            if not outcome.succeeded:
-                logger.error(
-                    "%s: target %s failed: %s: %s",
-                    delivery.label,
-                    delivery.target["Arn"],
-                    outcome.code,
-                    outcome.reason,
-                )
-                self._keep(delivery, outcome)
-            delivery.done(outcome)
-        except Exception:  # a worker's exception would be lost in its future
-            logger.exception("%s: delivery failed inside local_aws", delivery.label)
+    def _end(self, delivery: Delivery, outcome: Outcome) -> None:
+        if not outcome.succeeded:
+            logger.error(
+                "%s: target %s failed: %s: %s",
+                delivery.label,
+                delivery.target["Arn"],
+                outcome.code,
+                outcome.reason,
+            )
+            self._keep(delivery, outcome)
+        delivery.done(outcome)
 
     def _call(self, delivery: Delivery) -> Outcome:
         asked = delivery.target.get("RetryPolicy", {}).get("MaximumRetryAttempts", 185)

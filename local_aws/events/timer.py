@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from local_aws.workers import start_lasting
+
 logger = logging.getLogger(__name__)
 
 Action = Callable[[datetime.datetime], None]
@@ -48,20 +50,21 @@ class Timer:
     """
 
     def __init__(self, name: str, clock: Clock) -> None:
+        self._name = name
         self._clock = clock
         self._condition = threading.Condition()
         self._entries: dict[str, tuple[datetime.datetime, Action]] = {}
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def set(self, key: str, due: datetime.datetime, action: Action) -> None:
         """Call `action(due)` then. Replaces what `key` waited for."""
         with self._condition:
-            if self._closed:
+            if self._closing.is_set():
                 return
             self._entries[key] = (due, action)
-            if not self._thread.is_alive():
-                self._thread.start()
+            if self._thread is None:
+                self._thread = start_lasting(self._name, self._run, self._closing)
             self._condition.notify_all()
 
     def cancel(self, key: str) -> None:
@@ -73,10 +76,11 @@ class Timer:
     def close(self) -> None:
         """End the thread; an action that runs is waited for."""
         with self._condition:
-            self._closed = True
+            self._closing.set()
             self._condition.notify_all()
-        if self._thread.is_alive():
-            self._thread.join()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
 
     def _run(self) -> None:
         while (taken := self._take()) is not None:
@@ -89,7 +93,7 @@ class Timer:
     def _take(self) -> tuple[datetime.datetime, Action] | None:
         """The next entry once it is due; None when closed."""
         with self._condition:
-            while not self._closed:
+            while not self._closing.is_set():
                 if not self._entries:
                     self._clock.wait(self._condition, None)
                     continue

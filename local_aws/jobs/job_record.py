@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_aws.containers.supervision import SupervisedProcess
+from local_aws.workers import start_worker
 
 ENDED = frozenset({"Completed", "Failed", "Stopped"})
 # AWS gives a container 120 s between SIGTERM and SIGKILL; nobody waits that long at a laptop.
@@ -99,23 +100,17 @@ class JobRecord:
 
     def enter(self, secondary_status: str, message: str) -> None:
         """The next secondary status of a training job; nothing for a processing job."""
-        if self.kind is not TRAINING:
-            return
-        now = _now()
         with self._lock:
-            transitions = self._members["SecondaryStatusTransitions"]
-            if transitions:
-                transitions[-1].setdefault("EndTime", now)
-            transitions.append(
-                {"Status": secondary_status, "StartTime": now, "StatusMessage": message}
-            )
-            self._members.update(SecondaryStatus=secondary_status, LastModifiedTime=now)
+            if self._members[self.kind.status] not in ENDED:
+                self._enter(secondary_status, message)
 
     def end(self, status: str, secondary_status: str, message: str, **members: Any) -> None:
-        """The job is over. All of it becomes visible at once."""
-        self.enter(secondary_status, message)
-        now = _now()
+        """The job is over, unless it was before. All of it becomes visible at once."""
         with self._lock:
+            if self._members[self.kind.status] in ENDED:
+                return
+            self._enter(secondary_status, message)
+            now = _now()
             if self.kind is TRAINING:
                 self._members["SecondaryStatusTransitions"][-1]["EndTime"] = now
                 started = self._members.get(self.kind.start, now)
@@ -124,6 +119,14 @@ class JobRecord:
             self._members.update(members)
             self._members.update({self.kind.end: now, "LastModifiedTime": now})
             self._members[self.kind.status] = status
+
+    def fail(self, cause: str) -> None:
+        """The job is over because of a fault of local_aws; its process, if any, is ended."""
+        self.end("Failed", "Failed", "Job failed", FailureReason=f"InternalServerError: {cause}")
+        with self._lock:
+            process = self._process
+        if process is not None:
+            process.stop(0)
 
     def run(self, process: SupervisedProcess) -> None:
         """Tell which process is the job's, so that a stop reaches it, even one asked for before."""
@@ -145,9 +148,17 @@ class JobRecord:
     def _stop_process(self, grace_seconds: float) -> None:
         process = self._process
         if process is not None:
-            threading.Thread(
-                target=process.stop, args=(grace_seconds,), name=f"stop {self.name}", daemon=True
-            ).start()
+            start_worker(f"stop {self.name}", lambda: process.stop(grace_seconds), self.fail)
+
+    def _enter(self, secondary_status: str, message: str) -> None:
+        if self.kind is not TRAINING:
+            return
+        now = _now()
+        transitions = self._members["SecondaryStatusTransitions"]
+        if transitions:
+            transitions[-1].setdefault("EndTime", now)
+        transitions.append({"Status": secondary_status, "StartTime": now, "StatusMessage": message})
+        self._members.update(SecondaryStatus=secondary_status, LastModifiedTime=now)
 
 
 def _now() -> datetime.datetime:

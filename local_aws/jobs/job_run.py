@@ -5,7 +5,6 @@ download inputs ─▶ container, logs to CloudWatch ─▶ upload outputs ─�
 
 from __future__ import annotations
 
-import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -23,8 +22,6 @@ from local_aws.jobs import container_contract as contract
 from local_aws.jobs.job_record import PROCESSING, TRAINING, JobRecord
 from local_aws.jobs.s3_transfer import TransferError, download_prefix, upload_archive, upload_folder
 from local_aws.own_aws import OwnAws
-
-logger = logging.getLogger(__name__)
 
 LOG_INTERVAL_SECONDS = 0.5
 DEFAULT_LIMIT_SECONDS = 86_400
@@ -62,7 +59,7 @@ class JobRun:
         return self.root / "opt/ml"
 
     def run(self) -> None:
-        """Run it; the outcome is in the record. Never raises."""
+        """Run it; the outcome is in the record. `fail` is due when it raises."""
         shutil.rmtree(self.root, ignore_errors=True)
         try:
             s3 = self.own.client("s3", self.job.request["RoleArn"])
@@ -76,13 +73,15 @@ class JobRun:
             self._failed(f"ClientError: {err}")
         except (ImageError, StartError) as err:
             self._failed(f"ClientError: {err}")
-        except Exception as err:  # a job must end, whatever happens to its thread
-            logger.exception("%s failed inside local_aws", self.job.name)
-            self._failed(f"InternalServerError: local_aws: {type(err).__name__}: {err}")
         if self.job.status == "Completed":
             shutil.rmtree(self.root, ignore_errors=True)  # its log stays, in <state>/logs
         else:
             shutil.rmtree(self.root / "env", ignore_errors=True)
+
+    def fail(self, cause: str) -> None:
+        """The job met a fault of local_aws: what runs of it is ended, too."""
+        self.job.fail(cause)
+        shutil.rmtree(self.root / "env", ignore_errors=True)
 
     def _failed(self, reason: str) -> None:
         if self.job.stop_requested.is_set():

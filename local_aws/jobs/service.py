@@ -15,6 +15,7 @@ from local_aws.jobs.job_record import ENDED, PROCESSING, TRAINING, JobKind, JobR
 from local_aws.jobs.job_run import JobRun
 from local_aws.own_aws import OwnAws
 from local_aws.pagination import page_of
+from local_aws.workers import start_worker
 
 CLOSE_GRACE_SECONDS = 2.0
 CLOSE_SECONDS = 20.0
@@ -77,9 +78,7 @@ class Jobs:
         name = request[kind.name]
         resource = f"{kind.words.replace(' ', '-')}/{name}"
         job = JobRecord(kind, request, self._own.arn("sagemaker", resource))
-        thread = threading.Thread(
-            target=JobRun(self._own, self._images, job).run, name=name, daemon=True
-        )
+        run = JobRun(self._own, self._images, job)
         with self._lock:
             if self._closed:
                 raise AwsError("ServiceUnavailable", "local_aws is shutting down", 503)
@@ -91,8 +90,7 @@ class Jobs:
                 )
             self._jobs[kind, name] = job
             self._threads = [other for other in self._threads if other.is_alive()]
-            self._threads.append(thread)
-            thread.start()
+            self._threads.append(start_worker(name, run.run, run.fail))
         return {kind.arn: job.arn}
 
     def _describe(self, kind: JobKind, call: Call) -> Mapping[str, Any]:

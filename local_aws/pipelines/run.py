@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
@@ -27,8 +26,7 @@ from local_aws.pipelines.conditions import is_true
 from local_aws.pipelines.definition import PipelineDefinition, Step
 from local_aws.pipelines.expressions import ExpressionError, Scope, as_text, resolve
 from local_aws.pipelines.step_jobs import JobStepRunner, StepFailedError, StepStoppedError
-
-logger = logging.getLogger(__name__)
+from local_aws.workers import start_worker
 
 _FAILURE_REASON_LENGTH = 1024
 STEP_FAILURE = "Step failure: One or multiple steps failed."
@@ -89,10 +87,9 @@ class PipelineRun:
 
     def start(self) -> None:
         """Run the steps in a thread of their own; returns at once."""
-        name = f"pipeline-execution-{self.plan.execution_id}"
         self._on_status(self.plan, "", "Executing")
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        name = f"pipeline execution {self.plan.execution_id}"
+        self._thread = start_worker(name, self._run, self._fail)
 
     def retry(self, max_parallel_steps: int | None) -> bool:
         """Run again whatever has not succeeded; False unless the execution failed or stopped."""
@@ -171,12 +168,7 @@ class PipelineRun:
                     self._run_step(step)  # takes no time
                     continue
                 running.add(step.name)
-                threading.Thread(
-                    target=self._run_step_in_thread,
-                    args=(step, ended),
-                    name=f"pipeline-step-{self.plan.execution_id}-{step.name}",
-                    daemon=True,
-                ).start()
+                self._start_step(step, ended)
             if not running:
                 break
             running.discard(ended.get())
@@ -223,9 +215,31 @@ class PipelineRun:
         with self._lock:
             self._entries[step.name] = entry
 
-    def _run_step_in_thread(self, step: Step, ended: queue.SimpleQueue[str]) -> None:
-        self._run_step(step)
-        ended.put(step.name)
+    def _fail(self, cause: str) -> None:
+        """The execution met a fault of local_aws: it ends, and its jobs are stopped."""
+        self._stop.set()
+        with self._lock:
+            for entry in self._entries.values():
+                if entry["StepStatus"] in ("Executing", "Stopping"):
+                    entry.update(
+                        StepStatus="Failed",
+                        FailureReason=f"InternalServerError: {cause}"[:_FAILURE_REASON_LENGTH],
+                        EndTime=datetime.datetime.now(datetime.UTC),
+                    )
+            self._become("Failed", cause)
+
+    def _start_step(self, step: Step, ended: queue.SimpleQueue[str]) -> None:
+        def work() -> None:
+            self._run_step(step)
+            ended.put(step.name)
+
+        def fail(cause: str) -> None:
+            try:
+                self._close_entry(step, "Failed", f"InternalServerError: {cause}")
+            finally:
+                ended.put(step.name)
+
+        start_worker(f"pipeline step {self.plan.execution_id} {step.name}", work, fail)
 
     def _run_step(self, step: Step) -> None:
         """Run the step to its end, whatever that is; its entry tells."""
@@ -237,9 +251,6 @@ class PipelineRun:
             self._close_entry(step, "Failed", str(err))
         except ExpressionError as err:
             self._close_entry(step, "Failed", f"ClientError: {err}")
-        except Exception as err:  # the execution must end, and say why
-            logger.exception("step %s of %s", step.name, self.plan.execution_arn)
-            self._close_entry(step, "Failed", f"InternalServerError: {type(err).__name__}: {err}")
         else:
             with self._lock:
                 self._results[step.name] = result
@@ -298,6 +309,9 @@ class PipelineRun:
             self._entries[step.name].update(members)
 
     def _close_entry(self, step: Step, status: str, failure_reason: str = "") -> None:
+        with self._lock:
+            if self._entries[step.name]["StepStatus"] == "Failed":
+                return  # with the execution, which met a fault
         members: dict[str, Any] = {"StepStatus": status, "EndTime": self._clock.now()}
         if failure_reason:
             members["FailureReason"] = failure_reason[:_FAILURE_REASON_LENGTH]

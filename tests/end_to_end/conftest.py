@@ -28,16 +28,19 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     """`local-aws demo --yes` on a terminal, which stays up when it has told its story; and another
-    terminal that talks to it. What it told is in `demo.log` beside the state folder.
+    terminal that talks to it. What it told is in `demo.log` beside the state folder, `tmp` is its
+    TMPDIR.
     """
     state_dir = tmp_path_factory.mktemp("demo") / "state"
     log_path = state_dir.parent / "demo.log"
+    temporary = state_dir.parent / "tmp"
+    temporary.mkdir()
     keyboard, stdin = pty.openpty()
     with log_path.open("w") as log:
         process = subprocess.Popen(
             [BIN_DIR / "local-aws", "demo", "--yes", "--state-dir", state_dir],
             cwd=PROJECT_DIR,
-            env=clean_environment(),
+            env={**clean_environment(), "TMPDIR": str(temporary)},
             stdin=stdin,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -121,6 +121,10 @@ def test_demo_says_where_the_time_went_and_narrates_each_action(demo, report):
         assert text in told
 
 
+def test_demo_leaves_nothing_in_the_temporary_folder(demo):
+    assert not list((demo.state_dir.parent / "tmp").iterdir())
+
+
 @pytest.fixture(scope="module")
 def project(demo, tmp_path_factory):
     project = Project(demo, tmp_path_factory.mktemp("clone") / "modeldeploy")

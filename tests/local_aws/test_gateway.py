@@ -300,3 +300,21 @@ def test_a_port_in_use_is_told_with_what_to_do(tmp_path):
         Gateway(tmp_path, lambda _: [], port=port)
     assert told.value.exit_code == 3
     first.start().close()
+
+
+def test_a_fault_in_the_thread_that_listens_is_told_and_it_listens_again(tmp_path, caplog):
+    gateway = Gateway(tmp_path, lambda _own: [Echo()])
+    serve, faults = gateway._server.serve_forever, [KeyError("planted")]
+
+    def planted(*arguments):
+        if faults:
+            raise faults.pop()
+        serve(*arguments)
+
+    gateway._server.serve_forever = planted
+    gateway.start()
+    answer = urllib3.request("GET", f"{gateway.url}/plain/x", timeout=10, retries=False)
+    gateway.close()
+
+    assert answer.data == b"/plain/x"
+    assert "gateway failed inside local_aws" in caplog.text

@@ -10,6 +10,7 @@ import psutil
 import pytest
 import urllib3
 
+from local_aws import tracking_server
 from local_aws.errors import StartFailed
 from local_aws.tracking_server import TrackingServer, _without_aws
 
@@ -62,6 +63,28 @@ def test_a_server_that_was_killed_serves_again_until_it_is_stopped(tmp_path):
     assert answered == b"well"
     with pytest.raises(urllib3.exceptions.HTTPError):
         urllib3.request("GET", f"{server.url}/health", retries=False)
+
+
+def test_a_fault_while_it_is_restarted_is_told(tmp_path, monkeypatch, caplog):
+    stand_in = tmp_path / "stand_in.py"
+    stand_in.write_text(_STAND_IN)
+    server = TrackingServer(tmp_path, (sys.executable, str(stand_in))).start()
+    server.wait_until_ready()
+
+    def planted(*_, **__):
+        raise KeyError("planted")
+
+    monkeypatch.setattr(tracking_server, "start_supervised", planted)
+    children = psutil.Process().children(recursive=True)
+    (killed,) = [c for c in children if c.cmdline()[1:2] == [str(stand_in)]]
+    killed.kill()
+    deadline = time.monotonic() + 20
+    while "nobody restarts" not in caplog.text and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert f"nobody restarts MLflow's server at {server.url} any more" in caplog.text
+    assert "KeyError: 'planted'" in caplog.text
+    server.stop()
 
 
 def test_the_server_gets_no_way_to_an_aws_account(tmp_path, monkeypatch):

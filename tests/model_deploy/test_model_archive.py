@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import socket
+import subprocess
 import tarfile
 import tracemalloc
 from collections.abc import Iterator
@@ -68,8 +69,9 @@ def test_digest_and_size_are_those_of_the_file(archive: ModelArchive) -> None:
 def test_archive_unpacks_to_the_model_with_mlmodel_at_the_root(
     archive: ModelArchive, tmp_path: Path
 ) -> None:
-    with tarfile.open(archive.path) as unpacked:
-        unpacked.extractall(tmp_path / "opt", filter="data")
+    # tar itself: tarfile can do it safely on some of the accepted Pythons only.
+    (tmp_path / "opt").mkdir()
+    subprocess.run(["tar", "-xzf", archive.path, "-C", tmp_path / "opt"], check=True)
     packed = tmp_path / "model"
     for path in packed.rglob("*"):
         twin = tmp_path / "opt" / path.relative_to(packed)

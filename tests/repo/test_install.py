@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from model_build import get_pipeline_definition, run_pipeline
 
@@ -35,87 +38,281 @@ def test_make_alone_lists_every_target_with_what_it_does():
         assert re.search(rf"^  make {target} +\w", listing, re.MULTILINE), listing
 
 
-@pytest.mark.parametrize(
-    ("script", "seen"),
-    [
-        ("#!/bin/sh\necho 3.9\n", ": 3.9"),
-        ("#!/bin/sh\necho 'shim: no such version' >&2\nexit 127\n", ": does not run"),
-    ],
-)
-def test_a_python_that_is_too_old_or_does_not_run_is_refused_by_name(tmp_path, script, seen):
-    python = tmp_path / "python3"
-    python.write_text(script)
-    python.chmod(0o755)
+# A Python of a certain version, whose pip and venv do, or don't, what install.sh asks for.
+_PYTHON = """#!/bin/sh
+echo "$0 $*" >>"$NOTES"
+case "$*" in
+  -c*) echo "VERSION $0" ;;
+  "-m venv .venv-uv")
+    test -z "$NO_ENSUREPIP" || exit 1
+    mkdir -p .venv-uv/bin && cp "$0" .venv-uv/bin/python ;;
+  "-m pip --version") test -z "$NO_PIP" ;;
+  "-m pip install "*)
+    mkdir -p .venv-uv/bin && cp "$UV" .venv-uv/bin/uv
+    exit "${PIP_ENDS_WITH:-0}" ;;
+esac
+"""
+# A uv that makes environments of links, as the real one, and fetches a Python 3.12 or fails to.
+_UV = """#!/bin/sh
+echo "uv $*" >>"$NOTES"
+case "$*" in
+  "venv --quiet --allow-existing --python "*) mkdir -p .venv/bin && ln -sf "$5" .venv/bin/python ;;
+  "venv --allow-existing --python 3.12 .venv")
+    test -n "$FETCHED" || { echo "no network" >&2; exit 2; }
+    mkdir -p .venv/bin && ln -sf "$FETCHED" .venv/bin/python ;;
+  "pip sync "*) exit "${SYNC_ENDS_WITH:-0}" ;;
+esac
+"""
 
-    process = subprocess.run(
-        [PROJECT_DIR / "requirements" / "install.sh"],
-        env={**os.environ, "PYTHON": str(python)},
-        capture_output=True,
-        text=True,
-    )
 
-    assert process.returncode == 2
-    assert "error: no Python 3.12 or 3.11 found" in process.stderr
-    assert f"{python}{seen}" in process.stderr
-    assert "make PYTHON=" in process.stderr
+@dataclasses.dataclass(frozen=True)
+class Checkout:
+    """A checkout with nothing but install.sh; bin/ is what a machine has on its PATH."""
+
+    folder: Path
+
+    def add_python(self, name: str, version: str, folder: str = "bin") -> Path:
+        path = self.folder / folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(_PYTHON.replace("VERSION", version).replace('$0"', '$(realpath $0)"'))
+        path.chmod(0o755)
+        return path
+
+    def install(self, *flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", self.folder / "requirements" / "install.sh", *flags],
+            env={
+                "PATH": f"{self.folder / 'bin'}:{self.folder / 'tools'}",
+                "NOTES": str(self.folder / "notes"),
+                "UV": str(self.folder / "uv"),
+                **variables,
+            },
+            capture_output=True,
+            text=True,
+        )
+
+    def notes(self) -> str:
+        """What was called."""
+        return (self.folder / "notes").read_text()
+
+    def version(self) -> str:
+        """That of the interpreter of .venv."""
+        python = self.folder / ".venv" / "bin" / "python"
+        answer = subprocess.run(
+            [python, "-c"], env={"NOTES": os.devnull, **os.environ}, capture_output=True, text=True
+        )
+        return answer.stdout.partition(" ")[0]
+
+
+_MORE_TOOLS = ("ln", "mkdir", "realpath", "rm", "touch")
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A checkout with nothing but install.sh; bin/ has Pythons whose pip ends as asked."""
+def checkout(tmp_path: Path) -> Checkout:
     (tmp_path / "requirements").mkdir()
     script = PROJECT_DIR / "requirements" / "install.sh"
-    (tmp_path / "requirements" / "install.sh").write_bytes(script.read_bytes())
+    shutil.copy2(script, tmp_path / "requirements" / "install.sh")
+    (tmp_path / "requirements" / "uv.txt").write_text("uv==1\n")
+    (tmp_path / "uv").write_text(_UV)
+    (tmp_path / "uv").chmod(0o755)
     (tmp_path / "bin").mkdir()
-    for version in ("3.11", "3.12"):
-        python = tmp_path / "bin" / f"python{version}"
-        python.write_text(
-            f"""#!/bin/sh
-            case "$*" in
-              -c*) echo {version} ;;
-              "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
-              "-m pip install "*) exit "$PIP_ENDS_WITH" ;;
-            esac
-            """
+    # No Python and no uv of the machine that runs the tests.
+    (tmp_path / "tools").mkdir()
+    for tool in (*("bash", "sh", "cat", "cmp", "cp", "dirname"), *_MORE_TOOLS):
+        (tmp_path / "tools" / tool).symlink_to(shutil.which(tool))
+    return Checkout(tmp_path)
+
+
+@pytest.fixture
+def two_pythons(checkout: Checkout) -> Checkout:
+    checkout.add_python("python3.11", "3.11.7")
+    checkout.add_python("python3.12", "3.12.1")
+    return checkout
+
+
+@pytest.mark.parametrize(
+    ("version", "accepted"),
+    [
+        *(("2.7.18", False), ("3.10.14", False), ("3.11.0", False), ("3.11.1", False)),
+        *(("3.11.2", True), ("3.11.10", True), ("3.12.0", True), ("3.13.12", True)),
+        *(("3.13.0rc1", False), ("3.13.1t", False), ("3.14.0", False), ("3.20.1", False)),
+    ],
+)
+def test_accepted_is_each_whole_version_that_is_tested_and_setup_py_says_the_same(
+    checkout, version, accepted
+):
+    python = checkout.add_python("own", version, "elsewhere")
+
+    done = checkout.install(PYTHON=str(python))
+
+    assert (done.returncode, checkout.folder.joinpath(".venv").exists()) == (
+        (0, True) if accepted else (2, False)
+    )
+    if not accepted:
+        assert done.stderr.startswith(
+            f"error: PYTHON={python} is {version}. "
+            "The project runs on Python 3.11 (from 3.11.2), 3.12 or 3.13.\n"
         )
-        python.chmod(0o755)
-    return tmp_path
+    (wanted,) = re.findall(r'python_requires="(.+)"', (PROJECT_DIR / "setup.py").read_text())
+    if version[-1].isdigit() and "rc" not in version:
+        assert SpecifierSet(wanted).contains(version) == accepted
 
 
-def _install(checkout: Path, *, python: str | None = None, pip_ends_with: int = 0) -> int:
-    environment = {
-        "PATH": f"{checkout / 'bin'}:{os.environ['PATH']}",
-        "PIP_ENDS_WITH": str(pip_ends_with),
-        **({"PYTHON": python} if python else {}),
-    }
-    command = ["bash", checkout / "requirements" / "install.sh"]
-    return subprocess.run(command, env=environment, capture_output=True).returncode
+def test_a_wrong_python_is_named_and_not_replaced_by_another(two_pythons):
+    folder = two_pythons.folder
+    plain = folder / "plain"
+    plain.touch()
+    shim = folder / "shim"
+    shim.write_text("#!/bin/sh\necho 'shim: version 3.12 is not installed' >&2\nexit 127\n")
+    shim.chmod(0o755)
+
+    for wrong, problem in [
+        ("/no/such/python", "does not exist"),
+        ("python3.99", "does not exist"),
+        (str(plain), "cannot be executed"),
+        (str(folder), "cannot be executed"),
+        (str(shim), "does not run, or lacks a part: shim: version 3.12 is not installed"),
+    ]:
+        done = two_pythons.install(PYTHON=wrong)
+        assert done.returncode == 2
+        assert f"error: PYTHON={wrong} {problem}." in done.stderr
+        assert not (folder / ".venv").exists()
 
 
-def _version_in(checkout: Path) -> str:
-    python = checkout / ".venv" / "bin" / "python"
-    return subprocess.run([python, "-c", ""], capture_output=True, text=True).stdout.strip()
+def test_an_interrupted_installation_starts_anew_and_a_finished_one_does_not(two_pythons):
+    half_written = two_pythons.folder / ".venv" / "half-written"
 
-
-def test_an_interrupted_installation_starts_anew_and_a_finished_one_does_not(checkout):
-    half_written = checkout / ".venv" / "half-written"
-
-    assert _install(checkout, pip_ends_with=130) == 130
+    assert two_pythons.install(SYNC_ENDS_WITH="130").returncode == 130
     half_written.touch()
-    assert _install(checkout) == 0
+    assert two_pythons.install().returncode == 0
     assert not half_written.exists()
     half_written.touch()
-    assert _install(checkout) == 0
+    assert two_pythons.install().returncode == 0
     assert half_written.exists()
 
 
-def test_the_newer_python_is_preferred_until_another_is_named_and_then_kept(checkout):
-    assert _install(checkout) == 0
-    assert _version_in(checkout) == "3.12"
-    assert _install(checkout, python="python3.11") == 0
-    assert _version_in(checkout) == "3.11"
-    assert _install(checkout) == 0
-    assert _version_in(checkout) == "3.11"
+def test_3_12_is_preferred_until_another_is_named_and_that_one_is_kept(two_pythons):
+    assert two_pythons.install().returncode == 0
+    assert two_pythons.version() == "3.12.1"
+    assert two_pythons.install(PYTHON="python3.11").returncode == 0
+    assert two_pythons.version() == "3.11.7"
+    assert two_pythons.install().returncode == 0
+    assert two_pythons.version() == "3.11.7"
+
+
+@pytest.mark.parametrize("version", ["3.11.2", "3.11.7"], ids=["another patch", "another place"])
+def test_venv_is_made_anew_for_another_interpreter_of_the_same_minor_version(two_pythons, version):
+    other = two_pythons.add_python("python3.11", version, "elsewhere")
+    two_pythons.install(PYTHON="python3.11")
+    kept = two_pythons.folder / ".venv" / "kept"
+    kept.touch()
+
+    assert two_pythons.install("--check", PYTHON="python3.11").returncode == 0
+    assert two_pythons.install(PYTHON=str(two_pythons.folder / "bin/python3.11")).returncode == 0
+    assert kept.exists()
+    assert two_pythons.install("--check", PYTHON=str(other)).returncode == 1
+    assert two_pythons.install(PYTHON=str(other)).returncode == 0
+    assert (kept.exists(), two_pythons.version()) == (False, version)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "said"),
+    [
+        ({"NO_ENSUREPIP": "1"}, "-m pip install --quiet --disable-pip-version-check"),
+        ({"NO_PIP": "1"}, ".venv-uv/bin/python -m pip install"),
+    ],
+)
+def test_uv_comes_by_pip_or_by_ensurepip_and_by_its_hash(two_pythons, lacks, said):
+    assert two_pythons.install(**lacks).returncode == 0
+
+    notes = two_pythons.notes()
+    assert said in notes
+    assert "--require-hashes -r requirements/uv.txt" in notes
+    assert "--target .venv-uv" in notes or "NO_PIP" in lacks
+    again = two_pythons.install(NO_ENSUREPIP="1", NO_PIP="1")
+    assert again.returncode == 0, "uv is kept"
+
+
+def test_without_pip_and_ensurepip_the_one_package_is_named(two_pythons):
+    done = two_pythons.install(NO_ENSUREPIP="1", NO_PIP="1")
+
+    assert done.returncode == 2
+    assert "On Debian and Ubuntu: apt install python3-venv" in done.stderr
+    assert not (two_pythons.folder / ".venv").exists()
+    readme = (PROJECT_DIR / "README.md").read_text()
+    assert "apt install git make python3-venv" in readme
+
+
+def test_a_uv_on_the_path_will_do_where_no_python_has_pip(two_pythons):
+    (two_pythons.folder / "bin" / "uv").symlink_to(two_pythons.folder / "uv")
+
+    assert two_pythons.install(NO_ENSUREPIP="1", NO_PIP="1").returncode == 0
+    assert two_pythons.version() == "3.12.1"
+
+
+@pytest.mark.parametrize("has", ["a newer Python", "uv alone"])
+def test_where_no_python_is_accepted_uv_fetches_one_and_that_is_said(checkout, has):
+    fetched = checkout.add_python("python3.12", "3.12.9", "uvs-own")
+    if has == "uv alone":
+        (checkout.folder / "bin" / "uv").symlink_to(checkout.folder / "uv")
+    else:
+        checkout.add_python("python3", "3.14.0")
+
+    done = checkout.install(FETCHED=str(fetched))
+
+    assert done.returncode == 0, done.stderr
+    assert checkout.version() == "3.12.9"
+    assert "on the PATH: uv takes a 3.12 of its own, which it fetches if need be" in done.stdout
+
+
+@pytest.mark.parametrize("fails", ["the download of Python", "that of uv", "everything"])
+def test_where_nothing_can_be_fetched_it_is_refused_with_what_was_seen(checkout, fails):
+    checkout.add_python("python3", "3.14.0")
+    variables = {
+        "the download of Python": {},
+        "that of uv": {"PIP_ENDS_WITH": "1"},
+        "everything": {"NO_PIP": "1", "NO_ENSUREPIP": "1"},
+    }[fails]
+
+    done = checkout.install(**variables)
+
+    assert done.returncode == 2
+    assert (
+        "error: no Python 3.11 (from 3.11.2), 3.12 or 3.13 found, and none could be fetched. Tried:"
+        in done.stderr
+    )
+    assert "  python3.12 does not exist\n" in done.stderr
+    assert "  python3 is 3.14.0\n" in done.stderr
+    assert "make PYTHON=/path/to/python3.12 demo" in done.stderr
+
+
+def test_make_heeds_python_although_venv_is_whole(two_pythons):
+    (two_pythons.folder / "Makefile").write_bytes((PROJECT_DIR / "Makefile").read_bytes())
+    (two_pythons.folder / "setup.py").touch()
+    two_pythons.install().check_returncode()
+    (two_pythons.folder / "tools" / "make").symlink_to(shutil.which("make"))
+
+    def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["make", "install", *arguments],
+            cwd=two_pythons.folder,
+            env={
+                "PATH": f"{two_pythons.folder / 'bin'}:{two_pythons.folder / 'tools'}",
+                "NOTES": str(two_pythons.folder / "notes"),
+                "UV": str(two_pythons.folder / "uv"),
+            },
+            capture_output=True,
+            text=True,
+        )
+
+    assert "Installing" not in make().stdout
+    assert "Installing" not in make("PYTHON=python3.12").stdout
+    wrong = make("PYTHON=/no/such/python")
+    assert wrong.returncode == 2
+    assert "error: PYTHON=/no/such/python does not exist" in wrong.stderr
+    assert two_pythons.version() == "3.12.1"
+    assert make("PYTHON=python3.11").returncode == 0
+    assert two_pythons.version() == "3.11.7"
 
 
 def test_versions_are_those_of_the_image_and_of_the_design():

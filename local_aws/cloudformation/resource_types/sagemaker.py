@@ -81,7 +81,12 @@ class _Endpoint(ApiResource):
     def await_end(self, by: Provisioner, physical: Physical) -> None:
         while True:
             by.pause()
-            self._describe(by, physical)
+            endpoint = self._describe(by, physical)
+            if endpoint["EndpointStatus"] == "Failed":
+                raise ProvisioningError(
+                    f'Resource handler returned message: "Endpoint {physical.id} could not be '
+                    f'deleted: {endpoint.get("FailureReason")}" (HandlerErrorCode: NotStabilized)'
+                )
 
     def _describe(self, by: Provisioner, physical: Physical) -> Any:
         name = physical.attributes["EndpointName"]

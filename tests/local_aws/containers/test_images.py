@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ensurepip
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import threading
 import zipfile
 from pathlib import Path
 
+import pip
 import pytest
 
 from local_aws.containers.container import ContainerEnvironment, Isolation, start_container
@@ -53,10 +53,11 @@ def base_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin/python"
     [site_packages] = folder.glob("lib/python3*/site-packages")
-    [pip] = Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")
-    for wheel in (pip, make_wheel(folder / "wheels", "basis", "2.0")):
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(site_packages)
+    own = Path(pip.__file__).parents[1]
+    for source in (own / "pip", *own.glob("pip-*.dist-info")):
+        shutil.copytree(source, site_packages / source.name)
+    with zipfile.ZipFile(make_wheel(folder / "wheels", "basis", "2.0")) as archive:
+        archive.extractall(site_packages)
     subprocess.run([str(python), "-m", "compileall", "-q", str(site_packages)], check=True)
     return python
 

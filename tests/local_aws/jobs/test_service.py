@@ -20,7 +20,9 @@ from botocore.exceptions import ClientError
 
 from local_aws.containers.container import Isolation
 from local_aws.containers.images import Images
+from local_aws.containers.supervision import SupervisedProcess
 from local_aws.gateway import Gateway
+from local_aws.jobs import job_run
 from local_aws.jobs.service import Jobs
 
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.9-0"
@@ -536,3 +538,66 @@ def test_closing_stops_what_runs(tmp_path: Path) -> None:
     gateway.close()
     assert time.monotonic() - started < 10
     assert list((tmp_path / "jobs").glob("*/env")) == []
+
+
+def _fault(*_: Any, **__: Any) -> None:
+    raise KeyError("planted")
+
+
+def test_a_fault_in_a_jobs_thread_fails_the_job(
+    account: Account, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(job_run, "download_prefix", _fault)
+
+    job = account.train("print(1)")
+
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"] == "InternalServerError: local_aws: KeyError: 'planted'"
+    assert job["SecondaryStatusTransitions"][-1]["Status"] == "Failed"
+    assert f"{job['TrainingJobName']} failed inside local_aws" in caplog.text
+
+
+def test_a_fault_while_a_failure_is_written_down_still_fails_the_job(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_run.contract, "read_start", _fault)
+
+    job = account.process("raise SystemExit(3)")
+
+    assert job["ProcessingJobStatus"] == "Failed"
+    assert job["FailureReason"] == "InternalServerError: local_aws: KeyError: 'planted'"
+
+
+def test_a_fault_while_a_job_is_stopped_fails_it_and_its_container_ends(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = account.training_request("import time; time.sleep(600)")
+    name = request["TrainingJobName"]
+    sagemaker = account.client("sagemaker")
+    sagemaker.create_training_job(**request)
+    account.when("TrainingJob", name, lambda _: "TrainingStartTime" in _described(account, name))
+    stop = SupervisedProcess.stop
+    faults = [KeyError("planted")]
+    stopped: list[int] = []
+
+    def planted(process: SupervisedProcess, *arguments: Any) -> None:
+        if faults:
+            raise faults.pop()
+        stop(process, *arguments)
+        stopped.append(process.wait())
+
+    monkeypatch.setattr(SupervisedProcess, "stop", planted)
+    sagemaker.stop_training_job(TrainingJobName=name)
+    job = account.ended("TrainingJob", name)
+
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"] == "InternalServerError: local_aws: KeyError: 'planted'"
+    deadline = time.monotonic() + 20
+    while not stopped and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert stopped
+    assert account.ended("TrainingJob", name)["TrainingJobStatus"] == "Failed"
+
+
+def _described(account: Account, name: str) -> Mapping[str, Any]:
+    return account.client("sagemaker").describe_training_job(TrainingJobName=name)  # type: ignore[no-any-return]

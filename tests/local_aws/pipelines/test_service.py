@@ -23,6 +23,7 @@ from local_aws.errors import AwsError
 from local_aws.event_bus import EventBus
 from local_aws.gateway import Gateway
 from local_aws.own_aws import OwnAws
+from local_aws.pipelines import run
 from local_aws.pipelines.service import PipelineExecutions
 
 COMPILED = Path(__file__).parent / "compiled_pipeline.json"
@@ -776,3 +777,52 @@ def test_a_stranger_with_only_the_endpoint_can_run_a_pipeline(aws: Aws) -> None:
     execution = aws.finish(arn["PipelineExecutionArn"])
     known = client.meta.service_model.operation_model("DescribePipelineExecution").output_shape
     assert set(execution) - {"ResponseMetadata"} <= set(known.members)
+
+
+def _fault(*_: Any, **__: Any) -> None:
+    raise KeyError("planted")
+
+
+def test_fault_in_a_steps_thread_fails_the_step_and_the_execution(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run.JobStepRunner, "run", _fault)
+
+    execution, steps = aws.run(processing("One"))
+
+    assert execution["PipelineExecutionStatus"] == "Failed"
+    assert steps["One"]["StepStatus"] == "Failed"
+    assert steps["One"]["FailureReason"] == "InternalServerError: local_aws: KeyError: 'planted'"
+
+
+def test_fault_in_an_executions_own_thread_fails_it_and_stops_its_jobs(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = processing("Held", environment={"HOLD": "1"})
+    monkeypatch.setattr(run, "is_true", _fault)
+
+    execution, steps = aws.run(held, condition("Check", 1, 1))
+
+    assert execution["PipelineExecutionStatus"] == "Failed"
+    assert execution["FailureReason"] == "local_aws: KeyError: 'planted'"
+    assert {name: step["StepStatus"] for name, step in steps.items()} == {
+        "Held": "Failed",
+        "Check": "Failed",
+    }
+    assert steps["Check"]["FailureReason"] == "InternalServerError: local_aws: KeyError: 'planted'"
+    deadline = time.monotonic() + 20
+    while aws.jobs.running and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not aws.jobs.running
+
+
+def test_fault_before_any_step_fails_the_execution(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run.PipelineRun, "_next_step", _fault)
+
+    execution, steps = aws.run(processing("One"))
+
+    assert execution["PipelineExecutionStatus"] == "Failed"
+    assert execution["FailureReason"] == "local_aws: KeyError: 'planted'"
+    assert not steps

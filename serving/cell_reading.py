@@ -18,7 +18,7 @@ from serving.table import BOOLEAN, DATE, NUMBER, Column, DateFormat, NumberForma
 
 Reader = Callable[[Any], Any]
 
-# Of a number column in text; whoever reads the training data has the same, in any case.
+# Missing in text of any column but one of text; whoever reads the training data has the same.
 MISSING_WORDS = frozenset(
     [
         *("na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "null", "none"),
@@ -27,6 +27,7 @@ MISSING_WORDS = frozenset(
 )
 
 _PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_SPACES = re.compile(r"\s")
 _ISO_DATE = re.compile(
     r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?", re.ASCII
 )
@@ -144,6 +145,8 @@ def _formatted_number(how: NumberFormat) -> Callable[[str], str | None]:
     )
 
     def read(text: str) -> str | None:
+        # Any space as a blank, and the apostrophe that word processors put as a plain one.
+        text = _SPACES.sub(" ", text).replace("\u2019", "'")
         sign = ""
         if how.affixes and text[0] in "+-":  # -$5: the sign stands before the currency
             sign, text = text[0], text[1:]
@@ -188,16 +191,16 @@ def _boolean_in_json(value: Any) -> bool:
 
 def _boolean_in_csv(field: str) -> bool | None:
     text = field.strip()
-    if not text:
+    if not _is_said(text):
         return None
     if text in _BOOLEANS:
         return _BOOLEANS[text]
     raise CellError("is not true or false")
 
 
-def _text_in_json(value: Any) -> str:
+def _text_in_json(value: Any) -> str | None:
     if isinstance(value, str):
-        return value
+        return value or None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise CellError("is not text")
@@ -207,7 +210,7 @@ def _date_in_json(how: object) -> Reader:
     read_text = _date_in_csv(how)
 
     def read(value: Any) -> datetime | None:
-        if isinstance(value, str) and value.strip():
+        if isinstance(value, str) and _is_said(value):
             return read_text(value)  # type: ignore[no-any-return]
         if isinstance(value, int | float) and not isinstance(value, bool):
             raise CellError("is a number, which may be seconds, milliseconds or days")
@@ -221,7 +224,7 @@ def _date_in_csv(how: object) -> Reader:
 
     def read(field: str) -> datetime | None:
         text = field.strip()
-        if not text:
+        if not _is_said(text):
             return None
         moment = None if written is None else _formatted_date(text, written)
         if moment is None:
@@ -233,6 +236,11 @@ def _date_in_csv(how: object) -> Reader:
         return moment
 
     return read
+
+
+def _is_said(text: str) -> bool:
+    """Whether the text is more than blanks or a word for missing."""
+    return bool(text.strip()) and text.strip().lower() not in MISSING_WORDS
 
 
 def _formatted_date(text: str, written: str) -> datetime | None:

@@ -76,11 +76,17 @@ def test_a_word_in_a_text_column_of_csv_is_text(word: str) -> None:
 
 def test_only_an_empty_field_is_missing_text() -> None:
     assert _from_csv(_table(t="text", n="number"), ",1", '"",1')["t"].tolist() == [None, None]
+    assert _from_json(_table(t="text", n="number"), ["", 1], ["NA", 1])["t"].tolist() == [
+        None,
+        "NA",
+    ]
 
 
 @pytest.mark.parametrize("word", ["NA", "n/a", "NULL", "None", "nan", "<NA>", "#N/A", "", " "])
-def test_a_missing_word_in_a_number_column_of_csv_is_missing(word: str) -> None:
-    assert _from_csv(_table(n="number", t="text"), f"{word},x")["n"].isna().tolist() == [True]
+def test_a_missing_word_in_any_column_of_csv_but_one_of_text_is_missing(word: str) -> None:
+    for kind in ("number", "date", "boolean"):
+        table = _table(n=kind, t="text")
+        assert _from_csv(table, f"{word},x")["n"].isna().tolist() == [True]
 
 
 @pytest.mark.parametrize(
@@ -126,6 +132,8 @@ _GERMAN = {"kind": "number", "format": {"thousands": ".", "decimal": ",", "affix
         (_US, "1234.5", 1234.5),
         (_US, "1e3", 1000.0),
         (_US, "NA", math.nan),
+        (_SWISS, "Fr. 1\u2019234.50", 1234.5),
+        ({"kind": "number", "format": {"thousands": " ", "decimal": ","}}, "1\u00a0234,5", 1234.5),
         (_SWISS, "Fr. 1'234.50", 1234.5),
         (_SWISS, "12 %", 12.0),
         (_GERMAN, "1.234,5", 1234.5),
@@ -209,9 +217,11 @@ def test_json_that_is_not_of_the_column_s_kind_is_refused(
         ("number!", '""', "is missing, but none was missing in the table that the model was"),
         ("number!", "NA", "'NA' means missing, but none was missing in the table that the"),
         ("boolean", "1", "'1' is not true or false; send true or false, True or False, TRUE or"),
-        ("boolean", "NA", "'NA' is not true or false; send"),
+        ("boolean", "yes", "'yes' is not true or false; send"),
+        ("boolean!", "NA", "'NA' means missing, but none was missing in the table that the"),
         ("date", "1735689600000", "'1735689600000' is not a date; send a date in ISO 8601 such as"),
-        ("date", "NA", "'NA' is not a date; send"),
+        ("date", "soon", "'soon' is not a date; send"),
+        ("date!", "NULL", "'NULL' means missing, but none was missing in the table that the"),
     ],
 )
 def test_csv_that_is_not_of_the_column_s_kind_is_refused(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from sklearn.metrics import root_mean_squared_error
 from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, TargetEncoder
-from training_data import TrainingDataError, read_training_data
 
 ROWS = 400
 
@@ -287,13 +285,3 @@ def test_encoder_that_differs_between_training_and_serving_is_caught() -> None:
     planted = measure_error(encode_means_only(features), features, target)
     assert ours < 1.03 * one_hot
     assert planted > 1.1 * one_hot
-
-
-def test_folder_without_the_files_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingDataError, match="does not hold the three files"):
-        read_training_data(tmp_path, "price")
-
-
-def test_other_target_than_prepared_is_refused(prepared: Path) -> None:
-    with pytest.raises(TrainingDataError, match="no target column 'cost'; TARGET_COLUMN"):
-        read_training_data(prepared, "cost")

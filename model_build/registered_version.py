@@ -2,13 +2,15 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from model_build import mlflow_login
 from model_build.errors import ServiceError
 
 EXECUTION_TAG = "sagemaker.pipeline_execution_arn"
+# A line for each; the training step writes it.
+WARNINGS_TAG = "data.warnings"
 
 # The execution is over; whether MLflow answers is known in seconds or it is reported as it is.
 _QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -16,12 +18,13 @@ _QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT":
 
 @dataclass(frozen=True, kw_only=True)
 class RegisteredVersion:
-    """A version, the run it came from, that run's metrics, and where a person finds it."""
+    """A version, its run with metrics and warnings about the data, and where a person finds it."""
 
     model_name: str
     version: int
     run_id: str
     metrics: Mapping[str, float]
+    data_warnings: Sequence[str]
     url: str
 
 
@@ -56,7 +59,7 @@ def find_registered_version(
             )
         # A job that AWS ran twice registers twice; the later one is what the execution ended with.
         latest = max(found, key=lambda version: int(version.version))
-        metrics = client.get_run(latest.run_id).data.metrics
+        run = client.get_run(latest.run_id).data
     except MlflowException as err:
         refused = mlflow_login.explain_refused_login(err, os.environ)
         reason = f"it {refused}" if refused else f"{err}. Check that this machine reaches it"
@@ -68,7 +71,8 @@ def find_registered_version(
         model_name=model_name,
         version=int(latest.version),
         run_id=latest.run_id,
-        metrics=metrics,
+        metrics=run.metrics,
+        data_warnings=run.tags.get(WARNINGS_TAG, "").splitlines(),
         url=_locate_version(tracking_uri, model_name, int(latest.version)),
     )
 

@@ -224,6 +224,7 @@ def _follow(client: Any, execution_arn: str, settings: Mapping[str, Value]) -> d
             "version": version.version,
             "run_id": version.run_id,
             "metrics": dict(version.metrics),
+            "data_warnings": list(version.data_warnings),
             "url": version.url,
         }
     return result
@@ -238,6 +239,7 @@ def _print_result(result: Mapping[str, Any]) -> None:
     if "version" in result:
         lines.append(f"registered {result['model_name']} version {result['version']}")
         lines += [f"  {name:<30} {value:.6g}" for name, value in sorted(result["metrics"].items())]
+        lines += [f"  data: {warning}" for warning in result["data_warnings"]]
         lines.append(str(result["url"]))
     sys.stdout.write("\n".join(lines) + "\n")
 

@@ -70,6 +70,9 @@ def released(terminal, table):
     """The table's model in staging and prod."""
     trained = train(terminal, table, "raw/houses")
     assert trained.returncode == 0, trained.stderr
+    assert "data: column 'id': read as text: 400 of its whole numbers are beyond 2^53" in (
+        trained.stdout
+    )
     answer = terminal.run(
         "local-aws",
         *("release", "--model-name", MODEL, "--yes", "--state-dir", str(terminal.state_dir)),

@@ -20,6 +20,8 @@ def test_the_version_of_this_execution_is_found(mlflow_sqlite: str) -> None:
     for execution in ("first", "second", "third"):
         run = client.create_run("0")
         client.log_metric(run.info.run_id, "rmse", len(execution))
+        if execution == "second":
+            client.set_tag(run.info.run_id, "data.warnings", "id: read as text\n3 rows are copies")
         runs[execution] = run.info.run_id
         client.create_model_version(
             name,
@@ -30,6 +32,7 @@ def test_the_version_of_this_execution_is_found(mlflow_sqlite: str) -> None:
     found = find_registered_version(mlflow_sqlite, name, "arn:second")
     assert (found.version, found.run_id) == (2, runs["second"])
     assert found.metrics == {"rmse": 6.0}
+    assert found.data_warnings == ["id: read as text", "3 rows are copies"]
     assert found.url == f"models:/{name}/2 in {mlflow_sqlite}"
 
     with pytest.raises(ServiceError) as caught:

@@ -47,7 +47,9 @@ def build_report(described: Mapping[str, Any], prepared: "Prepared") -> dict[str
         for finding in prepared.findings
     ]
     # The features stand in "columns" in full; dataset.json has them for the training step.
-    facts = {name: value for name, value in described.items() if name != "columns"}
+    facts = {
+        name: value for name, value in described.items() if name not in ("columns", "warnings")
+    }
     return {**facts, "findings": findings, "columns": rows, "target_values": prepared.targets}
 
 

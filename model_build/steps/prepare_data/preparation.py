@@ -59,6 +59,10 @@ class Finding:
     message: str
     warning: bool = False
 
+    def __str__(self) -> str:
+        about = f"column {self.column!r}: " if self.column else ""
+        return f"{about}{self.message}"
+
 
 @dataclass
 class OddValues:

@@ -114,9 +114,7 @@ def prepare_table(request: Request, output: Path) -> None:
         made.mkdir()
         prepared = prepare(table, request.target, request.split, request.odd_values, made)
         for finding in prepared.findings:
-            level = logging.WARNING if finding.warning else logging.INFO
-            about = f"column {finding.column!r}: " if finding.column else ""
-            logger.log(level, "%s%s", about, finding.message)
+            logger.log(logging.WARNING if finding.warning else logging.INFO, "%s", finding)
         write_descriptions(prepared, request, objects, made)
         output.mkdir(parents=True, exist_ok=True)
         for path in sorted(made.iterdir()):
@@ -156,6 +154,7 @@ def write_descriptions(
         "test_size": request.split.test_size,
         "split_by": request.split.describe(),
         "random_seed": request.split.random_seed,
+        "warnings": [str(finding) for finding in prepared.findings if finding.warning],
     }
     report = data_report.build_report(described, prepared)
     _write_json(folder / "dataset.json", described)

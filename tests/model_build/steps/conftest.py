@@ -30,6 +30,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "id": [f"house-{number}" for number in range(rows)],
             "sold": pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(rows), "D"),
             "garden": rng.random(rows) > 0.5,
+            "remark": None,
         }
     )
     frame.loc[::9, ["size", "rooms"]] = None

@@ -98,6 +98,8 @@ def test_good_model_is_logged_and_registered(
     }
     description = json.loads((job.data / "dataset.json").read_text(encoding="utf-8"))
     origin["data.digest"] = description["digest"]
+    assert description["warnings"]
+    assert run.data.tags["data.warnings"].splitlines() == description["warnings"]
     assert origin.items() <= run.data.tags.items()
     assert origin.items() <= version.tags.items()
     error = run.data.metrics["median_absolute_error"]

@@ -118,12 +118,15 @@ def _check(
     ]
     if differences:
         return failed(name, f"{differences[0][1]}; {len(differences)} of {len(served)} rows differ")
-    plural = "s" if requests != 1 else ""
     return passed(
         name,
-        f"{len(served)} rows equal (relative tolerance {RELATIVE_TOLERANCE:g}), "
-        f"{requests} request{plural}",
+        f"{_count(len(served), 'row')} equal (relative tolerance {RELATIVE_TOLERANCE:g}), "
+        f"{_count(requests, 'request')}",
     )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _problems(document: Any) -> Iterator[str]:

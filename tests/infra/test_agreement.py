@@ -320,8 +320,8 @@ def test_a_push_to_what_the_build_reads_starts_its_pipeline(connected: Any, pipe
 @pytest.mark.parametrize(
     ("pipeline", "others"),
     [
-        ("ModelBuildPipeline", ["model_deploy", "tests", "docs", "local_aws", "infra"]),
-        ("ModelDeployPipeline", ["model_build", "tests", "docs", "local_aws", "infra"]),
+        ("ModelBuildPipeline", ["model_deploy", "serving", "tests", "docs", "local_aws", "infra"]),
+        ("ModelDeployPipeline", ["model_build", "serving", "tests", "docs", "local_aws", "infra"]),
     ],
 )
 def test_a_push_to_anything_else_starts_nothing(

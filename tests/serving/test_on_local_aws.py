@@ -122,3 +122,64 @@ def test_a_serverless_endpoint_takes_four_megabytes(
     assert not endpoint.invoke(filled, CSV).error
     assert "exceeded 4194304 bytes" in endpoint.invoke(filled + "\r\n\r\n", CSV).error
     assert RequestLimit.of({"ServerlessMemoryInMB": "2048"}).size == 4194304
+
+
+def test_test_staging_moves_a_version_that_answers_its_raw_rows(
+    gateway: Gateway,
+    on_instances: Endpoint,
+    table_model: Any,
+    mlflow_sqlite: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from mlflow import MlflowClient
+
+    from model_deploy.test.test import main
+
+    client = MlflowClient(tracking_uri=mlflow_sqlite, registry_uri=mlflow_sqlite)
+    experiment = client.create_experiment("table-on-local-aws", (tmp_path / "artifacts").as_uri())
+    run_id = client.create_run(experiment).info.run_id
+    client.log_dict(run_id, table_model.raw_rows(), "raw_rows.json")
+    client.create_registered_model("table-on-local-aws")
+    client.create_model_version("table-on-local-aws", str(table_model.folder), run_id=run_id)
+    # The endpoint's name is made of these two.
+    on_instances.sagemaker.create_endpoint(
+        EndpointName="shop-staging", EndpointConfigName=on_instances.name
+    )
+    config = {
+        "Parameters": {
+            "SageMakerProjectName": "shop",
+            "StageName": "staging",
+            "ModelDataLocation": f"s3://models/{on_instances.name}",
+            "ContainerImageURI": _IMAGE,
+        },
+        "Tags": {
+            "mlflow:model-name": "table-on-local-aws",
+            "mlflow:model-version": "1",
+            "mlflow:tracking-uri": mlflow_sqlite,
+        },
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", gateway.url)
+    code = main(
+        [
+            *("--import-build-config", str(tmp_path / "config.json")),
+            *("--export-test-results", str(tmp_path / "results.json")),
+            *("--poll-seconds", "0.2", "--latency-requests", "3"),
+        ]
+    )
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert {check["name"]: check["status"] for check in results["checks"]} == dict.fromkeys(
+        (
+            "endpoint in service",
+            "serves the configuration asked for",
+            "answers the input example",
+            "answers raw rows as JSON as offline",
+            "answers raw rows as CSV as offline",
+            "refuses what is not JSON",
+            "refuses wrong columns",
+            "latency",
+        ),
+        "passed",
+    )
+    assert (code, results["registry"]["stage"]) == (0, "Staging")

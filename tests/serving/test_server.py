@@ -201,7 +201,7 @@ def test_a_model_that_takes_too_long_is_given_up_as_mlflow_does(
     monkeypatch.setenv("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", "1")
     done = threading.Event()
     column = {"name": "a", "kind": "number", "gaps": False}
-    model = _Model(lambda _: done.wait(3), _other_columns(1, column))
+    model = _Model(lambda _: done.wait(1.5), _other_columns(1, column))
     app = TableServer(model, _nobody)
     try:
         assert ask(app, b"a\n1", "text/csv") == (504, "Request processing time exceeded limit")

@@ -287,7 +287,12 @@ def test_serving_command_only_for_serving_images(images: Images) -> None:
         image: Image = images.find(uri)
         return image.serve_command(1234)
 
-    assert command(SERVING_URI)[-1] == "1234"
+    started = command(SERVING_URI)
+    assert started[-1] == "1234"
+    # The image's own server, found by its path.
+    folder = Path(started[started.index("--app-dir") + 1])
+    module, _, _ = started[started.index("--app-dir") + 2].partition(":")
+    assert (folder / module.replace(".", "/")).with_suffix(".py").is_file()
     with pytest.raises(AwsError, match="has no model server"):
         command(JOB_URI)
 

@@ -3,7 +3,6 @@
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import forest
 import mlflow
@@ -85,8 +84,10 @@ def register_version(logged: LoggedModel, model_name: str, tags: Mapping[str, st
     return int(version.version)
 
 
-def _choose_example(features: pd.DataFrame) -> Any:
+def _choose_example(features: pd.DataFrame) -> pd.DataFrame:
     """Rows without missing values, where there are some: they show what each column holds."""
     features = features.head(10_000)
     complete = features.dropna()
-    return (features if complete.empty else complete).head(EXAMPLE_ROWS)
+    example = (features if complete.empty else complete).head(EXAMPLE_ROWS)
+    # MLflow would write a gap as NaN, which is no JSON, or as the text NaT.
+    return example.astype(object).where(example.notna(), None)

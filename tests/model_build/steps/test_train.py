@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,9 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import train
 from mlflow import MlflowClient
@@ -172,6 +176,27 @@ def test_raw_rows_are_those_of_the_table_with_predictions_of_the_prepared_ones(j
     test = read_training_data(job.data, "price").test.features.iloc[positions]
     np.testing.assert_array_equal(model.predict(test), predictions)
     assert any(None in cells for cells in kept["rows"])
+
+
+def test_gaps_of_the_input_example_are_null(job: Job, tmp_path: Path) -> None:
+    job.data = shutil.copytree(job.data, tmp_path / "gappy")
+    for part in ("train", "test"):
+        path = job.data / f"{part}.parquet"
+        table = pq.read_table(path)
+        for name in ("sold", "size", "garden", "city"):
+            gaps = pa.nulls(len(table), table.schema.field(name).type)
+            column = table.column_names.index(name)
+            keep = pa.array([row % 4 == column % 4 for row in range(len(table))])
+            values = pc.if_else(keep, table.column(name), gaps)
+            table = table.set_column(column, name, values)
+        pq.write_table(table, path)
+    assert train.main(job.arguments(**{"max-median-absolute-error": 1e9})) == 0
+    (version,) = job.versions
+    folder = mlflow.artifacts.download_artifacts(f"models:/{job.name}/{version.version}")
+    text = Path(folder, "serving_input_example.json").read_text(encoding="utf-8")
+    sent = json.loads(text, parse_constant=pytest.fail)["dataframe_split"]["data"]
+    assert None in [cell for row in sent for cell in row]
+    assert "NaT" not in text
 
 
 def test_model_above_its_limit_is_logged_but_not_registered(job: Job) -> None:

@@ -41,9 +41,11 @@ def tables(terminal):
     bucket = terminal.environment["ARTIFACT_BUCKET"]
     s3 = terminal.client("s3")
     words = "a,target\n" + "\n".join(f"{row},word{row}" for row in range(100))
-    for key, body in (("bad/empty.csv", b""), ("bad/words.csv", words.encode())):
-        s3.put_object(Bucket=bucket, Key=key, Body=body)
-    return {"empty": f"s3://{bucket}/bad/empty.csv", "words": f"s3://{bucket}/bad/words.csv"}
+    odd = "a,target\n" + "\n".join(f"{'n/k' if row == 17 else row},{row}" for row in range(1, 401))
+    bodies = {"empty": "", "words": words, "odd": odd}
+    for name, body in bodies.items():
+        s3.put_object(Bucket=bucket, Key=f"bad/{name}.csv", Body=body.encode())
+    return {name: f"s3://{bucket}/bad/{name}.csv" for name in bodies}
 
 
 # Several commands one after the other in one process: importing what each needs takes longer than
@@ -79,6 +81,7 @@ def runs(terminal, tables, tmp_path_factory):
         "missing-target": ["TargetColumn=nonsense"],
         "text-target": [f"InputDataUri={tables['words']}"],
         "empty-file": [f"InputDataUri={tables['empty']}"],
+        "odd-value": [f"InputDataUri={tables['odd']}"],
         "mlflow-down": [f"MLflowTrackingURI={NOT_LISTENING}"],
     }
     words = [
@@ -106,6 +109,7 @@ def runs(terminal, tables, tmp_path_factory):
         ("missing-target", "nonsense"),
         ("text-target", "word"),
         ("empty-file", "empty"),
+        ("odd-value", "column 'a': 1 of 400 values are no numbers, first 'n/k' (odd.csv, row 17)"),
     ],
 )
 def test_bad_data_fails_the_execution_and_says_why(terminal, runs, name, told):

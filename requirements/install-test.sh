@@ -13,6 +13,7 @@ make_environment() {
   rm -rf "$folder"
   .venv/bin/python -m uv venv --quiet --python .venv/bin/python "$folder"
   .venv/bin/python -m uv pip sync --quiet --python "$folder/bin/python" --require-hashes --compile-bytecode "$lock"
+  cp "$lock" "$folder/lock.txt"
   echo "$facts" >"$folder/made-from.txt"
 }
 

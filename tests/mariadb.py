@@ -234,6 +234,19 @@ class Mariadb:
         return {"user": self._user_id, "group": self._user_id, "extra_groups": []}
 
 
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 class Authority:
     """A certificate authority of the tests' own."""
 
@@ -243,6 +256,7 @@ class Authority:
         certificate = (
             self._builder(self._name, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_SIGNS_CERTIFICATES, critical=True)  # Python 3.13 insists on it
             .sign(self._key, hashes.SHA256())
         )
         self.certificate_path = folder / f"{name}.pem"

@@ -7,8 +7,8 @@
             (offline; only if it finds something to do, it runs again with its index)
 
 Why: uv writes no compiled files, so each first import after `uv pip sync` would cost seconds. Any
-other command goes to the real uv as it is, but for `--system`: the build's Python takes the place
-of the system's, which belongs to the developer.
+other command goes to the real uv as it is, but for `--system` and `uv venv`: the build's Python
+takes the place of the system's, which belongs to the developer, and may be too old or too new.
 
 Runs on the interpreter of local_aws, without any installed package, in the build's environment.
 """
@@ -50,6 +50,9 @@ def main(settings_path: str, parent: str, arguments: Sequence[str]) -> NoReturn:
     if environment.pop("UV_SYSTEM_PYTHON", ""):
         parent = settings["python"]
     words = [f"--python={settings['python']}" if w == "--system" else w for w in arguments]
+    if _makes_environment(words):
+        # The build's Python is an environment itself: uv would look for one of the system.
+        environment.setdefault("UV_PYTHON", parent or settings["python"])
     target = _used_environment(settings["root"], environment)
     if parent or not target:
         # Else uv would look for a .venv in all folders above, and find the developer's.
@@ -85,6 +88,13 @@ def parse(arguments: Sequence[str]) -> LockedInstall | None:
         else:
             files.append(word)
     return LockedInstall(Path(files[0]), python) if len(files) == 1 and files[0] else None
+
+
+def _makes_environment(words: Sequence[str]) -> bool:
+    """Whether it is `uv venv`, and nobody says of which Python."""
+    command = next((word for word in words if not word.startswith("-")), "")
+    named = any(w.startswith("-p") or w.partition("=")[0] == "--python" for w in words)
+    return command == "venv" and not named
 
 
 def _used_environment(root: str, environment: Mapping[str, str]) -> Path | None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import importlib.util
 import os
+import platform
 import subprocess
 import sys
 import zipfile
@@ -111,6 +112,7 @@ def test_a_lock_is_installed_once_and_then_linked_compiled(account, cache, locks
         assert f"__init__.{sys.implementation.cache_tag}.pyc" in log
         assert "version 1.0 in " in log
         assert "/src/.venv\n" in log
+        assert f"version_info = {platform.python_version()}\n" in log
     (layer,) = made
     files = [p for p in (cache / "build-layers" / layer / "tree").rglob("*") if p.is_file()]
     assert not [p for p in files if p.stat().st_mode & 0o222]

@@ -39,6 +39,8 @@ TRUSTED_TYPES: Mapping[str, str] = {
 
 # Measured by benchmarks/accuracy.py.
 _FEW_VALUES = 10
+# Each thousand costs half a millisecond of each request.
+_MOST_VALUES = 5000
 _ROWS_FOR_A_MEAN = 10
 # While training, each row's text is given the mean target of rows of other folds, so that it can't
 # tell its own target.
@@ -65,8 +67,8 @@ def build_model(
 
     `features` has what the forest will be trained on: float64 (NaN: missing), datetime64[ns] (NaT),
     object with True, False, None (or bool), object with text and None. A missing value is never an
-    error later, nor is a text that training never saw: it has no place in the alphabet, is none of
-    the few, and has the overall mean target.
+    error later, nor is a text that it doesn't know: it has no place in the alphabet, is none of the
+    few, and has the overall mean target.
 
     Each tree draws `max_rows_per_tree` rows (with replacement); 0: as many as there are.
     """
@@ -98,8 +100,9 @@ def encode_columns(features: pd.DataFrame, random_seed: int) -> ColumnTransforme
 def reset_for_serving(model: Pipeline) -> None:
     """Leave what only training needed behind.
 
-    One thread for each prediction: setting up workers takes longer than one row does. And the
-    folds become a number, so that a server need not trust their type to load the model.
+    One thread for each prediction: setting up workers takes longer than one row does. The folds
+    become a number, so that a server need not trust their type to load the model; and the values of
+    text are kept once, as they were learned.
     """
     model.set_params(forest__n_jobs=None)
     columns = model.named_steps["columns"]
@@ -107,6 +110,8 @@ def reset_for_serving(model: Pipeline) -> None:
     for _, encoder, _ in (*columns.transformers, *columns.transformers_):
         if isinstance(encoder, TargetEncoder):
             encoder.set_params(cv=_FOLDS)
+        if isinstance(encoder, OrdinalEncoder | OneHotEncoder | TargetEncoder):
+            encoder.set_params(categories="auto")
 
 
 def rank_columns(model: Pipeline) -> "pd.Series[float]":
@@ -162,15 +167,41 @@ def _encode_dates(dates: pd.DataFrame) -> Iterator[tuple[str, Any, list[str]]]:
 
 def _encode_text(text: pd.DataFrame, random_seed: int) -> Iterator[tuple[str, Any, list[str]]]:
     """Several views of each column: trees take the one that tells them most at each split."""
-    distinct = {name: text[name].nunique(dropna=False) for name in text.columns}
-    few = [name for name, count in distinct.items() if 2 < count <= _FEW_VALUES]
+    values = {name: _choose_values(text[name]) for name in text.columns}
+    few = [name for name in values if 2 < len(values[name]) <= _FEW_VALUES]
     # A mean of hardly any rows is noise that trees would learn by heart.
-    often = [name for name, count in distinct.items() if len(text) >= count * _ROWS_FOR_A_MEAN]
-    unknown = {"handle_unknown": "use_encoded_value", "unknown_value": np.nan}
+    means = range(2, len(text) // _ROWS_FOR_A_MEAN + 1)
+    often = [name for name in values if len(values[name]) in means]
     folds = KFold(_FOLDS, shuffle=True, random_state=random_seed)
-    yield "alphabet", OrdinalEncoder(**unknown), list(distinct)
-    yield "each", OneHotEncoder(handle_unknown="ignore", sparse_output=False), few
-    yield "mean_target", TargetEncoder(target_type="continuous", cv=folds), often
+    alphabet = OrdinalEncoder(
+        categories=list(values.values()),
+        handle_unknown="use_encoded_value",
+        unknown_value=np.nan,
+    )
+    each = OneHotEncoder(
+        categories=[values[name] for name in few], handle_unknown="ignore", sparse_output=False
+    )
+    mean_target = TargetEncoder(
+        categories=[values[name] for name in often], target_type="continuous", cv=folds
+    )
+    yield "alphabet", alphabet, list(values)
+    yield "each", each, few
+    yield "mean_target", mean_target, often
+
+
+def _choose_values(column: "pd.Series[Any]") -> list[str | None]:
+    """The values worth knowing, in the alphabet's order; None, the missing one, is the last.
+
+    Of very many only the most frequent, and none that is in one row only, since it tells next to
+    nothing of others. Of a large table's identifier a single value is left, and thus no influence.
+    """
+    counts = column.value_counts().sort_index()
+    if len(counts) > _MOST_VALUES:
+        counts = counts.sort_values(ascending=False, kind="stable")
+        again = int((counts > 1).sum())
+        counts = counts.head(min(max(again, 1), _MOST_VALUES)).sort_index()
+    values: list[str | None] = list(counts.index)
+    return [*values, None] if column.hasnans else values
 
 
 def _repeat(starts: Sequence[float], values: Sequence[float], climb: float) -> FunctionTransformer:

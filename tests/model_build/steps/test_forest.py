@@ -218,6 +218,29 @@ def test_all_reviewed_types_are_needed(features: pd.DataFrame, model: Pipeline) 
     assert required_packages(model) == ("numpy", "pandas", "scikit-learn", "skops")
 
 
+def test_large_identifier_leaves_nothing_in_the_model() -> None:
+    rows = 6000
+    features = pd.DataFrame({"id": pd.Series([f"house-{at}" for at in range(rows)])})
+    target = pd.Series(np.arange(rows) % 7, dtype=float)
+    model = train(features, target)
+    assert len(skops.io.dumps(model)) < 1_000_000
+    assert np.ptp(model.predict(features)) < 0.1
+    named = features.assign(size=target)
+    assert rank_columns(train(named, target))["id"] == pytest.approx(0, abs=0.001)
+
+
+def test_only_the_most_frequent_of_very_many_values_are_known() -> None:
+    """Each known value costs time in each request."""
+    often = [f"street {at:05d}" for at in range(7000)] * 2 + ["Ring"] * 3
+    rarely = [f"alley {at}" for at in range(10)]
+    features = pd.DataFrame({"street": pd.Series([*often, *rarely], dtype=object)})
+    model = train(features, pd.Series(np.arange(len(features)), dtype=float))
+    (known,) = model.named_steps["columns"].named_transformers_["alphabet"].categories_
+    assert len(known) == 5000
+    assert "Ring" in known
+    assert not set(rarely) & set(known)
+
+
 def test_serving_uses_one_thread(model: Pipeline) -> None:
     assert model.named_steps["forest"].n_jobs is None
 

@@ -28,7 +28,8 @@ sys.path.insert(0, {str(STEP)!r})
 from pathlib import Path
 from raw_table import open_files
 from table_source import SourceFile
-from preparation import OddPolicy, prepare
+from decisions import OddPolicy
+from preparation import prepare
 from splitting import SplitRule
 path, folder = map(Path, sys.argv[1:])
 table = open_files([SourceFile(path=path, name=path.name)], "s3://benchmark/table", folder)

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from cell_formats import ISO, NumberFormat
-from raw_table import RawTable
+from raw_table import RawTable, as_mask
 
 Kind = Literal["number", "boolean", "text", "date"]
 
@@ -133,10 +133,10 @@ class TextSurvey:
         trimmed = pc.utf8_trim_whitespace(texts)
 
         def matching(pattern: str) -> "np.ndarray":
-            return _mask(pc.match_substring_regex(trimmed, pattern))
+            return as_mask(pc.match_substring_regex(trimmed, pattern))
 
-        words = _mask(cell_formats.find_missing_words(trimmed))
-        booleans = _mask(pc.is_in(trimmed, pa.array(list(cell_formats.BOOLEANS))))
+        words = as_mask(cell_formats.find_missing_words(trimmed))
+        booleans = as_mask(pc.is_in(trimmed, pa.array(list(cell_formats.BOOLEANS))))
         plain = matching(cell_formats.PLAIN_NUMBER) & ~words
         whole = matching(cell_formats.WHOLE_NUMBER)
         three = matching(cell_formats.POINT_AND_THREE)
@@ -319,11 +319,6 @@ def _too_large(seen: Survey) -> str:
 
 def _is_whole(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0))
-
-
-def _mask(values: pa.Array) -> "np.ndarray":
-    result: np.ndarray = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
-    return result
 
 
 def _sum(mask: pa.Array) -> int:

@@ -1,12 +1,11 @@
 """PrepareData: one table, checked, brought into four kinds of column, and split.
 
-    sklearn:<name> ─┐                         ┌─ decide each column's kind (column_kinds)
-    s3://….csv      ├─▶ RawTable ─▶ survey ───┤
-    s3://….parquet ─┘                         └─ refuse what can't be used, or is odd
-                         │
-                         └─▶ convert, split ─▶ train.parquet, test.parquet  (splitting, conversion)
-                                               raw_rows.json                (raw_rows)
-                                               dataset.json, data_report.*  (data_report)
+    sklearn:<name> ─┐                          each column's kind, what is odd  (decisions)
+    s3://….csv      ├─▶ RawTable ─▶ decide ─▶  refuse, or go on
+    s3://….parquet ─┘       │
+                            └─▶ convert, split ─▶ train.parquet, test.parquet   (parts)
+                                                  raw_rows.json                 (raw_rows)
+                                                  dataset.json, data_report.*   (data_report)
 
 The folder is packed into one file and runs on the libraries of AWS's scikit-learn image. Rows are
 read batch by batch, twice, so that memory does not grow with the table but for 25 bytes a row. How
@@ -28,8 +27,9 @@ from typing import Any
 import data_report
 import raw_table
 import table_source
+from decisions import OddPolicy
 from errors import DataError
-from preparation import OddPolicy, Prepared, prepare
+from preparation import Prepared, prepare
 from raw_table import RawTable
 from splitting import SplitRule
 from table_source import DataObject

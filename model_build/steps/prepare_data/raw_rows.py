@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from column_kinds import Column
+from raw_table import as_mask
 
 ROWS = 100
 # Of them, at most so many for what they hold.
@@ -88,13 +89,13 @@ class RawRows:
 
 
 def _find_remarkable(values: pa.ChunkedArray, column: Column) -> list[tuple[str, "np.ndarray"]]:
-    found = [("missing", _mask(pc.is_null(values)))]
+    found = [("missing", as_mask(pc.is_null(values)))]
     if not pa.types.is_string(values.type):
         return found
-    found.append(("word", _mask(cell_formats.find_missing_words(values))))
+    found.append(("word", as_mask(cell_formats.find_missing_words(values))))
     if column.kind == "text":
         misleading = pc.match_substring_regex(values, _MISLEADING)
-        found.append(("misleading", _mask(misleading)))
+        found.append(("misleading", as_mask(misleading)))
     return found
 
 
@@ -132,8 +133,3 @@ def _text_to_json(text: str, column: Column) -> Any:
     if column.kind == "number" and column.number_format.is_plain:
         return int(trimmed) if trimmed.lstrip("+-").isdecimal() else float(trimmed)
     return trimmed
-
-
-def _mask(values: Any) -> "np.ndarray":
-    result: np.ndarray = pc.fill_null(values, False).to_numpy()
-    return result

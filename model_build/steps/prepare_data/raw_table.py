@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import delimited_text
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,6 +41,14 @@ class RawBatch:
     columns: pa.Table
     file: str
     first_row: int
+
+    def array(self, name: str) -> pa.Array:
+        """One column's values."""
+        return self.columns.column(name).combine_chunks()
+
+    def arrays(self) -> dict[str, pa.Array]:
+        """All columns, by name."""
+        return {name: self.array(name) for name in self.columns.column_names}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +82,12 @@ def open_files(files: Sequence[SourceFile], source: str, scratch: Path) -> RawTa
     if len(kinds) > 1:
         raise DataError(f"{source} mixes text and Parquet files; point at one kind")
     return (_open_text if kinds == {"text"} else _open_parquet)(files, source, scratch)
+
+
+def as_mask(values: pa.Array | pa.ChunkedArray) -> "np.ndarray":
+    """Booleans as NumPy has them; what is missing is false."""
+    mask: np.ndarray = np.asarray(pc.fill_null(values, False))
+    return mask
 
 
 def _find_kind(file: SourceFile, source: str) -> str:

@@ -60,7 +60,8 @@ def prepare_files(
     import prepare_data
     import raw_table
     import table_source
-    from preparation import OddPolicy, prepare
+    from decisions import OddPolicy
+    from preparation import prepare
     from splitting import SplitRule
 
     request = prepare_data.Request(

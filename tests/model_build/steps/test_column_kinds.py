@@ -304,6 +304,7 @@ def test_infinite_numbers_of_a_csv_file_are_refused(tmp_path: Path) -> None:
         ([7.0] * 200, "is the same in every row"),
         ([1.0, np.inf] * 100, "infinite"),
         (list(pd.date_range("2024-01-01", periods=200)), "is a date"),
+        ([True, False] * 100, "is true or false; only numbers can be predicted: write 1 and 0"),
     ],
 )
 def test_unusable_target_is_refused(tmp_path: Path, target: list[Any], expected: str) -> None:

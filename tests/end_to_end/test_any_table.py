@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-import warnings
+import subprocess
+import sys
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,8 +81,17 @@ def released(terminal, table):
     return list((terminal.state_dir / "release").glob("*-test-endpoint.log"))
 
 
+# In a process of its own: loading a model changes MLflow's global state.
+PREDICT = """
+import json, sys
+import mlflow, pandas
+features = pandas.read_parquet("features.parquet").astype({"garden": object})
+print(json.dumps(mlflow.pyfunc.load_model(sys.argv[1]).predict(features).tolist()))
+"""
+
+
 @pytest.fixture(scope="module")
-def offline(terminal, table, released):
+def offline(terminal, table, released, tmp_path_factory):
     """What the registered model itself says of the table's rows, read here by other code."""
     text = table.drop(columns="price")
     features = pd.DataFrame(
@@ -94,16 +103,17 @@ def offline(terminal, table, released):
             "garden": text["garden"].map({"true": True, "false": False, "": None}).astype(object),
         }
     )
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    uri = terminal.environment["MLFLOW_TRACKING_URI"]
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = mlflow.pyfunc.load_model(f"models:/{MODEL}/1")
-    mlflow.set_tracking_uri(before[0])
-    mlflow.set_registry_uri(before[1])
-    return model.predict(features)
+    folder = tmp_path_factory.mktemp("offline")
+    features.to_parquet(folder / "features.parquet")
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PREDICT, f"models:/{MODEL}/1"],
+        cwd=folder,
+        env=dict(terminal.environment),
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 def registry(terminal):

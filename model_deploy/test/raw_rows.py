@@ -72,8 +72,9 @@ class RawRows:
     def csv_requests(self, limit: RequestLimit) -> Iterator[Piece]:
         """Raises RowTooLarge."""
         header = io.StringIO()
-        csv.writer(header, lineterminator="").writerow(self.columns)
-        return csv_pieces(header.getvalue(), self.csv, limit)
+        # A name with any character of the line's end is quoted, so it must have its usual one.
+        csv.writer(header, lineterminator="\r\n").writerow(self.columns)
+        return csv_pieces(header.getvalue().removesuffix("\r\n"), self.csv, limit)
 
 
 def check_raw_rows(endpoint: Endpoint, content: bytes, limit: RequestLimit) -> list[Check]:

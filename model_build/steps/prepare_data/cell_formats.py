@@ -3,10 +3,11 @@
     "1,234.50"  ─▶ thousands ",", decimal "."        "12 %" ─▶ affix "%"
     "31.12.2024" ─▶ %d.%m.%Y                          "2024-12-31T10:00Z" ─▶ ISO 8601
 
-A plain number is what Python's float() reads. Each function takes *distinct* texts, so that a
-million equal ones cost as much as one.
+A plain number has digits, a point and an exponent, if any. Each function takes *distinct* texts, so
+that a million equal ones cost as much as one.
 """
 
+import datetime
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ BOOLEANS: Mapping[str, bool] = {
 # In the syntax of RE2, which Arrow uses; the texts have no blanks around them.
 PLAIN_NUMBER = r"^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf|infinity))$"
 WHOLE_NUMBER = r"^[+-]?\d+$"
-POINT_AND_THREE = r"^[+-]?\d{1,3}\.\d{3}$"  # 1.234: a decimal point, or one of thousands?
+POINT_AND_THREE = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"  # 1.234: a decimal point, or of thousands?
 LEADING_ZERO = r"^[+-]?0\d"
 # What may be a number in another format, or a date: worth a closer look.
 NUMBER_LIKE = (
@@ -43,6 +44,11 @@ NUMBER_LIKE = (
     r"(?:[%$€£¥₹]|[A-Z]{3}|Fr\.)?$"
 )
 DATE_LIKE = r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}"
+# Written as numbers or dates are, though in no way that is read: (123), 31 Dec 2024, 9:30 pm.
+UNREAD = (
+    r"^[^a-zA-Z]*\d[^a-zA-Z]*(?i:am|pm|a\.m\.|p\.m\.)?$"
+    r"|^\d{1,2}[ ./-][A-Z][a-z]{2,8}[ ,./-]+\d{2,4}"
+)
 # Doubles hold every whole number up to here.
 LARGEST_EXACT = 2**53
 
@@ -79,13 +85,14 @@ class NumberFormat:
     def read(self, text: str) -> float | None:
         """The number that `text` is in this format, None if it is none."""
         taken = _take_apart(text)
-        if taken is None or taken[0] != self.affix:
-            return None
-        styles = _find_styles(taken[1])
-        if (self.thousands, self.decimal) not in styles:
-            return None
-        plain = taken[1].replace(self.thousands, "") if self.thousands else taken[1]
-        return float(plain.replace(self.decimal, "."))
+        style = self.thousands, self.decimal
+        if taken is not None and taken[0] == self.affix and style in _find_styles(taken[1]):
+            plain = taken[1].replace(self.thousands, "") if self.thousands else taken[1]
+            return float(plain.replace(self.decimal, "."))
+        # .5 or 1e-05 among 1,234.5
+        if not self.affix and self.decimal == "." and _PLAIN.fullmatch(text.strip()):
+            return float(text)
+        return None
 
     def describe(self) -> str:
         """In words, for a person."""
@@ -109,19 +116,23 @@ STYLES: tuple[tuple[str, str], ...] = (
 )
 _STYLE_PATTERNS = {
     (thousands, decimal): re.compile(
-        rf"[+-]?(?:\d+|\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+)"
+        # Thousands begin with another digit than 0, and so does any number but 0 itself.
+        rf"[+-]?(?:0|[1-9]\d*|[1-9]\d{{0,2}}(?:{re.escape(thousands)}\d{{3}})+)"
         rf"(?:{re.escape(decimal)}\d+)?"
         if thousands
-        else rf"[+-]?\d+(?:{re.escape(decimal)}\d+)?"
+        else rf"[+-]?(?:0|[1-9]\d*)(?:{re.escape(decimal)}\d+)?"
     )
     for thousands, decimal in STYLES
 }
+
+_PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 # Formats of dates besides ISO 8601, each also with a time behind it.
 _DAY_FORMATS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%Y.%m.%d")
 _TIME_FORMATS = ("", " %H:%M", " %H:%M:%S")
 _ISO_DATE = re.compile(
-    r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:Z|[+-]\d{2}(?::?\d{2})?)?)?"
+    r"\d{4}-\d{2}-\d{2}"
+    r"(?P<time>[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?P<zone>Z|[+-]\d{2}(?::?\d{2})?)?)?"
 )
 _OTHER_DATE = re.compile(
     r"\d{1,4}([./-])\d{1,2}\1\d{1,4}(?P<time> \d{1,2}:\d{2}(?P<seconds>:\d{2})?)?"
@@ -152,15 +163,19 @@ def parse_dates(texts: Sequence[str], date_format: str) -> pd.Series:
     """datetime64[ns] in UTC without zone; NaT for what is no such date or beyond 1677 to 2262."""
     series = pd.Series(list(texts), dtype=object).str.strip()
     if date_format == ISO:
-        readable = series.where(series.map(lambda text: bool(_ISO_DATE.fullmatch(text))))
-        parsed = pd.to_datetime(readable, format="ISO8601", errors="coerce", utc=True)
+        # pandas gives a date without a zone that of the one before it, so each gets one.
+        zoned = series.map(_with_zone)
+        parsed = pd.to_datetime(zoned, format="ISO8601", errors="coerce", utc=True)
         return parsed.dt.tz_localize(None).astype("datetime64[ns]")
     return pd.to_datetime(series, format=date_format, errors="coerce").astype("datetime64[ns]")
 
 
-def find_date_formats(texts: Sequence[str]) -> list[frozenset[str]]:
-    """For each text the formats in which it is a date, `ISO` among them."""
+def find_date_formats(texts: Sequence[str]) -> tuple[list[frozenset[str]], list[bool]]:
+    """For each text the formats in which it is a date, `ISO` among them; and whether it is a date
+    beyond those that datetime64[ns] holds, such as 9999-12-31.
+    """
     found: list[set[str]] = [set() for _ in texts]
+    far = [False] * len(texts)
     candidates: dict[str, list[int]] = {}
     for index, text in enumerate(texts):
         if _ISO_DATE.fullmatch(text.strip()):
@@ -173,9 +188,32 @@ def find_date_formats(texts: Sequence[str]) -> list[frozenset[str]]:
     for date_format, indices in candidates.items():
         parsed = parse_dates([texts[index] for index in indices], date_format)
         for index, good in zip(indices, parsed.notna(), strict=True):
+            if not good and _is_far(texts[index].strip(), date_format):
+                far[index] = good = True
             if good:
                 found[index].add(date_format)
-    return [frozenset(formats) for formats in found]
+    return [frozenset(formats) for formats in found], far
+
+
+def _with_zone(text: str) -> str | None:
+    match = _ISO_DATE.fullmatch(text)
+    if match is None:
+        return None
+    if match["zone"]:
+        return text
+    return f"{text}Z" if match["time"] else f"{text}T00:00Z"
+
+
+def _is_far(text: str, date_format: str) -> bool:
+    """Whether Python, whose dates go from 1 to 9999, can read what pandas could not."""
+    try:
+        if date_format == ISO:
+            datetime.datetime.fromisoformat(text)
+        else:
+            datetime.datetime.strptime(text, date_format)
+    except ValueError:
+        return False
+    return True
 
 
 def _take_apart(text: str) -> tuple[str, str] | None:

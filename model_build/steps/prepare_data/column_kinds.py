@@ -24,9 +24,11 @@ Kind = Literal["number", "boolean", "text", "date"]
 # From this share of a column's values on, the others are odd values rather than another kind.
 NEARLY_ALL = 0.9
 # From this share on it is told that a text column looks like something else.
-MANY = 0.5
+MANY = 0.25
 # Below this share of values with its marks, a format of numbers is taken for a slip.
 CONSISTENT = 0.05
+# So many values such as 6.878, beside whole ones and no others, are thousands.
+SURE = 30
 
 PLAIN = NumberFormat()
 
@@ -77,10 +79,14 @@ class TextSurvey:
     point_and_three: int = 0
     other_plain: int = 0
     leading_zeros: int = 0
+    # Whole numbers beyond 2^53, however they are written.
     too_large: int = 0
     # Numbers that are not plain, and dates, by all formats in which they can be read.
     formatted: Counter[frozenset[NumberFormat]] = field(default_factory=Counter)
     dates: Counter[frozenset[str]] = field(default_factory=Counter)
+    far_dates: int = 0
+    # Written as numbers or dates are, though in no way that is read.
+    unread: int = 0
 
     @property
     def plain(self) -> int:
@@ -155,11 +161,16 @@ class TextSurvey:
             formats = cell_formats.find_number_formats(trimmed[int(index)].as_py())
             if formats:
                 self.formatted[formats] += int(rows[index])
+                self.too_large += int(rows[index]) * _is_too_large(texts[int(index)].as_py())
         dates = np.flatnonzero(matching(cell_formats.DATE_LIKE))
-        found = cell_formats.find_date_formats([trimmed[int(index)].as_py() for index in dates])
-        for index, date_formats in zip(dates, found, strict=True):
+        found, far = cell_formats.find_date_formats(
+            [trimmed[int(index)].as_py() for index in dates]
+        )
+        for index, date_formats, is_far in zip(dates, found, far, strict=True):
             if date_formats:
                 self.dates[date_formats] += int(rows[index])
+                self.far_dates += int(rows[index]) * is_far
+        self.unread += int(rows[matching(cell_formats.UNREAD) & ~words].sum())
 
 
 @dataclass
@@ -173,13 +184,14 @@ class TypedSurvey:
     def count(self, values: pa.Array) -> None:
         """Take the values of one batch into account."""
         self.filled += len(values) - values.null_count
-        if _is_whole(self.kind):
+        if pa.types.is_integer(self.kind) or pa.types.is_decimal(self.kind):
             limit = cell_formats.LARGEST_EXACT
             ends = pc.min_max(values).as_py()
-            if (ends["max"] or 0) > limit:
-                self.too_large += _sum(pc.greater(values, pa.scalar(limit, self.kind)))
-            if (ends["min"] or 0) < -limit:
-                self.too_large += _sum(pc.less(values, pa.scalar(-limit, self.kind)))
+            if max(ends["max"] or 0, -(ends["min"] or 0)) > limit:
+                self.too_large += sum(
+                    abs(value) > limit and value == int(value)
+                    for value in values.drop_null().to_pylist()
+                )
 
 
 Survey = TextSurvey | TypedSurvey
@@ -187,19 +199,29 @@ Survey = TextSurvey | TypedSurvey
 
 def survey(table: RawTable, schema: pa.Schema) -> dict[str, Survey]:
     """A fresh survey for each column, to be fed with each batch."""
+    types = {name: schema.field(name).type for name in table.columns}
     return {
-        name: TextSurvey() if name in table.text_columns else TypedSurvey(schema.field(name).type)
-        for name in table.columns
+        name: TextSurvey() if pa.types.is_string(kind) else TypedSurvey(kind)
+        for name, kind in types.items()
     }
 
 
-def decide(name: str, seen: Survey, separator: str) -> Verdict | None:
+def decide(name: str, seen: Survey, table: RawTable) -> Verdict | None:
     """What the column is; None if it holds no value."""
     if seen.filled == 0:
         return None
     if isinstance(seen, TypedSurvey):
         return _decide_typed(name, seen)
-    return _decide_text(name, seen, separator)
+    verdict = _decide_text(name, seen, table.separator)
+    if name in table.text_columns:
+        return verdict
+    # A Parquet file says itself that it is text; that it looks like something else is told.
+    looks = verdict.nearly or verdict.column
+    why = f"the file has it as text, though its values are {looks.kind}s; write them as such"
+    return Verdict(
+        column=Column(name=name, kind="text"),
+        why_text=why if looks.kind != "text" else verdict.why_text,
+    )
 
 
 def _decide_typed(name: str, seen: TypedSurvey) -> Verdict:
@@ -208,8 +230,6 @@ def _decide_typed(name: str, seen: TypedSurvey) -> Verdict:
         return Verdict(column=Column(name=name, kind="boolean"))
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return Verdict(column=Column(name=name, kind="date"), values=seen.filled)
-    if pa.types.is_string(kind):
-        return Verdict(column=Column(name=name, kind="text"))
     if seen.too_large:
         return Verdict(column=Column(name=name, kind="text"), why_text=_too_large(seen))
     return Verdict(column=Column(name=name, kind="number"))
@@ -225,10 +245,10 @@ def _decide_text(name: str, seen: TextSurvey, separator: str) -> Verdict:
     number_format, numbers = _choose_number_format(seen, separator)
     date_formats, dates = _choose_date_formats(seen)
     if numbers >= max(dates, NEARLY_ALL * values):
-        if number_format.is_plain and seen.leading_zeros:
+        if seen.leading_zeros:
             zeros = f"{seen.leading_zeros} of its numbers begin with a zero, as codes do"
             return Verdict(column=text, why_text=zeros)
-        if number_format.is_plain and seen.too_large and seen.whole == values:
+        if seen.too_large and seen.whole + seen.formatted.total() >= MANY * values:
             return Verdict(column=text, why_text=_too_large(seen))
         found = Column(name=name, kind="number", number_format=number_format)
         told = _tell_number_format(seen, number_format)
@@ -239,11 +259,27 @@ def _decide_text(name: str, seen: TextSurvey, separator: str) -> Verdict:
             return Verdict(column=text, why_text=f"its dates can be read as {either}; write ISO")
         found = Column(name=name, kind="date", date_format=date_formats[0])
         told = "" if date_formats[0] == ISO else f"its dates are written as {date_formats[0]}"
-        return _with_odd(found, text, values, values - dates, told)
-    for count, what in ((numbers, "numbers"), (dates, "dates")):
+        return _with_odd(found, text, values, values - dates + seen.far_dates, told)
+    return Verdict(column=text, why_text=_tell_text(seen, numbers, dates))
+
+
+def _tell_text(seen: TextSurvey, numbers: int, dates: int) -> str:
+    """What else many of the values of a text column look like; "" if nothing."""
+    values = seen.values
+    if seen.plain + seen.formatted.total() >= NEARLY_ALL * values:
+        return "its numbers are not all written in the same way"
+    if seen.dates.total() >= NEARLY_ALL * values:
+        return "its dates are not all written in the same way"
+    for count, what in (
+        (numbers, "numbers"),
+        (dates, "dates"),
+        (seen.booleans, "true or false"),
+    ):
         if count >= MANY * values:
-            return Verdict(column=text, why_text=f"only {count} of {values} values are {what}")
-    return Verdict(column=text)
+            return f"only {count} of {values} values are {what}"
+    if seen.unread >= NEARLY_ALL * values:
+        return "its values look like numbers, dates or codes, in a way that is not read"
+    return ""
 
 
 def _with_odd(found: Column, text: Column, values: int, odd: int, told: str) -> Verdict:
@@ -254,6 +290,10 @@ def _with_odd(found: Column, text: Column, values: int, odd: int, told: str) -> 
 
 def _choose_number_format(seen: TextSurvey, separator: str) -> tuple[NumberFormat, int]:
     """The format that most values have, and how many have it."""
+    # 850, 6.878 and 15.127: fractions would not all have three digits, or none.
+    only_three = seen.whole and seen.point_and_three + seen.whole == seen.values
+    if only_three and seen.point_and_three >= SURE:
+        return NumberFormat(thousands=".", decimal=","), seen.plain
     if seen.plain == seen.values or not seen.formatted:
         return PLAIN, seen.plain
     marked: Counter[NumberFormat] = Counter()
@@ -305,10 +345,10 @@ def _choose_date_formats(seen: TextSurvey) -> tuple[Sequence[str], int]:
 def _tell_number_format(seen: TextSurvey, number_format: NumberFormat) -> str:
     if not number_format.is_plain:
         return f"its numbers are written with {number_format.describe()}"
-    if seen.point_and_three == seen.values:
+    if seen.point_and_three and seen.other_plain == 0:
         return (
-            "all its values have a point and three digits; they were read as decimals. Where the "
-            "point separates thousands, write the numbers without it"
+            "no value has other than three digits after its point; they were read as decimals. "
+            "Where the point separates thousands, write the numbers without it"
         )
     return ""
 
@@ -317,8 +357,10 @@ def _too_large(seen: Survey) -> str:
     return f"{seen.too_large} of its whole numbers are beyond 2^53, where numbers lose digits"
 
 
-def _is_whole(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0))
+def _is_too_large(text: str) -> bool:
+    """Whether a number in any format is a whole one beyond 2^53: an id written in groups."""
+    digits = "".join(filter(str.isdecimal, text))
+    return len(digits) > 15 and int(digits) > cell_formats.LARGEST_EXACT
 
 
 def _sum(mask: pa.Array) -> int:

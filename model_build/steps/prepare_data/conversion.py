@@ -26,7 +26,7 @@ _LATEST = pa.scalar(pd.Timestamp.max.floor("us").to_pydatetime(), pa.timestamp("
 def convert(values: pa.Array, column: Column) -> pa.Array:
     """The raw values as their column's kind; null where they are missing, or odd."""
     if column.kind == "text":
-        return values if pa.types.is_string(values.type) else pc.cast(values, pa.string())
+        return _as_text(values)
     if pa.types.is_string(values.type):
         return _convert_text(values, column)
     if column.kind == "date":
@@ -42,6 +42,20 @@ def find_odd(values: pa.Array, converted: pa.Array) -> pa.Array:
     if not pa.types.is_string(values.type):
         return lost
     return pc.and_not(lost, cell_formats.find_missing_words(values))
+
+
+def _as_text(values: pa.Array) -> pa.Array:
+    """As a client writes the value: dates in ISO 8601, whole decimals without their fraction."""
+    if pa.types.is_string(values.type):
+        return values
+    if pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
+        return pa.array(
+            [None if v is None else v.isoformat() for v in values.to_pylist()], pa.string()
+        )
+    texts = pc.cast(values, pa.string())
+    if pa.types.is_decimal(values.type):
+        return pc.replace_substring_regex(texts, r"\.0+$", "")
+    return texts
 
 
 def _convert_text(values: pa.Array, column: Column) -> pa.Array:

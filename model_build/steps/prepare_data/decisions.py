@@ -17,6 +17,7 @@ from findings import Finding, OddValues
 from raw_table import RawTable, as_mask
 
 _COLUMNS_TOLD = 5
+_NOT = {"number": "no numbers", "date": "no dates between 1677 and 2262"}
 
 
 class OddPolicy(enum.Enum):
@@ -59,11 +60,13 @@ def decide(table: RawTable, target: str, policy: OddPolicy) -> Decisions:
             f"{enumerate_names(table.columns)}. Set the parameter TargetColumn"
         )
     surveys, digests = _survey(table)
-    findings = [Finding(column="", message=remark) for remark in table.remarks]
+    findings = [
+        Finding(column="", message=remark, warning=warning) for remark, warning in table.remarks
+    ]
     dropped: dict[str, str] = {}
     verdicts: dict[str, Verdict] = {}
     for name, seen in surveys.items():
-        verdict = column_kinds.decide(name, seen, table.separator)
+        verdict = column_kinds.decide(name, seen, table)
         if verdict is None:
             dropped[name] = "every value is missing"
         else:
@@ -104,7 +107,7 @@ def _tell_verdict(verdict: Verdict, seen: Survey) -> Iterator[Finding]:
     if verdict.why_text:
         yield Finding(column=column.name, message=f"read as text: {verdict.why_text}", warning=True)
     if verdict.told:
-        yield Finding(column=column.name, message=verdict.told)
+        yield Finding(column=column.name, message=verdict.told, warning=True)
     if isinstance(seen, TextSurvey) and seen.missing_words:
         words = ", ".join(f"{word!r} ({rows})" for word, rows in seen.missing_words.most_common(5))
         text = (verdict.nearly or column).kind == "text"
@@ -130,8 +133,8 @@ def _settle_odd_values(
     odd = {name: found for name, found in _locate_odd(table, suspects).items() if found.count}
     if odd and policy is OddPolicy.REFUSE:
         told = [
-            f"column {name!r}: {found.count} of {verdicts[name].values} values are no "
-            f"{suspects[name].kind}s, {found}"
+            f"column {name!r}: {found.count} of {verdicts[name].values} values are "
+            f"{_NOT[suspects[name].kind]}, {found}"
             for name, found in odd.items()
         ]
         more = len(told) - _COLUMNS_TOLD
@@ -146,7 +149,7 @@ def _settle_odd_values(
             columns[name], meaning = suspects[name], "taken as missing"
         else:
             columns[name], meaning = Column(name=name, kind="text"), "so the column is text"
-        message = f"{found.count} values are no {suspects[name].kind}s, {meaning}; {found}"
+        message = f"{found.count} values are {_NOT[suspects[name].kind]}, {meaning}; {found}"
         findings.append(Finding(column=name, message=message, warning=True))
     return columns, odd
 
@@ -164,7 +167,9 @@ def _locate_odd(table: RawTable, suspects: Mapping[str, Column]) -> dict[str, Od
 def _check_target(column: Column, verdict: Verdict, seen: Survey, source: str) -> None:
     where = f"the target {column.name!r} in {source}"
     if column.kind == "date":
-        raise DataError(f"{where} is a date; only numbers can be predicted")
+        raise DataError(
+            f"{where} is a date; only numbers can be predicted. Set the parameter TargetColumn"
+        )
     if column.kind == "boolean":
         raise DataError(f"{where} is true or false; only numbers can be predicted: write 1 and 0")
     if column.kind == "text":

@@ -53,6 +53,7 @@ class DelimitedFile:
     separator: str
     columns: tuple[str, ...]
     encoding: str
+    has_rows: bool
 
 
 def open_delimited(path: Path, name: str, source: str, scratch: Path) -> DelimitedFile:
@@ -76,12 +77,14 @@ def open_delimited(path: Path, name: str, source: str, scratch: Path) -> Delimit
     header = records[0]
     _refuse_title(header, records[1:], where)
     check_names(header, where)
+    _refuse_broken_quotes(utf8_path, separator, where)
     return DelimitedFile(
         path=utf8_path,
         name=name,
         separator=separator,
         columns=tuple(header),
         encoding=encoding,
+        has_rows=len(records) > 1,
     )
 
 
@@ -100,6 +103,8 @@ def find_separator(sample: str) -> str:
 
 def read_batches(file: DelimitedFile, source: str) -> Iterator[pa.RecordBatch]:
     """The rows as text, block by block; an empty field is missing. Raises DataError."""
+    if not file.has_rows:
+        return
     broken: list[str] = []
 
     def refuse(row: arrow_csv.InvalidRow) -> str:
@@ -207,6 +212,26 @@ def _records(sample: str, separator: str) -> list[list[str]]:
     parsed = filter(None, csv.reader(lines, delimiter=separator))
     records = list(itertools.islice(parsed, _SAMPLE_RECORDS))
     return records if len(records) == 1 or len(sample) < _SAMPLE_CHARACTERS else records[:-1]
+
+
+def _refuse_broken_quotes(path: Path, separator: str, where: str) -> None:
+    """A quote that is never closed would make one field of all rows that follow.
+
+    Arrow's reader is lenient here, so a file with quotes is read once more by Python's, strictly.
+    """
+    with path.open("rb") as binary:
+        if not any(b'"' in piece for piece in _pieces(binary)):
+            return
+    rows = 0
+    with path.open("r", encoding="utf-8-sig", newline="") as file:
+        try:
+            for record in csv.reader(file, delimiter=separator, strict=True):
+                rows += bool(record)
+        except csv.Error as err:
+            raise DataError(
+                f"{where} has a broken quote in or after row {max(rows, 1)} below the header "
+                f"({err}); close each quote, and write one inside a field twice"
+            ) from err
 
 
 def _refuse_title(header: Sequence[str], rows: Sequence[Sequence[str]], where: str) -> None:

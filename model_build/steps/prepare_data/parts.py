@@ -84,7 +84,7 @@ class Parts:
         self._note_infinite(raw, converted, batch)
         rows = pa.table(converted, schema=schema)
         known = as_mask(pc.is_valid(converted[self._target]))
-        held_out = self._choose(raw, converted, digests)
+        held_out = self._choose(converted, digests)
         self._collect_raw_rows(raw, converted, batch, digests, known & held_out)
         for part, chosen in ((TRAIN, known & ~held_out), (TEST, known & held_out)):
             taken = rows.filter(pa.array(chosen))
@@ -94,12 +94,13 @@ class Parts:
             writers[part].write_table(taken)
             self.rows[part] += len(taken)
 
-    def _choose(self, raw: Arrays, converted: Arrays, digests: splitting.Digests) -> "np.ndarray":
+    def _choose(self, converted: Arrays, digests: splitting.Digests) -> "np.ndarray":
         if self._rule.how == "time":
             held_out: np.ndarray = _moments(converted[self._rule.column]) >= self._threshold
             return held_out
         if self._rule.how == "group":
-            values = pc.cast(raw[self._rule.column], pa.string())
+            # Of the value, not of its text: 1 and 1.0 are one group where they are numbers.
+            values = pc.cast(converted[self._rule.column], pa.string())
             return self._rule.choose(splitting.digest_texts(values))
         return self._rule.choose(digests)
 
@@ -129,7 +130,7 @@ class Parts:
             has = "has no value in" if name in self._decisions.dropped else "doesn't have"
             raise DataError(
                 f"SplitBy names the column {name!r}, which {source} {has}; it has "
-                f"{enumerate_names(tuple(self._columns))}"
+                f"{enumerate_names(tuple(self._columns))}. Set the parameter SplitBy"
             )
         kind = self._columns[name].kind
         if self._rule.how == "time" and kind not in ("date", "number"):

@@ -19,6 +19,7 @@ from raw_table import RawTable
 from splitting import SplitRule
 
 MINIMUM_ROWS_OF_A_PART = 5
+_SHARE_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,7 @@ def prepare(
         *decided.findings,
         *_tell_dropped(dropped),
         *_tell_rows(target, without_target, duplicates, rows, rule),
+        *_tell_share(parts, rule),
     ]
     return Prepared(
         target=target,
@@ -102,11 +104,14 @@ def _check_parts(parts: Parts, source: str, target: str, rule: SplitRule) -> Non
         raise DataError(
             f"{source} has {train + test} usable rows: {train} to train and {test} to test "
             f"with TestSize {rule.test_size} by {rule.describe()}; each needs at least "
-            f"{MINIMUM_ROWS_OF_A_PART}"
+            f"{MINIMUM_ROWS_OF_A_PART}. Add rows, or set the parameter TestSize or SplitBy"
         )
     profiles = [parts.profiles[part][target] for part in PARTS]
     if min(profile.least for profile in profiles) == max(profile.most for profile in profiles):
-        raise DataError(f"the target {target!r} in {source} is the same in every row")
+        raise DataError(
+            f"the target {target!r} in {source} is the same in every row, so there is nothing to "
+            "learn. Set the parameter TargetColumn"
+        )
 
 
 def _has_gaps(parts: Parts, name: str) -> bool:
@@ -140,6 +145,18 @@ def _tell_rows(
             message += "; copies are always on the same side of the split"
         found.append(Finding(column="", message=message, warning=True))
     return found
+
+
+def _tell_share(parts: Parts, rule: SplitRule) -> list[Finding]:
+    total = sum(parts.rows.values())
+    share = parts.rows[TEST] / total
+    if abs(share - rule.test_size) <= max(_SHARE_TOLERANCE, 3 * (0.25 / total) ** 0.5):
+        return []
+    message = (
+        f"{parts.rows[TEST]} of {total} rows are held out, where TestSize is {rule.test_size}: "
+        f"{rule.describe()} keeps together what belongs together"
+    )
+    return [Finding(column="", message=message, warning=True)]
 
 
 def _digest(decided: Decisions, table: RawTable) -> str:

@@ -10,6 +10,7 @@ import csv
 import datetime
 import decimal
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,8 @@ from column_kinds import Column
 from raw_table import as_mask
 
 ROWS = 100
+# As Python writes it again, so without a plus or leading zeros.
+_WHOLE = re.compile(r"-?[1-9]\d{0,30}", re.ASCII)
 # Of them, at most so many for what they hold.
 _REMARKABLE_ROWS = 60
 # A text that another program may read as something else than it is.
@@ -77,8 +80,11 @@ class RawRows:
             "version": 1,
             "columns": [column.name for column in columns],
             "rows": [
-                [to_json(cell, column) for cell, column in zip(cells, columns, strict=True)]
-                for cells in rows
+                [
+                    to_json(cell, column, as_integer=bool(number % 2))
+                    for cell, column in zip(cells, columns, strict=True)
+                ]
+                for number, cells in enumerate(rows)
             ],
             "csv": [to_csv(cells) for cells in rows],
             "positions": [position for _, position in chosen],
@@ -99,16 +105,24 @@ def _find_remarkable(values: pa.ChunkedArray, column: Column) -> list[tuple[str,
     return found
 
 
-def to_json(cell: Any, column: Column) -> Any:
-    """A cell as a client sends it in JSON, by the kind of its column."""
+def to_json(cell: Any, column: Column, *, as_integer: bool = False) -> Any:
+    """A cell as a client sends it in JSON, by the kind of its column.
+
+    With `as_integer` a text that is a whole number becomes one: clients that read the table with
+    other programs send ids so.
+    """
     if cell is None:
         return None
     if isinstance(cell, str):
+        if column.kind == "text" and as_integer and _WHOLE.fullmatch(cell):
+            return int(cell)
         return _text_to_json(cell, column)
     if isinstance(cell, datetime.date):  # datetime.datetime is one
         return cell.isoformat()
     if isinstance(cell, decimal.Decimal):
-        return int(cell) if cell == cell.to_integral_value() else float(cell)
+        if cell == cell.to_integral_value():
+            return int(cell)
+        return str(cell) if column.kind == "text" else float(cell)
     return cell
 
 

@@ -57,14 +57,14 @@ class RawTable:
 
     `text_columns` are those whose kind must be read off their text; all others are of one of the
     types string, bool, int64, uint64, double, decimal, timestamp[us] (UTC), date32.
-    `remarks` are worth telling of how the files were read.
+    `remarks` are worth telling of how the files were read; true with those that may be a mistake.
     """
 
     source: str
     columns: tuple[str, ...]
     text_columns: frozenset[str]
     separator: str
-    remarks: tuple[str, ...]
+    remarks: tuple[tuple[str, bool], ...]
     read: Callable[[], Iterator[RawBatch]]
 
 
@@ -110,11 +110,12 @@ def _open_text(files: Sequence[SourceFile], source: str, scratch: Path) -> RawTa
     _refuse_doubled_partition(opened[0].columns, files[0], source)
     encodings = {file.encoding: file.name for file in opened if file.encoding != "utf-8"}
     remarks = [
-        f"{name} is not UTF-8; it was read as {encoding}" for encoding, name in encodings.items()
+        (f"{name} is not UTF-8; it was read as {encoding}", not encoding.startswith("utf"))
+        for encoding, name in encodings.items()
     ]
     separators = sorted({file.separator for file in opened} - {","})
     if separators:
-        remarks.append(f"fields are separated by {', '.join(map(repr, separators))}")
+        remarks.append((f"fields are separated by {', '.join(map(repr, separators))}", False))
 
     def read() -> Iterator[RawBatch]:
         for file, described in zip(opened, files, strict=True):
@@ -174,7 +175,7 @@ def _typed_table(files: Sequence[_TypedFile], source: str) -> RawTable:
             row = 1
             for batch in batches():
                 arrays = [
-                    _convert(batch.column(column), types[column], column, source)
+                    _convert(batch.column(column), types[column], f"{column!r} of {name}")
                     for column in names
                 ]
                 whole = _with_partition(pa.table(arrays, names=names), folders)
@@ -202,9 +203,10 @@ def _common_type(column: str, files: Sequence[_TypedFile], source: str) -> pa.Da
     if len(found) == 1:
         return next(iter(found))
     if all(_is_number(kind) for kind in found):
-        # Two kinds of whole numbers: one that holds both, exactly.
-        whole = all(pa.types.is_integer(kind) for kind in found)
-        return pa.decimal128(38, 0) if whole else pa.float64()
+        # Whole numbers and decimals of several kinds: one that holds them all, exactly.
+        exact = not any(pa.types.is_floating(kind) for kind in found)
+        scale = max(kind.scale if pa.types.is_decimal(kind) else 0 for kind in found)
+        return pa.decimal128(38, scale) if exact else pa.float64()
     if all(pa.types.is_integer(kind) or pa.types.is_string(kind) for kind in found):
         return pa.string()
     if all(pa.types.is_date(kind) or pa.types.is_timestamp(kind) for kind in found):
@@ -246,7 +248,7 @@ def _is_number(kind: pa.DataType) -> bool:
     )
 
 
-def _convert(array: pa.Array, kind: pa.DataType, column: str, source: str) -> pa.Array:
+def _convert(array: pa.Array, kind: pa.DataType, where: str) -> pa.Array:
     """The array as `kind`; no number as null, empty text as null, durations in seconds."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
@@ -258,7 +260,10 @@ def _convert(array: pa.Array, kind: pa.DataType, column: str, source: str) -> pa
             array = pc.cast(array, _TIMESTAMP, safe=False)
         array = pc.cast(array, kind)
     except pa.ArrowException as err:
-        raise DataError(f"column {column!r} in {source} can't be read as {kind}: {err}") from err
+        raise DataError(
+            f"column {where} holds {array.type} that {kind}, the column's type in all files "
+            f"together, can't hold ({err}); write the column with the same type in each file"
+        ) from err
     if pa.types.is_floating(kind):
         return pc.if_else(pc.is_nan(array), pa.scalar(None, kind), array)
     if pa.types.is_string(kind):

@@ -85,6 +85,10 @@ def download(source: str, folder: Path) -> tuple[list[SourceFile], list[DataObje
             raise DataError(f"nothing at {source}; check the address, and that it was uploaded")
         if len(keys) > 1:
             logger.info("%s holds %d files", source, len(keys))
+        passed_over = [item for item in found if not one_file and _looks_like_data(item, keys)]
+        if passed_over:
+            names = enumerate_names([_below(item, key) for item in passed_over])
+            logger.warning("passed over, because their names begin with _ or .: %s", names)
         files = []
         for number, item in enumerate(keys):
             path = folder / f"{number:06}-{item.rsplit('/', 1)[-1]}"
@@ -137,6 +141,12 @@ def read_partition(key: str, prefix: str) -> dict[str, str | None]:
             text = urllib.parse.unquote(value)
             values[urllib.parse.unquote(name)] = None if text in ("", _HIVE_MISSING) else text
     return values
+
+
+def _looks_like_data(key: str, chosen: list[str]) -> bool:
+    name = key.rsplit("/", 1)[-1]
+    hidden = name.startswith(("_", ".")) and key not in chosen
+    return hidden and name.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".parquet"))
 
 
 def _below(key: str, prefix: str) -> str:

@@ -24,6 +24,7 @@ from sklearn.preprocessing import (
     FunctionTransformer,
     OneHotEncoder,
     OrdinalEncoder,
+    StandardScaler,
     TargetEncoder,
 )
 
@@ -45,6 +46,11 @@ _ROWS_FOR_A_MEAN = 10
 # While training, each row's text is given the mean target of rows of other folds, so that it can't
 # tell its own target.
 _FOLDS = 5
+
+# float32 has each whole number up to here.
+_LARGEST_APART = 2**24
+# From this ratio of size and extent on, numbers are learned by their distance from the mean.
+_FAR = 64
 
 _DAY = 86400e9  # nanoseconds
 _MICROSECOND = 1e3
@@ -88,8 +94,10 @@ def encode_columns(features: pd.DataFrame, random_seed: int) -> ColumnTransforme
     names: dict[str, list[str]] = {"number": [], "boolean": [], "date": [], "text": []}
     for name in features.columns:
         names[_tell_kind(features[name])].append(name)
+    apart = [name for name in names["number"] if _is_far_from_zero(features[name])]
     parts: Parts = [
-        ("numbers", "passthrough", names["number"]),
+        ("numbers", "passthrough", [name for name in names["number"] if name not in apart]),
+        ("numbers_from_their_mean", StandardScaler(with_std=False), apart),
         ("booleans", _interpolate([0, 1], [0, 1]), names["boolean"]),
         *_encode_dates(features[names["date"]]),
         *_encode_text(features[names["text"]], random_seed),
@@ -133,6 +141,31 @@ def required_packages(_model: Pipeline) -> tuple[str, ...]:
     return ("numpy", "pandas", "scikit-learn", "skops")
 
 
+def find_merged(features: pd.DataFrame) -> list[str]:
+    """A sentence for each column whose whole numbers trees can't tell apart: in float32, above
+    2^24, neighbours are one.
+    """
+    told = []
+    for name in features.columns:
+        column = features[name]
+        if _tell_kind(column) != "number" or not column.abs().max() > _LARGEST_APART:
+            continue
+        shifted = column - column.mean() if _is_far_from_zero(column) else column
+        values, apart = column.nunique(), shifted.astype("float32").nunique()
+        if apart < values and (column.dropna() % 1 == 0).all():
+            told.append(
+                f"column {name!r}: {values} different numbers are {apart} for the forest, which "
+                "computes in float32; if they are names, write them as text"
+            )
+    return told
+
+
+def _is_far_from_zero(column: "pd.Series[Any]") -> bool:
+    """Whether float32, in which trees compute, has digits for its values only around their mean."""
+    extent = column.max() - column.min()
+    return bool(column.abs().max() > _FAR * extent)
+
+
 def _tell_kind(column: "pd.Series[Any]") -> str:
     if pd.api.types.is_datetime64_dtype(column):
         return "date"
@@ -152,7 +185,11 @@ def _encode_dates(dates: pd.DataFrame) -> Iterator[tuple[str, Any, list[str]]]:
     of_year = [name for name, dated in columns.items() if (dated.max() - dated.min()).days > 366]
     # Nanoseconds go in. 0 is one of the points, so that midnights come out exact.
     points = [-_DATES, 0, _DATES]
-    yield "days", _interpolate(points, [at / _DAY for at in points], left=np.nan), list(columns)
+    days = _interpolate(points, [at / _DAY for at in points], left=np.nan)
+    yield "days", days, [name for name in columns if name not in of_day]
+    # float32 has three minutes to a day of today; around the table's own days it has less than one
+    # second.
+    yield "moments", make_pipeline(days, StandardScaler(with_std=False)), of_day
     # Leap years make a calendar of four years: from 1901 to 2099 each month starts on its day.
     months = np.arange("1970-01", "1974-02", dtype="datetime64[M]").astype("datetime64[ns]")
     month_starts = months.astype(np.int64).tolist()

@@ -183,9 +183,10 @@ def run_job(settings: Settings, data_folder: Path) -> None:
         run_url = tracking.locate_run(settings.tracking_uri, experiment_id, run.info.run_id)
         logger.info("MLflow run: %s", run_url)
         mlflow.log_params(_list_parameters(settings, data.description))
-        if data.description["warnings"]:
+        warnings = [*data.description["warnings"], *forest.find_merged(data.train.features)]
+        if warnings:
             # run-pipeline prints them; MLflow keeps 8000 characters of a tag's value.
-            mlflow.set_tag("data.warnings", "\n".join(data.description["warnings"])[:8000])
+            mlflow.set_tag("data.warnings", "\n".join(warnings)[:8000])
         _log_inputs(data)
 
         model = forest.build_model(

@@ -67,15 +67,28 @@ def kind_of(folder: Path, values: list[Any], **options: Any) -> tuple[str, list[
             "date",
             [datetime.datetime(2024, 1, 31, 10), datetime.datetime(2024, 1, 31, 8), None],
         ),
+        (
+            # A date without a zone is UTC, whatever stands before it.
+            cells("2023-12-01 10:00:00-11:30", "2023-12-01 10:00", "2023-12-02"),
+            "date",
+            [
+                datetime.datetime(2023, 12, 1, 21, 30),
+                datetime.datetime(2023, 12, 1, 10),
+                datetime.datetime(2023, 12, 2),
+            ],
+        ),
         (cells("12:30", "13:45"), "text", ["12:30", "13:45"]),
+        (cells("044 123 456", "079 123 456"), "text", ["044 123 456", "079 123 456"]),
+        (cells("001.234.567", "002.234.567"), "text", ["001.234.567", "002.234.567"]),
+        (cells("1,152,921,504,606,846,977", "1,152,921,504,606,846,978"), "text", None),
         (cells("5 kg", "6 kg"), "text", ["5 kg", "6 kg"]),
     ],
 )
 def test_a_csv_column_is_what_its_text_says(
-    tmp_path: Path, values: list[str], kind: str, expected: list[Any]
+    tmp_path: Path, values: list[str], kind: str, expected: list[Any] | None
 ) -> None:
     found, read, _ = kind_of(tmp_path, values)
-    assert (found, read) == (kind, expected)
+    assert (found, read) == (kind, values[:2] if expected is None else expected)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +133,32 @@ def test_dates_that_can_be_read_in_one_way_only_are_read_so_and_that_is_told(
     assert f"extra: its dates are written as {strptime}" in result.findings
 
 
+@pytest.mark.parametrize(
+    ("values", "expected", "separator"),
+    [
+        (["0,234", "0,999", "1"], [0.234, 0.999, 1], ","),
+        (["1,234", "0,5", "2"], [1.234, 0.5, 2], ","),
+        (["850", "6.878", "15.127"], [850, 6878, 15127], ";"),
+        (["0.850", "6.878", "15.127"], [0.85, 6.878, 15.127], ";"),
+        (["8.5", "6.878", "15.127"], [8.5, 6.878, 15.127], ";"),
+        (["1,234.5", ".5", "1e-05"], [1234.5, 0.5, 0.00001], ","),
+    ],
+)
+def test_separators_are_told_apart_by_what_cannot_be(
+    tmp_path: Path, values: list[str], expected: list[float], separator: str
+) -> None:
+    body = csv_of(table(ROWS, extra=cells(*values)), sep=separator)
+    result = prepare_files({"a.csv": body}, tmp_path)
+    assert list(result.rows.sort_values("size")["extra"][:3]) == expected
+    assert result.columns["extra"]["gaps"] is False
+
+
+def test_three_digits_after_each_point_are_told(tmp_path: Path) -> None:
+    _, read, told = kind_of(tmp_path, cells("6.878", "15.127"))
+    assert read == [6.878, 15.127]
+    assert "extra: no value has other than three digits after its point; they were" in told[0]
+
+
 def test_dates_that_can_be_read_in_two_ways_are_text_and_that_is_told(tmp_path: Path) -> None:
     kind, _, told = kind_of(tmp_path, cells("01/02/2024", "03/04/2024"))
     assert kind == "text"
@@ -146,8 +185,27 @@ def test_one_odd_value_among_numbers_is_refused_with_its_place(tmp_path: Path, v
 def test_one_odd_value_among_dates_is_refused_with_its_place(tmp_path: Path, value: str) -> None:
     dates = [str(day.date()) for day in pd.date_range("2024-01-01", periods=ROWS)]
     dates[4] = value
-    with pytest.raises(DataError, match=r"1 of 200 values are no dates, first .* row 5\)"):
+    with pytest.raises(DataError, match=r"1 of 200 values are no dates between .* row 5\)"):
         kind_of(tmp_path / "x", dates)
+
+
+def test_far_dates_are_odd_however_many_they_are(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"150 of 200 values are no dates between 1677 and 2262"):
+        kind_of(tmp_path / "a", cells("9999-12-31", "2024-01-01", "9999-12-31", "9999-12-31"))
+    kind, read, _ = kind_of(tmp_path / "b", cells("9999-12-31", "2024-01-01"), odd_values="missing")
+    assert (kind, read) == ("date", [None, datetime.datetime(2024, 1, 1)])
+
+
+@pytest.mark.parametrize("odd", ["n/k", "5.5"])
+def test_ids_stay_text_beside_another_value(tmp_path: Path, odd: str) -> None:
+    ids = [str(2**60 + row % 150) for row in range(ROWS)]
+    ids[16] = odd
+    for policy in ("refuse", "missing", "text"):
+        frame = table(ROWS, extra=ids)
+        result = prepare_files({"a.csv": csv_of(frame)}, tmp_path / policy, odd_values=policy)
+        assert result.kinds["extra"] == "text"
+        assert result.rows["extra"].nunique() == 151
+        assert any("beyond 2^53" in text for text in result.findings)
 
 
 def test_all_odd_columns_are_named_at_once(tmp_path: Path) -> None:
@@ -181,6 +239,31 @@ def test_rows_whose_target_is_odd_are_left_out_if_that_is_asked_for(tmp_path: Pa
 def test_a_text_column_with_many_numbers_is_told(tmp_path: Path) -> None:
     kind, _, told = kind_of(tmp_path, cells("1", "2", "A7"))
     assert (kind, told) == ("text", ["extra: read as text: only 134 of 200 values are numbers"])
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (["$1,200", "€1,200", "£1,200"], "its numbers are not all written in the same way"),
+        (["2024-01-31", "31.12.2024", "12/31/2024"], "its dates are not all written in the same"),
+        (["31 Dec 2024", "1 Jan 2025"], "look like numbers, dates or codes, in a way that is not"),
+        (["9:30 pm", "10:15 am"], "look like numbers, dates or codes, in a way that is not read"),
+        (["31.12.24", "1.1.25"], "look like numbers, dates or codes, in a way that is not read"),
+        (["(123)", "5-"], "look like numbers, dates or codes, in a way that is not read"),
+        (["?", "?", "5"], "only 66 of 200 values are numbers"),
+        (["true", "false", "n/k?"], "only 134 of 200 values are true or false"),
+    ],
+)
+def test_text_that_looks_like_something_else_is_told(
+    tmp_path: Path, values: list[str], told: str
+) -> None:
+    kind, _, findings = kind_of(tmp_path, cells(*values))
+    assert kind == "text"
+    assert told in findings[0]
+
+
+def test_plain_text_is_not_worth_a_word(tmp_path: Path) -> None:
+    assert kind_of(tmp_path, cells("Bern", "Basel", "A7", "B12 north"))[2] == []
 
 
 def test_words_for_missing_are_counted_and_told(tmp_path: Path) -> None:
@@ -264,7 +347,7 @@ def test_a_parquet_column_keeps_its_kind(
         (pa.array([1.0, -1e39] * 100), "'extra' in .* has 100 .* values beyond 3.4e38"),
         (
             pa.array([datetime.date(9999, 12, 31), *[datetime.date(2024, 1, 1)] * 199]),
-            r"'extra': 1 of .*values are no dates, first '9999-12-31' \(a.parquet, row 1\)",
+            r"'extra': 1 of 200 values are no dates .*, first '9999-12-31' \(a.parquet, row 1\)",
         ),
     ],
 )
@@ -285,6 +368,61 @@ def test_whole_numbers_beside_text_in_parquet_are_text_and_other_kinds_are_refus
     floats = parquet_of(table(60, code=[1.0, None, 3.0] * 20))
     with pytest.raises(DataError, match=r"'code': double in a.parquet and string in b.parquet"):
         prepare_files({"a.parquet": floats, "b.parquet": text}, tmp_path / "b")
+
+
+def test_text_of_a_parquet_file_that_looks_like_numbers_is_told(tmp_path: Path) -> None:
+    frame = table(ROWS, amount=cells("1.5", "2"), city=cells("Bern", "Basel"))
+    result = prepare_files({"a.parquet": parquet_of(frame)}, tmp_path)
+    assert result.kinds["amount"] == "text"
+    assert [text for text in result.findings if "text" in text] == [
+        "amount: read as text: the file has it as text, though its values are numbers; write them "
+        "as such"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "values"),
+    [
+        ([pa.decimal128(38, 10)], 150),
+        ([pa.decimal128(20, 0), pa.decimal128(22, 0)], 150),
+        ([pa.int64(), pa.decimal128(20, 0)], 150),
+    ],
+)
+def test_ids_of_decimals_stay_apart(tmp_path: Path, kinds: list[pa.DataType], values: int) -> None:
+    files = {}
+    for number, kind in enumerate(kinds):
+        ids = pa.array([decimal.Decimal(2**60 + row % 150) for row in range(ROWS)]).cast(kind)
+        columns = pa.Table.from_pandas(table(ROWS)).append_column("id", ids)
+        pq.write_table(columns, tmp_path / f"{number}.parquet")
+        files[f"{number}.parquet"] = (tmp_path / f"{number}.parquet").read_bytes()
+    result = prepare_files(files, tmp_path / "out")
+    assert result.kinds["id"] == "text"
+    assert result.rows["id"].nunique() == values
+    assert set(result.rows["id"]) <= {str(2**60 + row) for row in range(150)}
+    raw = result.read("raw_rows.json")
+    assert {type(cells[1]) for cells in raw["rows"]} == {int}
+
+
+def test_whole_numbers_that_a_fraction_elsewhere_would_blur_are_refused_by_file(
+    tmp_path: Path,
+) -> None:
+    ids = parquet_of(table(60, id=np.arange(60) + 2**60 + 1))
+    fractions = parquet_of(table(60, id=np.arange(60) + 0.5))
+    with pytest.raises(DataError, match=r"'id' of a.parquet holds int64 that double.*same type in"):
+        prepare_files({"a.parquet": ids, "b.parquet": fractions}, tmp_path)
+
+
+def test_moments_as_text_are_what_a_client_sends(tmp_path: Path) -> None:
+    moments = [datetime.datetime(2024, 1, 1 + row % 20, 10) for row in range(ROWS - 1)]
+    values = pa.array([*moments, datetime.datetime(9999, 12, 31)], pa.timestamp("us"))
+    columns = pa.Table.from_pandas(table(ROWS)).append_column("at", values)
+    pq.write_table(columns, tmp_path / "a.parquet")
+    files = {"a.parquet": (tmp_path / "a.parquet").read_bytes()}
+    result = prepare_files(files, tmp_path / "out", odd_values="text")
+    assert "9999-12-31T00:00:00" in set(result.rows["at"])
+    raw = result.read("raw_rows.json")
+    kept = result.test["at"].iloc[raw["positions"]]
+    assert [cells[1] for cells in raw["rows"]] == list(kept)
 
 
 def test_infinite_numbers_of_a_csv_file_are_refused(tmp_path: Path) -> None:

@@ -81,8 +81,9 @@ def test_windows_line_ends(tmp_path: Path) -> None:
     assert set(prepare_files({"a.csv": body}, tmp_path).rows["city"]) == set(BERNE)
 
 
-def test_a_file_without_rows_changes_nothing(tmp_path: Path) -> None:
-    files = {"a.csv": csv_of(table()), "b.csv": csv_of(table()[:0])}
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_a_file_without_rows_changes_nothing(tmp_path: Path, end: bytes) -> None:
+    files = {"a.csv": csv_of(table()), "b.csv": b"size,target" + end}
     assert len(prepare_files(files, tmp_path).rows) == 200
 
 
@@ -110,6 +111,15 @@ def test_columns_may_stand_in_another_order_in_another_file(tmp_path: Path) -> N
         ({"a.csv": b"Sales 2024\nsize,target\n1,2\n"}, r"\('Sales 2024'\).*looks like a title"),
         ({"a.csv": b"Sales 2024,,\nsize,x,target\n1,2,3\n"}, "looks like a title above the header"),
         ({"a.csv": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"}, "NUL characters; is it binary"),
+        (
+            {"a.csv": b'x,target\n1,2\n3,"4\n5,6\n'},
+            "broken quote in or after row 2 below the header",
+        ),
+        (
+            {"a.csv": b'x,target\n1,"27 inch\n3,4\n5,"27 inch\n7,8\n'},
+            "broken quote in or after row 1 .* write one inside a field twice",
+        ),
+        ({"a.csv": b'x,target\n"a \\"b\\" c",2\n'}, "broken quote in or after row 1 below"),
         ({"a.csv.gz": b"not compressed"}, "a.csv.gz of .* can't be read as CSV"),
         ({"a.csv.gz": gzip.compress(b"")[:10] + b"\xff" * 50}, "a.csv.gz of .* as CSV: .*decompr"),
         ({"a.csv.gz": gzip.compress(csv_of(table()))[:-20]}, "a.csv.gz of .* as CSV: Compressed"),

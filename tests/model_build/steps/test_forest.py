@@ -12,6 +12,7 @@ from forest import (
     TRUSTED_TYPES,
     build_model,
     encode_columns,
+    find_merged,
     rank_columns,
     required_packages,
     reset_for_serving,
@@ -121,13 +122,40 @@ def test_missing_boolean_is_a_value_of_its_own() -> None:
 def test_dates_become_days_and_where_they_are_in_day_week_and_year() -> None:
     dates = ["2024-01-01 00:00:00", "1969-12-28 06:30:00", "2024-07-03 23:59:59.999999", None]
     features = pd.DataFrame({"sold": pd.to_datetime(pd.Series(dates), format="ISO8601")})
-    days, hours, weekdays, months = encode(
-        features, "days", "hour_of_day", "day_of_week", "month_of_year"
+    moments, hours, weekdays, months = encode(
+        features, "moments", "hour_of_day", "day_of_week", "month_of_year"
     )
-    assert days == pytest.approx([19723, -3.7291667, 19907.99999999, np.nan], nan_ok=True)
+    days = np.array([19723, -3.7291667, 19907.99999999, np.nan])
+    assert moments == pytest.approx(list(days - np.nanmean(days)), nan_ok=True)
     assert hours == pytest.approx([0, 6.5, 24, np.nan], nan_ok=True)
     assert weekdays == pytest.approx([0, 6.2708333, 3, np.nan], nan_ok=True)  # Monday is 0
     assert months == pytest.approx([1, 12 + 27.2708333 / 31, 7 + 3 / 31, np.nan], nan_ok=True)
+
+
+@pytest.mark.parametrize("start", [1_700_000_000, 2**30, 2**50, -(2**40)])
+def test_numbers_far_from_zero_are_told_apart(start: int) -> None:
+    rows = np.arange(300)
+    features = pd.DataFrame({"second": start + rows.astype(float)})
+    model = train(features, pd.Series(rows * 10.0))
+    predicted = model.predict(features)
+    assert len(np.unique(predicted)) > 60
+    np.testing.assert_allclose(predicted, rows * 10.0, atol=100)
+    assert find_merged(features) == []
+
+
+def test_moments_of_one_day_are_told_apart() -> None:
+    rows = np.arange(600)
+    features = pd.DataFrame({"at": pd.Timestamp("2026-11-29 10:00") + pd.to_timedelta(rows, "s")})
+    predicted = train(features, pd.Series(rows * 1.0)).predict(features)
+    assert len(np.unique(predicted)) > 100
+
+
+def test_numbers_that_trees_cannot_tell_apart_are_told() -> None:
+    near, far = np.arange(100.0), 2.0**31 + np.arange(100.0)
+    features = pd.DataFrame({"id": np.concatenate([near, far]), "size": np.linspace(0, 1, 200)})
+    (told,) = find_merged(features)
+    assert told.startswith("column 'id': 200 different numbers are 101 for the forest")
+    assert find_merged(features.assign(id=features["id"] + 0.5)) == []
 
 
 def test_every_midnight_is_the_start_of_its_day() -> None:

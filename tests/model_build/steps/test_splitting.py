@@ -59,6 +59,25 @@ def test_groups_are_on_one_side_as_a_whole(tmp_path: Path) -> None:
     assert result.read("dataset.json")["split_by"] == "group:city"
 
 
+def test_a_group_is_a_value_not_its_text(tmp_path: Path) -> None:
+    files = {
+        "a.csv": csv_of(table(200, shop=[f"{row % 20}" for row in range(200)])),
+        "b.csv": csv_of(table(200, shop=[f"{row % 20}.0" for row in range(200)])),
+        "c.csv": csv_of(table(200, shop=[f" {row % 20}" for row in range(200)])),
+    }
+    result = prepare_files(files, tmp_path, split_by="group:shop")
+    assert not set(result.train["shop"]) & set(result.test["shop"])
+
+
+def test_another_share_than_was_asked_for_is_told(tmp_path: Path) -> None:
+    days = ["2024-01-01"] * 160 + ["2024-01-02"] * 240
+    result = prepare_files({"a.csv": csv_of(table(400, day=days))}, tmp_path, split_by="time:day")
+    assert (
+        ": 240 of 400 rows are held out, where TestSize is 0.25: time:day keeps together"
+        in (result.findings[-1])
+    )
+
+
 @pytest.mark.parametrize("kind", ["date", "number"])
 def test_the_newest_rows_are_held_out(tmp_path: Path, kind: str) -> None:
     days = pd.date_range("2024-01-01", periods=400)

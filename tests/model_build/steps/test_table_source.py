@@ -79,6 +79,15 @@ def test_a_prefix_of_files_in_the_order_of_their_names(s3: Any, tmp_path: Path) 
         assert list(sizes.astype(float)) == list(frame["size"])
 
 
+def test_a_table_that_is_passed_over_for_its_name_is_told(
+    s3: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for key in ("houses/a.csv", "houses/_2024.csv", "houses/_SUCCESS"):
+        s3.put_object(Bucket="tables", Key=key, Body=csv_of(table()))
+    opened(SOURCE, tmp_path)
+    assert "passed over, because their names begin with _ or .: '_2024.csv'" in caplog.text
+
+
 def test_what_spark_was_still_writing_is_no_part_of_the_table(s3: Any, tmp_path: Path) -> None:
     for key in ("houses/a.csv", "houses/_temporary/0/a.csv", "houses/.staging/a.csv"):
         s3.put_object(Bucket="tables", Key=key, Body=csv_of(table()))

@@ -12,7 +12,7 @@ from model_deploy.test.request_limits import RequestLimit
 _LIMIT = RequestLimit(size=1000, kind="a test")
 _RAW: dict[str, Any] = {
     "version": 1,
-    "columns": ["a", "b, c"],
+    "columns": ["a", "b,\nc"],
     "rows": [[1, "x"], [2**60 + 1, None]],
     "csv": ["1,x", "1152921504606846977,"],
     "predictions": [1.0, 2.0],
@@ -42,9 +42,9 @@ def test_rows_are_sent_as_they_were_in_both_forms(endpoint: Endpoint, sagemaker:
     passed = ("passed", "2 rows equal (relative tolerance 1e-06), 1 request")
     assert _check(endpoint) == [passed, passed]
     assert sent == {
-        "application/json": '{"dataframe_split": {"columns": ["a", "b, c"], "data": '
+        "application/json": '{"dataframe_split": {"columns": ["a", "b,\\nc"], "data": '
         '[[1, "x"], [1152921504606846977, null]]}}',
-        "text/csv": 'a,"b, c"\r\n1,x\r\n1152921504606846977,',
+        "text/csv": 'a,"b,\nc"\r\n1,x\r\n1152921504606846977,',
     }
 
 

@@ -98,7 +98,7 @@ def test_a_row_above_the_limit_fails_with_size_and_limit(endpoint: Endpoint) -> 
             f"row 2 alone is {size:,} bytes, above the limit of a test, 1,000 bytes; SageMaker "
             "would not take it, nor from anybody else",
         )
-        for size in (2066, 2012)
+        for size in (2067, 2012)
     ]
 
 

@@ -40,8 +40,8 @@ POINT_AND_THREE = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"  # 1.234: a decimal point, or of
 LEADING_ZERO = r"^[+-]?0\d"
 # What may be a number in another format, or a date: worth a closer look.
 NUMBER_LIKE = (
-    r"^[+-]?\s*(?:[%$€£¥₹]|[A-Z]{3}|Fr\.)?\s*[+-]?[\d.,'\x{2019}\s\x{a0}\x{202f}]*\d\s*"
-    r"(?:[%$€£¥₹]|[A-Z]{3}|Fr\.)?$"
+    r"^[+-]?\s*(?:[%$€£¥₹]|[A-Z]{3}|Fr\.|R\$|kr)?\s*[+-]?[\d.,'\x{2019}\s\x{a0}\x{202f}]*\d\s*"
+    r"(?:[%$€£¥₹]|[A-Z]{3}|Fr\.|R\$|kr)?$"
 )
 DATE_LIKE = r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}"
 # Written as numbers or dates are, though in no way that is read: (123), 31 Dec 2024, 9:30 pm.
@@ -53,7 +53,7 @@ UNREAD = (
 LARGEST_EXACT = 2**53
 
 _TYPOGRAPHIC = "\u2019"  # the apostrophe that word processors put
-_AFFIX = r"[%$€£¥₹]|CHF|USD|EUR|GBP|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN|CZK|Fr\."
+_AFFIX = r"[%$€£¥₹]|CHF|USD|EUR|GBP|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN|CZK|BRL|Fr\.|R\$|kr"
 _WITH_AFFIX = re.compile(
     rf"(?P<sign>[+-]?)\s*(?P<before>{_AFFIX})?\s*"
     rf"(?P<number>[+-]?[\d.,'{_TYPOGRAPHIC}\s]*\d)\s*(?P<after>{_AFFIX})?"

@@ -103,6 +103,7 @@ def test_a_csv_column_is_what_its_text_says(
         (["$1,200", "$3", "-$5"], [1200, 3, -5], {"thousands": ",", "affixes": ["$"]}),
         (["1.200,50 €", "3 €", "0,5 €"], [1200.5, 3, 0.5], {"decimal": ",", "affixes": ["€"]}),
         (["CHF 1'200", "CHF 3", "CHF 0.05"], [1200, 3, 0.05], {"affixes": ["CHF"]}),
+        (["R$ 1.200,50", "R$ 3", "R$ 7"], [1200.5, 3, 7], {"affixes": ["R$"], "thousands": "."}),
     ],
 )
 def test_numbers_that_are_all_written_in_one_way_are_read_and_that_is_told(

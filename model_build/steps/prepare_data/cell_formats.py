@@ -40,14 +40,17 @@ POINT_AND_THREE = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"  # 1.234: a decimal point, or of
 LEADING_ZERO = r"^[+-]?0\d"
 # What may be a number in another format, or a date: worth a closer look.
 NUMBER_LIKE = (
-    r"^[+-]?\s*(?:[%$€£¥₹]|[A-Z]{3}|Fr\.|R\$|kr)?\s*[+-]?[\d.,'\x{2019}\s\x{a0}\x{202f}]*\d\s*"
+    r"^[+-]?\s*(?:[%$€£¥₹]|[A-Z]{3}|Fr\.|R\$|kr)?\s*[+-]?[\d.,'\x{2019}\s\x{a0}\x{202f}]*\d(?:[eE][+-]?\d+)?\s*"
     r"(?:[%$€£¥₹]|[A-Z]{3}|Fr\.|R\$|kr)?$"
 )
 DATE_LIKE = r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}"
+SMALL_WHOLE = r"^[+-]?[1-9]\d{0,2}$"
+LARGE_WHOLE = r"^[+-]?[1-9]\d{15,}(?:\.0*)?$"  # perhaps beyond 2^53
 # Written as numbers or dates are, though in no way that is read: (123), 31 Dec 2024, 9:30 pm.
 UNREAD = (
-    r"^[^a-zA-Z]*\d[^a-zA-Z]*(?i:am|pm|a\.m\.|p\.m\.)?$"
+    r"^[^\pL]*\d[^\pL]*(?i:am|pm|a\.m\.|p\.m\.)?$"
     r"|^\d{1,2}[ ./-][A-Z][a-z]{2,8}[ ,./-]+\d{2,4}"
+    r"|^\d{4}-\d{2}-\d{2}[Tt ]|^\d{8}T\d{4,6}Z?$|^[+-]?\d[\d.,]*[eE][+-]?\d+$"
 )
 # Doubles hold every whole number up to here.
 LARGEST_EXACT = 2**53
@@ -56,7 +59,7 @@ _TYPOGRAPHIC = "\u2019"  # the apostrophe that word processors put
 _AFFIX = r"[%$€£¥₹]|CHF|USD|EUR|GBP|JPY|CNY|INR|CAD|AUD|SEK|NOK|DKK|PLN|CZK|BRL|Fr\.|R\$|kr"
 _WITH_AFFIX = re.compile(
     rf"(?P<sign>[+-]?)\s*(?P<before>{_AFFIX})?\s*"
-    rf"(?P<number>[+-]?[\d.,'{_TYPOGRAPHIC}\s]*\d)\s*(?P<after>{_AFFIX})?"
+    rf"(?P<number>[+-]?[\d.,'{_TYPOGRAPHIC}\s]*\d(?:[eE][+-]?\d+)?)\s*(?P<after>{_AFFIX})?"
 )
 _SPACES = re.compile(r"\s")
 
@@ -94,6 +97,15 @@ class NumberFormat:
             return float(text)
         return None
 
+    def is_large_whole(self, text: str) -> bool:
+        """Whether `text` is a whole number beyond 2^53 in this format."""
+        taken = _take_apart(text)
+        if taken is None:
+            return False
+        plain = taken[1].replace(self.thousands, "") if self.thousands else taken[1]
+        whole, _, fraction = plain.lstrip("+-").partition(self.decimal)
+        return whole.isdecimal() and int(whole) > LARGEST_EXACT and not fraction.strip("0")
+
     def describe(self) -> str:
         """In words, for a person."""
         parts = [f"thousands {self.thousands!r}"] if self.thousands else []
@@ -117,10 +129,11 @@ STYLES: tuple[tuple[str, str], ...] = (
 _STYLE_PATTERNS = {
     (thousands, decimal): re.compile(
         # Thousands begin with another digit than 0, and so does any number but 0 itself.
-        rf"[+-]?(?:0|[1-9]\d*|[1-9]\d{{0,2}}(?:{re.escape(thousands)}\d{{3}})+)"
-        rf"(?:{re.escape(decimal)}\d+)?"
+        rf"[+-]?(?:(?:0|[1-9]\d*|[1-9]\d{{0,2}}(?:{re.escape(thousands)}\d{{3}})+)"
+        rf"(?:{re.escape(decimal)}\d+)?|{re.escape(decimal)}\d+)(?:[eE][+-]?\d+)?"
         if thousands
-        else rf"[+-]?(?:0|[1-9]\d*)(?:{re.escape(decimal)}\d+)?"
+        else rf"[+-]?(?:(?:0|[1-9]\d*)(?:{re.escape(decimal)}\d+)?|{re.escape(decimal)}\d+)"
+        r"(?:[eE][+-]?\d+)?"
     )
     for thousands, decimal in STYLES
 }

@@ -76,6 +76,7 @@ class TextSurvey:
     booleans: int = 0
     # Plain numbers: whole ones, such as 1.234, and all others.
     whole: int = 0
+    small_whole: int = 0  # 1 to 999, which need no separator
     point_and_three: int = 0
     other_plain: int = 0
     leading_zeros: int = 0
@@ -128,6 +129,8 @@ class TextSurvey:
         )
         if _sum(pc.starts_with(pc.utf8_ltrim(texts, "+-"), "0")):
             self.leading_zeros += _sum(pc.match_substring_regex(texts, cell_formats.LEADING_ZERO))
+        if whole_rows:
+            self.small_whole += _sum(pc.match_substring_regex(texts, cell_formats.SMALL_WHOLE))
         self.filled += filled
         self.whole += whole_rows
         self.point_and_three += three
@@ -151,17 +154,18 @@ class TextSurvey:
             self.missing_words[trimmed[int(index)].as_py()] += int(rows[index])
         self.booleans += int(rows[booleans].sum())
         self.whole += int(rows[whole].sum())
+        self.small_whole += int(rows[matching(cell_formats.SMALL_WHOLE)].sum())
         self.point_and_three += int(rows[three].sum())
         self.other_plain += int(rows[plain & ~whole & ~three].sum())
         self.leading_zeros += int(rows[plain & matching(cell_formats.LEADING_ZERO)].sum())
-        for index in np.flatnonzero(whole):
-            if abs(int(trimmed[int(index)].as_py())) > cell_formats.LARGEST_EXACT:
-                self.too_large += int(rows[index])
+        for index in np.flatnonzero(matching(cell_formats.LARGE_WHOLE)):
+            self.too_large += int(rows[index]) * PLAIN.is_large_whole(trimmed[int(index)].as_py())
         for index in np.flatnonzero(matching(cell_formats.NUMBER_LIKE) & ~plain):
-            formats = cell_formats.find_number_formats(trimmed[int(index)].as_py())
+            text = trimmed[int(index)].as_py()
+            formats = cell_formats.find_number_formats(text)
             if formats:
                 self.formatted[formats] += int(rows[index])
-                self.too_large += int(rows[index]) * _is_too_large(texts[int(index)].as_py())
+                self.too_large += int(rows[index]) * all(f.is_large_whole(text) for f in formats)
         dates = np.flatnonzero(matching(cell_formats.DATE_LIKE))
         found, far = cell_formats.find_date_formats(
             [trimmed[int(index)].as_py() for index in dates]
@@ -248,7 +252,8 @@ def _decide_text(name: str, seen: TextSurvey, separator: str) -> Verdict:
         if seen.leading_zeros:
             zeros = f"{seen.leading_zeros} of its numbers begin with a zero, as codes do"
             return Verdict(column=text, why_text=zeros)
-        if seen.too_large and seen.whole + seen.formatted.total() >= MANY * values:
+        whole = max(seen.whole + seen.formatted.total(), seen.too_large)
+        if seen.too_large and whole >= MANY * values:
             return Verdict(column=text, why_text=_too_large(seen))
         found = Column(name=name, kind="number", number_format=number_format)
         told = _tell_number_format(seen, number_format)
@@ -291,8 +296,9 @@ def _with_odd(found: Column, text: Column, values: int, odd: int, told: str) -> 
 def _choose_number_format(seen: TextSurvey, separator: str) -> tuple[NumberFormat, int]:
     """The format that most values have, and how many have it."""
     # 850, 6.878 and 15.127: fractions would not all have three digits, or none.
-    only_three = seen.whole and seen.point_and_three + seen.whole == seen.values
-    if only_three and seen.point_and_three >= SURE:
+    only_three = seen.point_and_three + seen.small_whole == seen.values
+    both = seen.point_and_three >= SURE and seen.small_whole >= (1 - NEARLY_ALL) * seen.values
+    if only_three and both and separator == ";":
         return NumberFormat(thousands=".", decimal=","), seen.plain
     if seen.plain == seen.values or not seen.formatted:
         return PLAIN, seen.plain
@@ -355,12 +361,6 @@ def _tell_number_format(seen: TextSurvey, number_format: NumberFormat) -> str:
 
 def _too_large(seen: Survey) -> str:
     return f"{seen.too_large} of its whole numbers are beyond 2^53, where numbers lose digits"
-
-
-def _is_too_large(text: str) -> bool:
-    """Whether a number in any format is a whole one beyond 2^53: an id written in groups."""
-    digits = "".join(filter(str.isdecimal, text))
-    return len(digits) > 15 and int(digits) > cell_formats.LARGEST_EXACT
 
 
 def _sum(mask: pa.Array) -> int:

@@ -12,6 +12,7 @@ import io
 import itertools
 import logging
 import re
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -54,6 +55,8 @@ class DelimitedFile:
     columns: tuple[str, ...]
     encoding: str
     has_rows: bool
+    # The row whose quoted text looks like rows, as if a quote were missing; 0 if there is none.
+    swallowed: int
 
 
 def open_delimited(path: Path, name: str, source: str, scratch: Path) -> DelimitedFile:
@@ -77,7 +80,7 @@ def open_delimited(path: Path, name: str, source: str, scratch: Path) -> Delimit
     header = records[0]
     _refuse_title(header, records[1:], where)
     check_names(header, where)
-    _refuse_broken_quotes(utf8_path, separator, where)
+    swallowed = _check_quotes(utf8_path, separator, where)
     return DelimitedFile(
         path=utf8_path,
         name=name,
@@ -85,6 +88,7 @@ def open_delimited(path: Path, name: str, source: str, scratch: Path) -> Delimit
         columns=tuple(header),
         encoding=encoding,
         has_rows=len(records) > 1,
+        swallowed=swallowed,
     )
 
 
@@ -207,31 +211,47 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
 
 def _records(sample: str, separator: str) -> list[list[str]]:
     """The first records, without blank lines; of a cut sample not the last, which may be cut."""
-    csv.field_size_limit(_SAMPLE_CHARACTERS)  # of one field; the module's own limit is lower
+    csv.field_size_limit(sys.maxsize)  # the module's own limit is 131,072 characters
     lines = io.StringIO(sample, newline="")
     parsed = filter(None, csv.reader(lines, delimiter=separator))
     records = list(itertools.islice(parsed, _SAMPLE_RECORDS))
     return records if len(records) == 1 or len(sample) < _SAMPLE_CHARACTERS else records[:-1]
 
 
-def _refuse_broken_quotes(path: Path, separator: str, where: str) -> None:
-    """A quote that is never closed would make one field of all rows that follow.
+def _check_quotes(path: Path, separator: str, where: str) -> int:
+    """The row whose quoted text looks like rows; 0 if there is none. Raises DataError.
 
-    Arrow's reader is lenient here, so a file with quotes is read once more by Python's, strictly.
+    A quote that is never closed would make one field of all rows that follow. Arrow's reader is
+    lenient here, so a file with quotes is read once more by Python's, strictly.
     """
     with path.open("rb") as binary:
         if not any(b'"' in piece for piece in _pieces(binary)):
-            return
-    rows = 0
+            return 0
+    rows = swallowed = 0
     with path.open("r", encoding="utf-8-sig", newline="") as file:
         try:
             for record in csv.reader(file, delimiter=separator, strict=True):
                 rows += bool(record)
+                if not swallowed and any("\n" in cell for cell in record):
+                    swallowed = (rows - 1) * any(
+                        _holds_rows(cell, separator, len(record)) for cell in record
+                    )
         except csv.Error as err:
             raise DataError(
                 f"{where} has a broken quote in or after row {max(rows, 1)} below the header "
                 f"({err}); close each quote, and write one inside a field twice"
             ) from err
+    return swallowed
+
+
+def _holds_rows(record: Sequence[str], separator: str) -> bool:
+    """Whether most lines of a text, but for its first and last, have as many fields as a row."""
+    for cell in record:
+        lines = cell.splitlines()[1:-1] if "\n" in cell else []
+        alike = sum(line.count(separator) == len(record) - 1 for line in lines)
+        if alike > len(lines) / 2 and len(record) > 1:
+            return True
+    return False
 
 
 def _refuse_title(header: Sequence[str], rows: Sequence[Sequence[str]], where: str) -> None:

@@ -113,6 +113,15 @@ def _open_text(files: Sequence[SourceFile], source: str, scratch: Path) -> RawTa
         (f"{name} is not UTF-8; it was read as {encoding}", not encoding.startswith("utf"))
         for encoding, name in encodings.items()
     ]
+    remarks += [
+        (
+            f"row {file.swallowed} of {file.name} has a text that looks like rows of the table; "
+            "is there a quote too many?",
+            True,
+        )
+        for file in opened
+        if file.swallowed
+    ]
     separators = sorted({file.separator for file in opened} - {","})
     if separators:
         remarks.append((f"fields are separated by {', '.join(map(repr, separators))}", False))

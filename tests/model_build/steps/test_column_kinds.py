@@ -81,6 +81,7 @@ def kind_of(folder: Path, values: list[Any], **options: Any) -> tuple[str, list[
         (cells("044 123 456", "079 123 456"), "text", ["044 123 456", "079 123 456"]),
         (cells("001.234.567", "002.234.567"), "text", ["001.234.567", "002.234.567"]),
         (cells("1,152,921,504,606,846,977", "1,152,921,504,606,846,978"), "text", None),
+        (cells("1152921504606846976.0", "1152921504606846977.0"), "text", None),
         (cells("5 kg", "6 kg"), "text", ["5 kg", "6 kg"]),
     ],
 )
@@ -142,6 +143,13 @@ def test_dates_that_can_be_read_in_one_way_only_are_read_so_and_that_is_told(
         (["850", "6.878", "15.127"], [850, 6878, 15127], ";"),
         (["0.850", "6.878", "15.127"], [0.85, 6.878, 15.127], ";"),
         (["8.5", "6.878", "15.127"], [8.5, 6.878, 15.127], ";"),
+        # Not thousands: 0 says nothing, 1500 has no point, and a comma file would have commas.
+        (["0", "6.878", "15.127"], [0, 6.878, 15.127], ";"),
+        (["1500", "6.878", "15.127"], [1500, 6.878, 15.127], ";"),
+        (["850", "6.878", "15.127"], [850, 6.878, 15.127], ","),
+        (["0,5", "3,3000000000000003", "2"], [0.5, 3.3000000000000003, 2], ";"),
+        (["8,584.3532555418715", "0.5", "7"], [8584.3532555418715, 0.5, 7], ","),
+        ([",5", "1.234,5", "1,2e-05"], [0.5, 1234.5, 0.000012], ";"),
         (["1,234.5", ".5", "1e-05"], [1234.5, 0.5, 0.00001], ","),
     ],
 )
@@ -250,6 +258,8 @@ def test_a_text_column_with_many_numbers_is_told(tmp_path: Path) -> None:
         (["31 Dec 2024", "1 Jan 2025"], "look like numbers, dates or codes, in a way that is not"),
         (["9:30 pm", "10:15 am"], "look like numbers, dates or codes, in a way that is not read"),
         (["31.12.24", "1.1.25"], "look like numbers, dates or codes, in a way that is not read"),
+        (["2024-01-01 10:00 UTC", "2024-01-02 11:00 UTC"], "look like numbers, dates or codes"),
+        (["20240102T1000", "20240103T1100"], "look like numbers, dates or codes, in a way that"),
         (["(123)", "5-"], "look like numbers, dates or codes, in a way that is not read"),
         (["?", "?", "5"], "only 66 of 200 values are numbers"),
         (["true", "false", "n/k?"], "only 134 of 200 values are true or false"),
@@ -265,6 +275,7 @@ def test_text_that_looks_like_something_else_is_told(
 
 def test_plain_text_is_not_worth_a_word(tmp_path: Path) -> None:
     assert kind_of(tmp_path, cells("Bern", "Basel", "A7", "B12 north"))[2] == []
+    assert kind_of(tmp_path / "b", cells("улица 1", "東京1丁目", "ä1"))[2] == []
 
 
 def test_words_for_missing_are_counted_and_told(tmp_path: Path) -> None:

@@ -35,6 +35,26 @@ def test_separators_inside_quotes_are_text(tmp_path: Path) -> None:
     assert set(result.rows["note"]) == set(notes)
 
 
+def test_a_quote_that_swallowed_rows_and_was_closed_by_chance_is_told(tmp_path: Path) -> None:
+    lines = [f"{row};ok;{row}" for row in range(200)]
+    lines[50], lines[80] = '50;"broken;50', '80;pipe 5";80'
+    body = "size;note;target\n" + "\n".join(lines)
+    result = prepare_files({"a.csv": body.encode()}, tmp_path)
+    assert len(result.rows) == 170
+    assert (
+        ": row 51 of a.csv has a text that looks like rows of the table; is there a quote"
+        in (result.findings[0])
+    )
+
+
+def test_a_text_with_lines_is_no_swallowed_row(tmp_path: Path) -> None:
+    notes = ["two\nlines", "a list:\n- one\n- two, three\n- four", "plain", '5 "inch"'] * 50
+    notes[0] = "x" * 2_000_000
+    result = prepare_files({"a.csv": csv_of(table(note=notes))}, tmp_path)
+    assert set(result.rows["note"]) == set(notes)
+    assert result.findings == []
+
+
 @pytest.mark.parametrize(
     ("encoding", "told"),
     [

@@ -87,7 +87,7 @@ def open_delimited(path: Path, name: str, source: str, scratch: Path) -> Delimit
         separator=separator,
         columns=tuple(header),
         encoding=encoding,
-        has_rows=len(records) > 1,
+        has_rows=len(records) > 1 or len(sample) == _SAMPLE_CHARACTERS,
         swallowed=swallowed,
     )
 
@@ -232,10 +232,8 @@ def _check_quotes(path: Path, separator: str, where: str) -> int:
         try:
             for record in csv.reader(file, delimiter=separator, strict=True):
                 rows += bool(record)
-                if not swallowed and any("\n" in cell for cell in record):
-                    swallowed = (rows - 1) * any(
-                        _holds_rows(cell, separator, len(record)) for cell in record
-                    )
+                if not swallowed and _holds_rows(record, separator):
+                    swallowed = rows - 1
         except csv.Error as err:
             raise DataError(
                 f"{where} has a broken quote in or after row {max(rows, 1)} below the header "

@@ -47,6 +47,11 @@ def test_a_quote_that_swallowed_rows_and_was_closed_by_chance_is_told(tmp_path: 
     )
 
 
+def test_a_first_row_longer_than_the_sample_is_read(tmp_path: Path) -> None:
+    notes = ["x" * 2_000_000, *["plain"] * 199]
+    assert len(prepare_files({"a.csv": csv_of(table(note=notes))}, tmp_path).rows) == 200
+
+
 def test_a_text_with_lines_is_no_swallowed_row(tmp_path: Path) -> None:
     notes = ["two\nlines", "a list:\n- one\n- two, three\n- four", "plain", '5 "inch"'] * 50
     notes[0] = "x" * 2_000_000

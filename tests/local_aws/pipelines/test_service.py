@@ -442,8 +442,9 @@ def test_failing_step_lets_running_ones_finish_and_starts_no_other(aws: Aws) -> 
     reason = "AlgorithmError: no data, exit code: 1"
     arn = aws.start(
         aws.create(
-            processing("Bad", environment=outcomes(reason)),
+            # First, so that it runs: once a step has failed, no other starts.
             processing("Slow", environment={"HOLD": "1"}),
+            processing("Bad", environment=outcomes(reason)),
             processing("AfterSlow", DependsOn=["Slow"]),
         )
     )

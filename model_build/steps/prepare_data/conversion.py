@@ -63,7 +63,7 @@ def _convert_text(values: pa.Array, column: Column) -> pa.Array:
         try:
             numbers = pc.cast(values, pa.float64())
         except pa.ArrowInvalid:
-            pass  # more than plain numbers: one by one, below
+            pass  # there is more than plain numbers: see below
         else:
             return pc.if_else(pc.is_nan(numbers), pa.scalar(None, numbers.type), numbers)
     encoded = values.dictionary_encode()
@@ -82,9 +82,9 @@ def _convert_distinct(texts: pa.Array, column: Column) -> pa.Array:
 
 
 def _read_numbers(texts: pa.Array, column: Column) -> pa.Array:
-    """Plain numbers at once, the others, of which there are few or which are formatted, singly."""
-    plain = pc.match_substring_regex(texts, cell_formats.PLAIN_NUMBER)
+    """Plain numbers at once, those in a format of their own singly."""
     if column.number_format.is_plain:
+        plain = pc.match_substring_regex(texts, cell_formats.PLAIN_NUMBER)
         readable = pc.if_else(plain, pc.utf8_ltrim(texts, "+"), pa.scalar(None, pa.string()))
         return pc.cast(readable, pa.float64())
     return pa.array([column.number_format.read(text) for text in texts.to_pylist()], pa.float64())

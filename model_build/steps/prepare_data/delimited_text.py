@@ -112,11 +112,9 @@ def read_batches(file: DelimitedFile, source: str) -> Iterator[pa.RecordBatch]:
     broken: list[str] = []
 
     def refuse(row: arrow_csv.InvalidRow) -> str:
+        which = "a row" if row.number is None else f"row {row.number - 1} below the header"
         broken.append(
-            f"row {row.number - 1} below the header has {row.actual_columns} fields, "
-            f"the header {row.expected_columns}: {row.text[:80]!r}"
-            if row.number is not None
-            else f"a row has {row.actual_columns} fields, the header {row.expected_columns}: "
+            f"{which} has {row.actual_columns} fields, the header {row.expected_columns}: "
             f"{row.text[:80]!r}"
         )
         return "error"

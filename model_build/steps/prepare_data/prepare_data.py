@@ -19,7 +19,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class Request:
     split: SplitRule
 
     @classmethod
-    def read(cls, args: argparse.Namespace, environment: "os._Environ[str]") -> "Request":
+    def read(cls, args: argparse.Namespace, environment: Mapping[str, str]) -> "Request":
         """From arguments and environment. Raises DataError."""
         source = environment.get("INPUT_DATA_URI", "").strip()
         target = environment.get("TARGET_COLUMN", "")  # as it is: names may have blanks around

@@ -23,10 +23,10 @@ from column_kinds import Column
 from raw_table import as_mask
 
 ROWS = 100
-# As Python writes it again, so without a plus or leading zeros.
-_WHOLE = re.compile(r"-?[1-9]\d{0,30}", re.ASCII)
 # Of them, at most so many for what they hold.
 _REMARKABLE_ROWS = 60
+# As Python writes it again, so without a plus or leading zeros.
+_WHOLE = re.compile(r"-?[1-9]\d{0,30}", re.ASCII)
 # A text that another program may read as something else than it is.
 _MISLEADING = (
     r"^\s|\s$|[\",;\r\n]|[^\x00-\x7f]|^[+-]?[\d.]+(?:[eE][+-]?\d+)?$|^(?i:true|false|inf|infinity)$"
@@ -68,12 +68,12 @@ class RawRows:
 
         `positions` are the rows' numbers in the test part.
         """
-        special = dict(sorted(self.remarkable.values())[:_REMARKABLE_ROWS])
-        chosen = {**special}
+        chosen = dict(sorted(self.remarkable.values())[:_REMARKABLE_ROWS])
         for key, cells in self.by_digest.items():
             if len(chosen) < ROWS:
                 chosen.setdefault(key, cells)
-        kept = [index for index, column in enumerate(self.columns) if column.name in set(names)]
+        wanted = set(names)
+        kept = [index for index, column in enumerate(self.columns) if column.name in wanted]
         columns = [self.columns[index] for index in kept]
         rows = [[cells[index] for index in kept] for cells in chosen.values()]
         return {

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 from errors import DataError
 
 _BY = re.compile(r"row|(?P<how>time|group):(?P<column>.*\S.*)", re.DOTALL)
-# Between fields; Arrow's join needs a character that no field holds, and it is almost never typed.
+# ASCII's unit and record separators: between the fields of a row, and for a missing one. Hardly any
+# field holds them, so that ("a", "bc") and ("ab", "c") have different digests.
 _BETWEEN = "\x1f"
 _MISSING = "\x1e"
 

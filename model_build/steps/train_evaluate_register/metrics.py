@@ -30,7 +30,7 @@ BRIER_SCORE = _better_low("brier_score", "Brier score")
 METRICS = {
     "regression": (
         RMSE,
-        _better_high("r2", "R²"),
+        _better_high("r2", "R2"),
         _better_low("mean_absolute_error", "mean absolute error"),
         _better_low("median_absolute_error", "median absolute error"),
         _better_low("absolute_error_p10", "absolute error, 10th percentile"),

@@ -51,3 +51,22 @@ ALL = {metric.name: metric for metrics in METRICS.values() for metric in metrics
 # A line of the job's log for each metric, and the expression by which SageMaker finds its value.
 LINE = "metric {name} = {value:.10g}"
 EXPRESSION = r"metric {name} = ([0-9.eE+-]+)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """What a metric must be at least, at most, or both."""
+
+    metric: str
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+def read_limits(text: str) -> list[Limit]:
+    """Replaced by the other branch."""
+    limits = []
+    for part in text.split(",") if text != "none" else []:
+        name, sign, value = part.partition("<=" if "<=" in part else ">=")
+        kind = "maximum" if sign == "<=" else "minimum"
+        limits.append(Limit(**{"metric": name.strip(), kind: float(value)}))  # type: ignore[arg-type]
+    return limits

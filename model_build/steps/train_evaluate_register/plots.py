@@ -1,14 +1,39 @@
-"""The two pictures a person looks at before trusting a model."""
+"""The pictures a person looks at before trusting a model."""
 
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from evaluation import Predictions
 from matplotlib.figure import Figure
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import auc, confusion_matrix, roc_curve
+from training_data import TrainingData
 
 _MOST_POINTS = 5000
 _MOST_COLUMNS = 20
+_MOST_CLASSES = 20
+_MOST_CURVES = 8
+_BINS = 10
+_GOOD, _BAD, _PLAIN = "tab:green", "tab:red", "tab:gray"
+
+
+def list_figures(
+    data: TrainingData, predicted: Predictions, shares: "pd.Series[float] | None"
+) -> Iterator[tuple[str, Figure]]:
+    """The pictures that belong to the task, by the names of their files."""
+    actual, classes = data.test.target, data.classes
+    if classes:
+        yield "confusion_matrix.png", plot_confusion(actual, predicted, classes)
+        yield "roc_curve.png", plot_roc(actual, predicted, classes)
+        yield "calibration.png", plot_calibration(actual, predicted, classes)
+    else:
+        yield "residuals.png", plot_residuals(actual, predicted.values)
+    if shares is not None:
+        yield "feature_importances.png", plot_importances(shares)
 
 
 def plot_residuals(actual: "pd.Series[Any]", predicted: npt.NDArray[np.float64]) -> Figure:
@@ -33,6 +58,135 @@ def plot_importances(shares: "pd.Series[float]") -> Figure:
     # parse_math is off: a column called "price_$_per_$" is a name, not a formula.
     axes.barh(range(len(shown)), shown.to_numpy())
     axes.set_yticks(range(len(shown)), [str(name)[:40] for name in shown.index], parse_math=False)
-    axes.set_xlabel("share of the impurity reduction")
+    axes.set_xlabel("share in what was learned")
     axes.set_title(f"Importance of {len(shown)} of {len(shares)} columns")
     return figure
+
+
+def plot_confusion(
+    actual: "pd.Series[Any]", predicted: Predictions, classes: Sequence[Any]
+) -> Figure:
+    """Test rows by their class and the predicted one; the 20 most frequent classes."""
+    shown = _choose_frequent(actual, classes, _MOST_CLASSES)
+    counts = confusion_matrix(
+        [str(value) for value in actual],
+        [str(value) for value in predicted.values],
+        labels=[str(value) for value in shown],
+    )
+    size = 3 + 0.5 * len(shown)
+    figure = Figure(figsize=(size + 1, size), layout="constrained")
+    axes = figure.subplots()
+    of_row = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(of_row, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        color = "white" if of_row[row, column] > 0.5 else "black"
+        axes.text(column, row, str(count), ha="center", va="center", color=color)
+    names = [str(value)[:20] for value in shown]
+    axes.set_xticks(range(len(shown)), names, parse_math=False, rotation=45, ha="right")
+    axes.set_yticks(range(len(shown)), names, parse_math=False)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("actual")
+    axes.set_title(f"{_count(counts.sum(), actual)} by class", wrap=True)
+    return figure
+
+
+def plot_roc(actual: "pd.Series[Any]", predicted: Predictions, classes: Sequence[Any]) -> Figure:
+    """Hits over false alarms; of more than two classes a curve for each against all others."""
+    figure, axes = _square("false positive rate", "true positive rate")
+    axes.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":")
+    for name, came_true, probabilities in _list_curves(actual, predicted, classes):
+        false_alarms, hits, _ = roc_curve(came_true, probabilities)
+        axes.plot(false_alarms, hits, label=f"{name} (AUC {auc(false_alarms, hits):.3f})")
+    _add_legend(axes, "lower right")
+    axes.set_title(f"ROC of {len(actual)} test rows")
+    return figure
+
+
+def plot_calibration(
+    actual: "pd.Series[Any]", predicted: Predictions, classes: Sequence[Any]
+) -> Figure:
+    """How often what was given a probability came true, in ten groups of equally many rows."""
+    figure, axes = _square("predicted probability", "share that came true")
+    axes.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":")
+    for name, came_true, probabilities in _list_curves(actual, predicted, classes):
+        shares, means = calibration_curve(
+            came_true, np.clip(probabilities, 0, 1), n_bins=_BINS, strategy="quantile"
+        )
+        axes.plot(means, shares, marker="o", label=name)
+    _add_legend(axes, "upper left")
+    axes.set_title(f"Calibration on {len(actual)} test rows")
+    return figure
+
+
+def plot_gate(report: Mapping[str, Any]) -> Figure:
+    """The gate's report at a glance: new, champion and constant, each with its 95 % interval."""
+    bars = [("new", report.get("new"))]
+    champion = report.get("champion", {})
+    if champion.get("state") == "compared":
+        bars.append((f"champion v{champion['version']}", champion))
+    bars.append((report.get("baseline", {}).get("what", "constant"), report.get("baseline")))
+    shown = [(name, bar) for name, bar in bars if bar][::-1]
+    passed = report["verdict"] == "passed"
+    figure = Figure(figsize=(8, 2.6 + 0.5 * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    for place, (name, bar) in enumerate(shown):
+        color = (_GOOD if passed else _BAD) if name == "new" else _PLAIN
+        axes.plot([bar["low"], bar["high"]], [place, place], color=color, linewidth=4, alpha=0.5)
+        axes.plot(bar["value"], place, "o", color=color)
+        axes.annotate(
+            f"{bar['value']:.4g}",
+            (bar["value"], place),
+            (0, 8),
+            textcoords="offset points",
+            ha="center",
+        )
+    axes.set_yticks(range(len(shown)), [name for name, _ in shown])
+    axes.set_ylim(-0.5, len(shown) - 0.3)
+    axes.set_xlabel(f"{report['metric']['label']} of {report['rows']} test rows: less is better")
+    verdict = "Registered" if passed else f"Not registered: {report['reason']}"
+    axes.set_title("\n".join(textwrap.wrap(verdict, 90)), loc="left", fontsize=10, parse_math=False)
+    return figure
+
+
+def _square(across: str, up: str) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(6, 5.5), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    return figure, axes
+
+
+def _add_legend(axes: Any, place: str) -> None:
+    legend = axes.legend(loc=place)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _list_curves(
+    actual: "pd.Series[Any]", predicted: Predictions, classes: Sequence[Any]
+) -> list[tuple[str, npt.NDArray[np.bool_], npt.NDArray[np.float64]]]:
+    """A class's name, whether it came true in each row, and its probability.
+
+    Of two classes only the second; none that all rows have, or no row.
+    """
+    assert predicted.probabilities is not None, "classes have them"
+    chosen = classes[1:] if len(classes) == 2 else _choose_frequent(actual, classes, _MOST_CURVES)
+    curves = []
+    for value in chosen:
+        came_true = np.asarray(actual == value)
+        if 0 < came_true.sum() < len(actual):
+            place = list(classes).index(value)
+            curves.append((str(value)[:40], came_true, predicted.probabilities[:, place]))
+    return curves
+
+
+def _choose_frequent(actual: "pd.Series[Any]", classes: Sequence[Any], most: int) -> list[Any]:
+    """The classes most frequent in the test rows, in the order of classes."""
+    counts = actual.value_counts()
+    frequent = sorted(classes, key=lambda value: -counts.get(value, 0))[:most]
+    return [value for value in classes if value in frequent]
+
+
+def _count(shown: int, actual: "pd.Series[Any]") -> str:
+    of_all = "" if shown == len(actual) else f" of {len(actual)}"
+    return f"{shown}{of_all} test rows"

@@ -1,15 +1,15 @@
 """From a trained model to MLflow: the logged model, its raw rows, a registered version."""
 
-import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import forest
+import evaluation
 import mlflow
 import mlflow.sklearn
 import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
+from model import Recipe, pin_packages
 from sklearn.pipeline import Pipeline
 from training_data import TrainingData
 
@@ -19,6 +19,13 @@ _TYPES = {
     "boolean": DataType.boolean,
     "text": DataType.string,
     "date": DataType.datetime,
+}
+
+# What a class is in an answer, by the kind of the target.
+_CLASS_TYPES = {
+    "text": DataType.string,
+    "boolean": DataType.boolean,
+    "number": DataType.long,
 }
 
 EXAMPLE_ROWS = 3
@@ -31,21 +38,29 @@ class LoggedModel:
     uri: str
 
 
-def log_model(model: Pipeline, data: TrainingData) -> LoggedModel:
+def log_model(model: Pipeline, recipe: Recipe, data: TrainingData) -> LoggedModel:
     """Log the model to the active run: skops, signature, input example, pinned requirements.
 
     Its metadata says, under "table", how the table's columns are written, so that a server reads
-    a row of the table as PrepareData did.
+    a row of the table as PrepareData did; under "classes" in which order it knows them; and under
+    "reviewed_types" why what skops must create to load it is harmless.
     """
+    metadata = {
+        "table": {"version": 1, "columns": list(data.columns)},
+        "task": data.task,
+        "reviewed_types": recipe.trusted_types,
+        **({"classes": list(data.classes)} if data.classes else {}),
+    }
     info = mlflow.sklearn.log_model(
         model,
         name="model",
         serialization_format="skops",
-        skops_trusted_types=list(forest.TRUSTED_TYPES),
+        skops_trusted_types=list(recipe.trusted_types),
         signature=sign(data),
         input_example=_choose_example(data.train.features),
-        pip_requirements=pin_requirements(forest.required_packages(model)),
-        metadata={"table": {"version": 1, "columns": list(data.columns)}},
+        # The job has mlflow-skinny, whose version is the same; a server needs all of mlflow.
+        pip_requirements=sorted([*pin_packages(recipe.packages), f"mlflow=={mlflow.__version__}"]),
+        metadata=metadata,
     )
     return LoggedModel(uri=info.model_uri)
 
@@ -56,15 +71,8 @@ def sign(data: TrainingData) -> ModelSignature:
         ColSpec(_TYPES[column["kind"]], name=column["name"], required=not column["gaps"])
         for column in data.columns
     ]
-    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(DataType.double)]))
-
-
-def pin_requirements(packages: Sequence[str]) -> list[str]:
-    """The versions in use while training of what a server needs, sorted by name."""
-    pins = {name: importlib.metadata.version(name) for name in packages}
-    # The job has mlflow-skinny, whose version is the same; a server needs all of mlflow.
-    pins["mlflow"] = mlflow.__version__
-    return [f"{name}=={version}" for name, version in sorted(pins.items())]
+    answer = _CLASS_TYPES[data.description["target_kind"]] if data.classes else DataType.double
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec(answer)]))
 
 
 def log_raw_rows(model: Pipeline, data: TrainingData) -> None:
@@ -72,10 +80,16 @@ def log_raw_rows(model: Pipeline, data: TrainingData) -> None:
 
     So a difference between the way to training and the way to the endpoint shows there.
     """
-    raw = {name: value for name, value in data.raw_rows.items() if name != "positions"}
+    told = {name: value for name, value in data.raw_rows.items() if name != "positions"}
     prepared = data.test.features.iloc[data.raw_rows["positions"]]
-    predictions = [float(value) for value in model.predict(prepared)] if len(prepared) else []
-    mlflow.log_dict({**raw, "predictions": predictions}, "raw_rows.json")
+    told["predictions"] = []
+    if len(prepared):
+        predicted = evaluation.predict(model, prepared, data.classes)
+        told["predictions"] = [evaluation.to_json(value) for value in predicted.values]
+        if predicted.probabilities is not None:
+            told["classes"] = list(data.classes)
+            told["probabilities"] = predicted.probabilities.tolist()
+    mlflow.log_dict(told, "raw_rows.json")
 
 
 def register_version(logged: LoggedModel, model_name: str, tags: Mapping[str, str]) -> int:

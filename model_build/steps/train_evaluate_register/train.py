@@ -1,10 +1,10 @@
-"""TrainEvaluateRegister: a forest, its errors on rows it never saw, and perhaps a new version.
+"""TrainEvaluateRegister: a model, its errors on rows it never saw, and perhaps a new version.
 
-    train.parquet ─▶ train ─┐
-    test.parquet ──────────▶ evaluate ─▶ MLflow run ─▶ within the limit? ─yes▶ a new version
-    dataset.json ──────────────────────▶ (data, tags)                    ─no─▶ a failed job
-    raw_rows.json ─────────────────────▶ (and predictions)
-    data_report.* ─────────────────────▶ (as they are)
+    train.parquet ─▶ rehearse ─▶ train ─┐
+    test.parquet ──────────────────────▶ evaluate ─▶ MLflow run ─▶ gate ─passed─▶ a new version
+    dataset.json ──────────────────────────────────▶ (data, tags)  ▲    ─failed─▶ a failed job
+    raw_rows.json ─────────────────────────────────▶ (predictions) │
+    data_report.* ─────────────────────────────────▶ (as they are) champion
 
 Its folder is uploaded alone and is its working directory. Text comes from the environment, numbers
 as arguments.
@@ -22,7 +22,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import estimators
+import metrics
 import mlflow_login
+from estimators.contract import Number
+from metrics import Limit
 
 logger = logging.getLogger("train")
 
@@ -36,12 +40,21 @@ STOP_AGAIN_SECONDS = 20
 DATA_FOLDER = "/opt/ml/input/data/prepared"
 
 OWN_MODULES = frozenset(
-    {"__main__", "train", "mlflow_login", "training_data", "tracking", "registration"}
+    {
+        "__main__",
+        "train",
+        "estimators.contract",
+        "evaluation",
+        "mlflow_login",
+        "rehearsal",
+        "tracking",
+        "training_data",
+    }
 )
 
 
 class SettingsError(Exception):
-    """The environment lacks what the pipeline sets."""
+    """What the pipeline set is missing or wrong."""
 
 
 class QualityGateError(Exception):
@@ -64,20 +77,27 @@ class Settings:
     pipeline_execution_arn: str
     training_job_name: str
     source_commit: str
-    n_estimators: int
-    min_samples_leaf: int
-    max_rows_per_tree: int
     random_seed: int
-    max_median_absolute_error: float
+    estimator: str
+    estimator_parameters: Mapping[str, Number]
+    limits: Sequence[Limit]
+    champion_margin: float
+    champion_needed: bool
 
     @classmethod
     def read(cls, args: argparse.Namespace, environment: Mapping[str, str]) -> "Settings":
-        """From arguments and environment. Raises SettingsError naming what is missing."""
+        """From arguments and environment. Raises SettingsError naming what is missing or wrong.
+
+        Whoever starts the pipeline by AWS's own commands is told here what run-pipeline checks.
+        """
         required = (
             "MLFLOW_TRACKING_URI",
             "EXPERIMENT_NAME",
             "REGISTERED_MODEL_NAME",
             "TARGET_COLUMN",
+            "ESTIMATOR",
+            "METRIC_LIMITS",
+            "CHAMPION_INCOMPARABLE",
         )
         missing = [name for name in required if not environment.get(name)]
         if missing:
@@ -95,11 +115,12 @@ class Settings:
             pipeline_execution_arn=environment.get("PIPELINE_EXECUTION_ARN", ""),
             training_job_name=environment.get("TRAINING_JOB_NAME", ""),
             source_commit=environment.get("SOURCE_COMMIT", ""),
-            n_estimators=args.n_estimators,
-            min_samples_leaf=args.min_samples_leaf,
-            max_rows_per_tree=args.max_rows_per_tree,
             random_seed=args.random_seed,
-            max_median_absolute_error=args.max_median_absolute_error,
+            estimator=environment["ESTIMATOR"],
+            estimator_parameters=_read_estimator(environment["ESTIMATOR"], args),
+            limits=_read_limits(environment["METRIC_LIMITS"]),
+            champion_margin=_within("ChampionMargin", args.champion_margin, 0, 10),
+            champion_needed=_read_champion_needed(environment["CHAMPION_INCOMPARABLE"]),
         )
 
 
@@ -132,27 +153,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description="Train, evaluate and register a forest.", allow_abbrev=False
-    )
-    parser.add_argument(
-        "--n-estimators", type=int, default=100, help="number of trees (default: 100)"
-    )
-    parser.add_argument(
-        "--min-samples-leaf", type=int, default=3, help="rows in a leaf, at least (default: 3)"
-    )
-    parser.add_argument(
-        "--max-rows-per-tree",
-        type=int,
-        default=100_000,
-        help="rows that a tree learns from, at most; 0: as many as there are (default: 100000)",
+        description="Train, evaluate and register a model.", allow_abbrev=False
     )
     parser.add_argument("--random-seed", type=int, default=42, help="(default: 42)")
     parser.add_argument(
-        "--max-median-absolute-error",
+        "--champion-margin",
         type=float,
         default=0.0,
-        help="the limit; 0: the error of always predicting the training median (default: 0)",
+        help="share by which the model may be worse than the champion (default: 0)",
     )
+    for parameter in estimators.list_parameters(estimators.find_estimators()):
+        parser.add_argument(
+            f"--{parameter.flag}",
+            dest=parameter.name,
+            type=type(parameter.default),
+            default=parameter.default,
+            help=f"{parameter.meaning} (default: {parameter.default})",
+        )
     parser.add_argument(
         "--data", type=Path, help=f"folder of the data (default: the channel, {DATA_FOLDER})"
     )
@@ -165,74 +182,171 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _read_estimator(name: str, args: argparse.Namespace) -> dict[str, Number]:
+    """The chosen estimator's own parameters, by name."""
+    found = estimators.find_estimators()
+    if name not in found:
+        raise SettingsError(f"Estimator is {name!r}; there are {', '.join(found)}")
+    return {
+        parameter.name: _within(
+            parameter.name, getattr(args, parameter.name), parameter.low, parameter.high
+        )
+        for parameter in found[name].parameters
+    }
+
+
+def _read_limits(text: str) -> Sequence[Limit]:
+    try:
+        return metrics.read_limits(text)
+    except ValueError as err:
+        raise SettingsError(f"MetricLimits is {text!r}: {err}") from err
+
+
+def _read_champion_needed(text: str) -> bool:
+    if text not in ("refuse", "allow"):
+        raise SettingsError(f"ChampionIncomparable is {text!r}; give refuse or allow")
+    return text == "refuse"
+
+
+def _within(name: str, value: Number, low: Number, high: Number) -> Number:
+    if not low <= value <= high:
+        raise SettingsError(f"{name} is {value}; give a number from {low:g} to {high:g}")
+    return value
+
+
 def run_job(settings: Settings, data_folder: Path) -> None:
     """One MLflow run, FINISHED if the model was evaluated, FAILED if anything broke."""
     # These take seconds to import, so they wait until the arguments are known to be right.
     import evaluation
-    import forest
     import mlflow
     import plots
     import registration
+    import rehearsal
     import tracking
     import training_data
+    from model import Recipe
 
     data = training_data.read_training_data(data_folder, settings.target)
+    _check_limits(settings.limits, data.task)
+    recipe = Recipe(
+        name=settings.estimator,
+        estimator=estimators.find_estimators()[settings.estimator],
+        task=data.task,
+        classes=data.classes,
+        parameters=settings.estimator_parameters,
+        random_seed=settings.random_seed,
+    )
+    started = time.monotonic()
+    rehearsal.rehearse(recipe, data)
+    logger.info("rehearsed with %d rows in %.1f s", rehearsal.ROWS, time.monotonic() - started)
     tags = describe_origin(settings, data.description)
+    parameters = _list_parameters(settings, data.description)
     experiment_id = tracking.connect(settings.tracking_uri, settings.experiment_name)
     with mlflow.start_run(tags=tags) as run:
         run_url = tracking.locate_run(settings.tracking_uri, experiment_id, run.info.run_id)
         logger.info("MLflow run: %s", run_url)
-        mlflow.log_params(_list_parameters(settings, data.description))
-        warnings = [*data.description["warnings"], *forest.find_merged(data.train.features)]
+        mlflow.log_params(parameters)
+        warnings = list(data.description["warnings"])
+        if recipe.estimator.remark is not None:
+            warnings += recipe.estimator.remark(data.train.features)
         if warnings:
             # run-pipeline prints them; MLflow keeps 8000 characters of a tag's value.
             mlflow.set_tag("data.warnings", "\n".join(warnings)[:8000])
         _log_inputs(data)
 
-        model = forest.build_model(
-            data.train.features,
-            n_estimators=settings.n_estimators,
-            min_samples_leaf=settings.min_samples_leaf,
-            max_rows_per_tree=settings.max_rows_per_tree,
-            random_seed=settings.random_seed,
-        )
+        model = recipe.build(data.train.features)
         started = time.monotonic()
         model.fit(data.train.features, data.train.target)
-        logger.info("trained %d trees in %.1f s", settings.n_estimators, time.monotonic() - started)
-        predicted = model.predict(data.test.features)
-        forest.reset_for_serving(model)
-
-        baseline = evaluation.measure_baseline(data.train.target, data.test.target)
-        gate = evaluation.choose_gate(settings.max_median_absolute_error, baseline)
-        metrics = evaluation.measure(data.test.target, predicted)
-        print(evaluation.format_metric_line(metrics), flush=True)
-        mlflow.log_metrics(
-            {
-                **metrics,
-                "baseline_median_absolute_error": baseline,
-                "max_median_absolute_error": gate.limit,
-            }
-        )
-        mlflow.log_figure(plots.plot_residuals(data.test.target, predicted), "residuals.png")
-        mlflow.log_figure(
-            plots.plot_importances(forest.rank_columns(model)), "feature_importances.png"
-        )
-        logged = registration.log_model(model, data)
+        logger.info("trained %s in %.1f s", recipe.name, time.monotonic() - started)
+        recipe.make_ready(model)
+        predicted = evaluation.predict(model, data.test.features, data.classes)
+        measured = evaluation.measure(data.task, data.test.target, predicted, data.classes)
+        print(evaluation.format_metric_lines(measured), flush=True)
+        mlflow.log_metrics(measured)
+        for name, figure in plots.list_figures(data, predicted, recipe.rank_columns(model)):
+            mlflow.log_figure(figure, name)
+        logged = registration.log_model(model, recipe, data)
         registration.log_raw_rows(model, data)
         for path in data.report_files:
             mlflow.log_artifact(str(path))
 
-        error = metrics["median_absolute_error"]
-        reason = gate.find_reason(error)
-        if reason is None:
+        report = _judge(settings, data, predicted, measured, parameters)
+        _log_report(report)
+        if report["verdict"] == "passed":
             version = registration.register_version(
-                logged, settings.model_name, {**tags, "median_absolute_error": f"{error:.10g}"}
+                logged,
+                settings.model_name,
+                {
+                    **tags,
+                    "gate.metric": report["metric"]["name"],
+                    "gate.value": f"{report['new']['value']:.10g}",
+                    "gate.summary": report["summary"],
+                },
             )
             logger.info("registered version %d of %s", version, settings.model_name)
-        else:
-            mlflow.set_tag("gate.reason", reason)
-    if reason is not None:
-        raise QualityGateError(f"QualityGateNotMet: {reason}; nothing was registered; {run_url}")
+    if report["verdict"] != "passed":
+        raise QualityGateError(
+            f"QualityGateNotMet: {report['reason']}; nothing was registered; {run_url}"
+        )
+
+
+def _check_limits(limits: Sequence[Limit], task: str) -> None:
+    known = [metric.name for metric in metrics.METRICS[task]]
+    unknown = [limit.metric for limit in limits if limit.metric not in known]
+    if unknown:
+        raise SettingsError(
+            f"MetricLimits names {', '.join(unknown)}, which a {task} does not have; it has "
+            f"{', '.join(known)}"
+        )
+
+
+def _judge(
+    settings: Settings,
+    data: Any,
+    predicted: Any,
+    measured: Mapping[str, float],
+    parameters: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The gate's report, after the champion of this moment was asked about the same rows."""
+    import champion
+    import evaluation
+    import gate
+
+    actual, classes = data.test.target, data.classes
+    constant, constant_is = evaluation.predict_constant(data.train.target, len(actual), classes)
+    return gate.judge(
+        task=data.task,
+        measured=measured,
+        comparison=gate.Comparison(
+            data.test_units, evaluation.summarise_rows(data.task), settings.random_seed
+        ),
+        losses=evaluation.measure_rows(actual, predicted, classes),
+        baseline_losses=evaluation.measure_rows(actual, constant, classes),
+        baseline_is=constant_is,
+        champion=champion.ask_champion(settings.model_name, data, parameters),
+        rules=gate.Rules(
+            limits=settings.limits,
+            margin=settings.champion_margin,
+            champion_needed=settings.champion_needed,
+            random_seed=settings.random_seed,
+        ),
+    )
+
+
+def _log_report(report: Mapping[str, Any]) -> None:
+    import mlflow
+    import plots
+
+    mlflow.log_dict(report, "gate_report.json")
+    mlflow.log_figure(plots.plot_gate(report), "gate.png")
+    tags = {"gate.verdict": report["verdict"], "gate.summary": report["summary"]}
+    if report["reason"]:
+        tags["gate.reason"] = report["reason"]
+    mlflow.set_tags(tags)
+    if "baseline" in report:
+        name = f"baseline_{report['metric']['name']}"
+        mlflow.log_metric(name, report["baseline"]["value"])
+    logger.info("gate %s: %s", report["verdict"], report["summary"])
 
 
 def describe_origin(settings: Settings, description: Mapping[str, Any]) -> dict[str, str]:
@@ -249,11 +363,13 @@ def describe_origin(settings: Settings, description: Mapping[str, Any]) -> dict[
 
 def _list_parameters(settings: Settings, description: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "n_estimators": settings.n_estimators,
-        "min_samples_leaf": settings.min_samples_leaf,
-        "max_rows_per_tree": settings.max_rows_per_tree,
+        "estimator": settings.estimator,
+        **{
+            parameter.keyword: settings.estimator_parameters[parameter.name]
+            for parameter in estimators.find_estimators()[settings.estimator].parameters
+        },
         "random_seed": settings.random_seed,
-        "max_median_absolute_error": settings.max_median_absolute_error,
+        "task": description["task"],
         "test_size": description["test_size"],
         "split_by": description["split_by"],
         "target": settings.target,

@@ -1,6 +1,6 @@
 """The estimators, one file each; the file's name is the estimator's, with dashes.
 
-    random_forest.py ─▶ Estimator=random-forest
+random_forest.py ─▶ Estimator=random-forest
 """
 
 import importlib
@@ -17,9 +17,7 @@ _NO_ESTIMATORS = ("contract",)
 def find_estimators() -> dict[str, Estimator]:
     """By name, the default first. Raises EstimatorError that names the file."""
     names = [module.name for module in pkgutil.iter_modules(__path__)]
-    found = {
-        name.replace("_", "-"): _read(name) for name in names if name not in _NO_ESTIMATORS
-    }
+    found = {name.replace("_", "-"): _read(name) for name in names if name not in _NO_ESTIMATORS}
     list_parameters(found)
     return dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
 

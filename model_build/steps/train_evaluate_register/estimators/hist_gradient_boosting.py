@@ -57,8 +57,8 @@ ESTIMATOR = Estimator(
         ),
     ),
     trusted_types={
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor": "the nodes of one tree: "
-        "arrays of numbers, which are read and never called",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor": "arrays of "
+        "numbers, which are read and never called",
     },
     rank=rank,
 )

@@ -1,12 +1,12 @@
-"""The model: a row as it stands in the table in, one number out.
+"""A row as it stands in the table becomes numbers: what every estimator learns from.
 
     numbers ──────────────────────────────────────────────┐
     booleans ── 1, 0, missing ────────────────────────────┤
-    dates ───── days since 1970, where in day, week, year ┼─▶ forest ─▶ a number
+    dates ───── days since 1970, where in day, week, year ┼─▶ estimator
     text ────── place in the alphabet, mean target,       │
                 one column each for few different values ─┘
 
-Only scikit-learn's classes, and one function of NumPy, are in the trained model.
+Only scikit-learn's classes, and one function of NumPy, are in it.
 See docs/decisions/0015-encoders-by-measurement.md.
 """
 
@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import KFold
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
     OneHotEncoder,
@@ -34,8 +33,6 @@ TRUSTED_TYPES: Mapping[str, str] = {
     "numpy.interp": "a pure function of arrays, found by its name; dates and booleans become "
     "numbers by it. It has no state to load, and what the file gives as its arguments is only "
     "interpolated",
-    "sklearn.tree._tree.Tree": "the nodes of one tree: arrays of numbers, and a __setstate__ in "
-    "Cython that checks their layout; it imports and calls nothing",
 }
 
 # Measured by benchmarks/accuracy.py.
@@ -43,12 +40,12 @@ _FEW_VALUES = 10
 # Each thousand costs half a millisecond of each request.
 _MOST_VALUES = 5000
 _ROWS_FOR_A_MEAN = 10
+# Of more classes no means are taken: each text column would become a column for each class.
+_MOST_CLASSES_FOR_MEANS = 10
 # While training, each row's text is given the mean target of rows of other folds, so that it can't
 # tell its own target.
 _FOLDS = 5
 
-# float32 has each whole number up to here.
-_LARGEST_APART = 2**24
 # From this ratio of size and extent on, numbers are learned by their distance from the mean.
 _FAR = 64
 
@@ -61,36 +58,14 @@ _FIRST_MONDAY = 4 * _DAY  # 1970-01-05
 Parts = list[tuple[str, Any, list[str]]]
 
 
-def build_model(
-    features: pd.DataFrame,
-    *,
-    n_estimators: int,
-    min_samples_leaf: int,
-    max_rows_per_tree: int,
-    random_seed: int,
-) -> Pipeline:
-    """An untrained forest that takes the table's own columns.
+def encode_columns(features: pd.DataFrame, random_seed: int, classes: int = 0) -> ColumnTransformer:
+    """Every column as numbers, each kind by encoders of its own, untrained.
 
-    `features` has what the forest will be trained on: float64 (NaN: missing), datetime64[ns] (NaT),
-    object with True, False, None (or bool), object with text and None. A missing value is never an
-    error later, nor is a text that it doesn't know: it has no place in the alphabet, is none of the
-    few, and has the overall mean target.
-
-    Each tree draws `max_rows_per_tree` rows (with replacement); 0: as many as there are.
+    `features` has what will be learned from: float64 (NaN: missing), datetime64[ns] (NaT), object
+    with True, False, None (or bool), object with text and None. A missing value is never an error
+    later, nor is a text that it doesn't know: it has no place in the alphabet, is none of the few,
+    and has the overall mean target. `classes` is how many the target has; 0: it is a number.
     """
-    bounded = 0 < max_rows_per_tree < len(features)
-    forest = RandomForestRegressor(
-        n_estimators=n_estimators,
-        min_samples_leaf=min_samples_leaf,
-        max_samples=max_rows_per_tree if bounded else None,
-        random_state=random_seed,
-        n_jobs=-1,
-    )
-    return Pipeline([("columns", encode_columns(features, random_seed)), ("forest", forest)])
-
-
-def encode_columns(features: pd.DataFrame, random_seed: int) -> ColumnTransformer:
-    """Every column as numbers, each kind by encoders of its own."""
     names: dict[str, list[str]] = {"number": [], "boolean": [], "date": [], "text": []}
     for name in features.columns:
         names[_tell_kind(features[name])].append(name)
@@ -100,20 +75,17 @@ def encode_columns(features: pd.DataFrame, random_seed: int) -> ColumnTransforme
         ("numbers_from_their_mean", StandardScaler(with_std=False), apart),
         ("booleans", _interpolate([0, 1], [0, 1]), names["boolean"]),
         *_encode_dates(features[names["date"]]),
-        *_encode_text(features[names["text"]], random_seed),
+        *_encode_text(features[names["text"]], random_seed, classes),
     ]
     return ColumnTransformer([part for part in parts if part[2]])
 
 
-def reset_for_serving(model: Pipeline) -> None:
+def reset_for_serving(columns: ColumnTransformer) -> None:
     """Leave what only training needed behind.
 
-    One thread for each prediction: setting up workers takes longer than one row does. The folds
-    become a number, so that a server need not trust their type to load the model; and the values of
-    text are kept once, as they were learned.
+    The folds become a number, so that a server need not trust their type to load the model; and the
+    values of text are kept once, as they were learned.
     """
-    model.set_params(forest__n_jobs=None)
-    columns = model.named_steps["columns"]
     # ColumnTransformer keeps each part as it was, and a trained copy.
     for _, encoder, _ in (*columns.transformers, *columns.transformers_):
         if isinstance(encoder, TargetEncoder):
@@ -122,42 +94,29 @@ def reset_for_serving(model: Pipeline) -> None:
             encoder.set_params(categories="auto")
 
 
-def rank_columns(model: Pipeline) -> "pd.Series[float]":
-    """Each table column's share in what the forest learned (they add up to 1), largest first."""
-    importances = model.named_steps["forest"].feature_importances_
-    columns = model.named_steps["columns"]
-    shares = pd.Series(0.0, index=columns.feature_names_in_)
+def sum_by_column(columns: ColumnTransformer, shares: Sequence[float]) -> "pd.Series[float]":
+    """Shares of the encoded columns as shares of the table's own, largest first."""
+    encoded = np.asarray(shares, dtype=float)
+    sums = pd.Series(0.0, index=columns.feature_names_in_)
     for part, encoder, names in columns.transformers_:
         sources = names
         if isinstance(encoder, OneHotEncoder):
             sources = np.repeat(names, [len(values) for values in encoder.categories_])
-        for name, share in zip(sources, importances[columns.output_indices_[part]], strict=True):
-            shares[name] += share
-    return shares.sort_values(ascending=False)
+        elif isinstance(encoder, TargetEncoder) and encoder.target_type_ == "multiclass":
+            sources = np.repeat(names, len(encoder.classes_))
+        for name, share in zip(sources, encoded[columns.output_indices_[part]], strict=True):
+            sums[name] += share
+    return sums.sort_values(ascending=False)
 
 
-def required_packages(_model: Pipeline) -> tuple[str, ...]:
-    """What loading and predicting import besides MLflow."""
-    return ("numpy", "pandas", "scikit-learn", "skops")
-
-
-def find_merged(features: pd.DataFrame) -> list[str]:
-    """A sentence for each column whose whole numbers trees can't tell apart: in float32, above
-    2^24, neighbours are one.
-    """
-    told = []
+def shift_far_numbers(
+    features: pd.DataFrame,
+) -> Iterator[tuple[str, "pd.Series[Any]", "pd.Series[Any]"]]:
+    """Each column of numbers: its name, the column, and the same as an estimator gets it."""
     for name in features.columns:
         column = features[name]
-        if _tell_kind(column) != "number" or not column.abs().max() > _LARGEST_APART:
-            continue
-        shifted = column - column.mean() if _is_far_from_zero(column) else column
-        values, apart = column.nunique(), shifted.astype("float32").nunique()
-        if apart < values and (column.dropna() % 1 == 0).all():
-            told.append(
-                f"column {name!r}: {values} different numbers are {apart} for the forest, which "
-                "computes in float32; if they are names, write them as text"
-            )
-    return told
+        if _tell_kind(column) == "number":
+            yield name, column, column - column.mean() if _is_far_from_zero(column) else column
 
 
 def _is_far_from_zero(column: "pd.Series[Any]") -> bool:
@@ -202,7 +161,9 @@ def _encode_dates(dates: pd.DataFrame) -> Iterator[tuple[str, Any, list[str]]]:
         yield part, make_pipeline(_interpolate(points, points, left=np.nan), cycle), names
 
 
-def _encode_text(text: pd.DataFrame, random_seed: int) -> Iterator[tuple[str, Any, list[str]]]:
+def _encode_text(
+    text: pd.DataFrame, random_seed: int, classes: int
+) -> Iterator[tuple[str, Any, list[str]]]:
     """Several views of each column: trees take the one that tells them most at each split."""
     values = {name: _choose_values(text[name]) for name in text.columns}
     few = [name for name in values if 2 < len(values[name]) <= _FEW_VALUES]
@@ -218,12 +179,13 @@ def _encode_text(text: pd.DataFrame, random_seed: int) -> Iterator[tuple[str, An
     each = OneHotEncoder(
         categories=[values[name] for name in few], handle_unknown="ignore", sparse_output=False
     )
+    target_type = {0: "continuous", 2: "binary"}.get(classes, "multiclass")
     mean_target = TargetEncoder(
-        categories=[values[name] for name in often], target_type="continuous", cv=folds
+        categories=[values[name] for name in often], target_type=target_type, cv=folds
     )
     yield "alphabet", alphabet, list(values)
     yield "each", each, few
-    yield "mean_target", mean_target, often
+    yield "mean_target", mean_target, often if classes <= _MOST_CLASSES_FOR_MEANS else []
 
 
 def _choose_values(column: "pd.Series[Any]") -> list[str | None]:

@@ -1,0 +1,158 @@
+"""Before the training: twenty rows go the whole way that the trained model will go.
+
+    build ─▶ fit ─▶ rank ─▶ save ─▶ trusted? installed? ─▶ load ─▶ predict ─▶ as before, and JSON
+
+What an estimator's file lacks is known within seconds, not after the training.
+"""
+
+import io
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import evaluation
+import mlflow.pyfunc
+import mlflow.sklearn
+import numpy as np
+import pandas as pd
+import registration
+import skops.io
+from estimators.contract import CLASSIFICATION
+from model import Recipe, pin_packages
+from sklearn.pipeline import Pipeline
+from training_data import TrainingData
+
+ROWS = 20
+_ROWS_OF_A_CLASS = 2
+
+
+class RehearsalError(Exception):
+    """The estimator can't go the whole way; the message says where it stopped and what to do."""
+
+
+def rehearse(recipe: Recipe, data: TrainingData) -> None:
+    """Return if a model made by `recipe` can be trained, saved, loaded and asked.
+
+    Raises RehearsalError.
+    """
+    step = _Step(recipe.name)
+    with step("taken", f"its file's `tasks` are {', '.join(recipe.estimator.tasks)}"):
+        if recipe.task not in recipe.estimator.tasks:
+            raise ValueError(f"it does no {recipe.task}")
+    with step("pinned", "`packages` has the names that pip knows; requirements.txt installs them"):
+        requirements = pin_packages(recipe.packages)
+    rows = choose_rows(data)
+    features, target = data.train.features.iloc[rows], data.train.target.iloc[rows]
+    with step("built"):
+        # Of all rows, as the real one: which encoders there are follows from them.
+        model = recipe.build(data.train.features, small=True)
+    with step("trained"):
+        model.fit(features, target)
+        recipe.make_ready(model)
+    with step("asked"):
+        before = evaluation.predict(model, features, recipe.classes)
+    with step("ranked", "`rank` gives each column a share of 0 or more, or is None"):
+        _check_ranking(recipe, model)
+    with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
+        path = Path(folder, "model")
+        with step("saved"):
+            _check_types(recipe, model)
+            mlflow.sklearn.save_model(
+                model,
+                str(path),
+                serialization_format="skops",
+                skops_trusted_types=list(recipe.trusted_types),
+                signature=registration.sign(data),
+                pip_requirements=requirements,
+            )
+        with step("loaded and asked"):
+            loaded = mlflow.pyfunc.load_model(str(path))
+            served = np.asarray(loaded.predict(features))
+            if not np.array_equal(served, before.values):
+                raise ValueError("it answers otherwise than before it was saved")
+    with step("written as JSON"):
+        json.dumps([evaluation.to_json(value) for value in served], allow_nan=False)
+
+
+def choose_rows(data: TrainingData) -> list[int]:
+    """Positions of about twenty training rows; of each class at least two, if there are."""
+    target = data.train.target
+    if data.task != CLASSIFICATION:
+        return list(range(min(ROWS, len(target))))
+    of_each = max(_ROWS_OF_A_CLASS, -(-ROWS // len(data.classes)))
+    places = pd.Series(range(len(target)), index=target.to_numpy())
+    return sorted(places.groupby(level=0).head(of_each))
+
+
+class _Step:
+    """Names what was tried in the message of whatever goes wrong there."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @contextmanager
+    def __call__(self, what: str, advice: str = "") -> Iterator[None]:
+        try:
+            yield
+        except Exception as err:
+            told = str(err) if type(err) is ValueError else f"{type(err).__name__}: {err}"
+            file = f"estimators/{self._name.replace('-', '_')}.py"
+            raise RehearsalError(
+                f"the estimator {self._name} can't be {what} (tried with {ROWS} rows, before the "
+                f"training): {told}. {file}: {advice or 'correct it'}"
+            ) from err
+
+
+def _check_ranking(recipe: Recipe, model: Pipeline) -> None:
+    shares = recipe.rank_columns(model)
+    if shares is not None and not (np.isfinite(shares) & (shares >= 0)).all():
+        raise ValueError(f"it gives {shares.min():g}")
+
+
+def _check_types(recipe: Recipe, model: Pipeline) -> None:
+    """Raise ValueError for a type that is not trusted, or whose package no server would have."""
+    content = skops.io.dumps(model)
+    unknown = sorted(set(skops.io.get_untrusted_types(data=content)) - set(recipe.trusted_types))
+    if unknown:
+        raise ValueError(
+            f"nobody reviewed {', '.join(unknown)}. Read what loading them does, and add each to "
+            "`trusted_types` with the reason why it is harmless"
+        )
+    installed_by = packages_distributions()
+    wanted = {_normalise(name) for name in recipe.packages}
+    for module in sorted(_list_modules(content)):
+        names = [_normalise(name) for name in installed_by.get(module, [])]
+        if names and not wanted & set(names):
+            raise ValueError(
+                f"the model holds objects of the package {names[0]}, which no server would have. "
+                f'Add "{names[0]}" to `packages`'
+            )
+
+
+def _list_modules(content: bytes) -> set[str]:
+    """The top modules of all that is in the file."""
+    with ZipFile(io.BytesIO(content)) as archive:
+        schema = json.loads(archive.read("schema.json"))
+    found: set[str] = set()
+    _collect_modules(schema, found)
+    return found
+
+
+def _collect_modules(node: Any, found: set[str]) -> None:
+    if isinstance(node, Mapping):
+        if isinstance(node.get("__module__"), str):
+            found.add(node["__module__"].partition(".")[0])
+        for child in node.values():
+            _collect_modules(child, found)
+    elif isinstance(node, Sequence) and not isinstance(node, str):
+        for child in node:
+            _collect_modules(child, found)
+
+
+def _normalise(name: str) -> str:
+    return name.lower().replace("_", "-")

@@ -194,9 +194,8 @@ def summarise(report: Mapping[str, Any]) -> str:
         told += f"; {report['baseline']['what']} {report['baseline']['value']:.4g}"
     champion = report.get("champion", {"state": "none"})
     if champion["state"] == "compared":
-        told += f"; champion v{champion['version']} {champion['value']:.4g}"
-        told += ", better" if champion["difference"]["high"] < 0 else ""
-        told += ", worse" if champion["worse"] else ""
+        told += f"; champion v{champion['version']} {champion['value']:.4g}, "
+        told += _say_difference(champion["difference"])
     elif champion["state"] == "incomparable":
         told += f"; champion v{champion['version']} not compared"
     elif "new" in report:
@@ -237,6 +236,12 @@ def _check_limit(limit: Limit, measured: Mapping[str, float]) -> dict[str, Any]:
         "value": value,
         "met": met,
     }
+
+
+def _say_difference(difference: Mapping[str, float]) -> str:
+    if difference["high"] < 0:
+        return "better beyond chance"
+    return "worse beyond chance" if difference["low"] > 0 else "no difference beyond chance"
 
 
 def _say_too_few(units: int, rows: int) -> str:

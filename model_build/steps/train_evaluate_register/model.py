@@ -65,11 +65,15 @@ class Recipe:
         model.named_steps["estimator"].set_params(**self.estimator.when_serving)
 
     def rank_columns(self, model: Pipeline) -> "pd.Series[float] | None":
-        """Each table column's share in what was learned, largest first; None if nobody can tell."""
+        """Each table column's share in what was learned, largest first; they add up to 1.
+
+        None if the estimator can't tell. Where nothing was learned all are 0.
+        """
         if self.estimator.rank is None:
             return None
         shares = self.estimator.rank(model.named_steps["estimator"])
-        return columns.sum_by_column(model.named_steps["columns"], shares)
+        sums = columns.sum_by_column(model.named_steps["columns"], shares)
+        return sums / sums.sum() if sums.sum() > 0 else sums
 
 
 def pin_packages(packages: Sequence[str]) -> list[str]:

@@ -103,8 +103,8 @@ class _Step:
             told = str(err) if type(err) is ValueError else f"{type(err).__name__}: {err}"
             file = f"estimators/{self._name.replace('-', '_')}.py"
             raise RehearsalError(
-                f"the estimator {self._name} can't be {what} (tried with {ROWS} rows, before the "
-                f"training): {told}. {file}: {advice or 'correct it'}"
+                f"{file}: its model can't be {what}, tried with {ROWS} rows before the training: "
+                f"{told}{advice and f'. {advice}'}"
             ) from err
 
 

@@ -385,8 +385,10 @@ def _log_inputs(data: Any) -> None:
 
     source = str(data.description["source"])
     for context, part in (("training", data.train), ("testing", data.test)):
+        # As object, since MLflow warns of each column of whole numbers.
+        target = part.target.astype(object) if data.classes else part.target
         dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined, unused-ignore]
-            part.features.assign(**{data.description["target"]: part.target}),
+            part.features.assign(**{data.description["target"]: target}),
             source=source if source.startswith("s3://") else CodeDatasetSource({"data": source}),
             targets=data.description["target"],
             name=source.rstrip("/").rpartition("/")[2],

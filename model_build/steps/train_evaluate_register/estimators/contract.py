@@ -78,7 +78,7 @@ class Estimator:
     trusted_types  what skops must create beyond its own list to load the trained model, each with
                    the reason why that is harmless: read what loading it does
     packages       what loading and predicting import besides numpy, pandas, scikit-learn and skops
-    rank           each column's share in what was learned, in the order of the columns, 0 or more;
+    rank           how much was learned from each column, 0 or more, in the order of the columns;
                    None where the estimator can't tell
     when_serving   parameters of the estimator that are set once it has learned
     remark         sentences on what it can't do with these features

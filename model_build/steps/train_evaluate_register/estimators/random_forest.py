@@ -28,7 +28,7 @@ def build(request: BuildRequest) -> Any:
 
 
 def rank(forest: Any) -> Sequence[float]:
-    """Shares in the reduction of impurity; they add up to 1."""
+    """Each column's reduction of impurity."""
     shares: Sequence[float] = forest.feature_importances_
     return shares
 

@@ -1,0 +1,191 @@
+"""How often the gate is wrong: tables of pure noise registered, informative tables refused.
+
+The training step's own columns, estimators, losses and bootstrap, on tables that are drawn here. Each
+kind has 60 tables of 80, 300 or 1000 rows, a quarter of them for the test.
+
+    .venv/bin/python benchmarks/gate.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "model_build/steps/train_evaluate_register"))
+
+TABLES = 60
+ROWS = (80, 300, 1000)
+# Share of the tables that may be judged wrongly.
+LIMIT = 0.05
+
+Random = np.random.Generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """How a target is drawn from a signal with mean 0 and variance 1 (noise does not look at it)."""
+
+    draw: Callable[[Random, Any], Any]
+    classes: bool = False
+
+
+def flip(random: Random, share: Any) -> Any:
+    return (random.random(len(share)) < share).astype(float)
+
+
+def name(values: Any) -> Any:
+    return np.where(values > 0, "yes", "no").astype(object)
+
+
+def choose_class(random: Random, signal: Any) -> Any:
+    noisy = signal + 0.7 * random.normal(size=len(signal))
+    return np.array(["low", "middle", "high"], dtype=object)[np.digitize(noisy, [-0.6, 0.6])]
+
+
+def spend(random: Random, signal: Any) -> Any:
+    """Nothing in most rows; the others' amounts spread over powers of ten."""
+    buys = flip(random, 1 / (1 + np.exp(1.5 - 2 * signal)))
+    return buys * np.exp(3 + signal + 0.5 * random.normal(size=len(signal)))
+
+
+def chance(signal: Any) -> Any:
+    """A quarter of ones over all."""
+    return 1 / (1 + np.exp(1.8 - 2 * signal))
+
+
+NOISE = {
+    "normal": Kind(draw=lambda random, signal: random.normal(size=len(signal))),
+    "uniform": Kind(draw=lambda random, signal: random.random(len(signal))),
+    "coin, number": Kind(draw=lambda random, signal: flip(random, np.full(len(signal), 0.5))),
+    "coin, classes": Kind(
+        draw=lambda random, signal: name(flip(random, np.full(len(signal), 0.5))), classes=True
+    ),
+    "one in ten, classes": Kind(
+        draw=lambda random, signal: name(flip(random, np.full(len(signal), 0.1))), classes=True
+    ),
+    "five classes": Kind(
+        draw=lambda random, signal: random.choice(list("abcde"), len(signal)).astype(object),
+        classes=True,
+    ),
+    "heavy tails (t, 2)": Kind(draw=lambda random, signal: random.standard_t(2, len(signal))),
+    "Cauchy": Kind(draw=lambda random, signal: random.standard_cauchy(len(signal))),
+    "amounts": Kind(draw=lambda random, signal: np.exp(2 * random.normal(size=len(signal)))),
+}
+INFORMATIVE = {
+    "normal": Kind(draw=lambda random, signal: signal + random.normal(size=len(signal))),
+    "0/1, number": Kind(draw=lambda random, signal: flip(random, chance(signal))),
+    "0/1, classes": Kind(
+        draw=lambda random, signal: name(flip(random, chance(signal))), classes=True
+    ),
+    "three classes": Kind(draw=choose_class, classes=True),
+    "mostly zero": Kind(draw=spend),
+    "counts": Kind(
+        draw=lambda random, signal: random.poisson(np.exp(0.5 + 0.7 * signal)).astype(float)
+    ),
+    "heavy tails (t, 2)": Kind(
+        draw=lambda random, signal: 2 * signal + random.standard_t(2, len(signal))
+    ),
+    "amounts": Kind(
+        draw=lambda random, signal: np.exp(2 * signal + 0.5 * random.normal(size=len(signal)))
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument(
+        "--estimator", action="append", help="only this one; repeatable (default: all)"
+    )
+    parser.add_argument("--tables", type=int, default=TABLES, help=f"(default: {TABLES})")
+    args = parser.parse_args()
+    import estimators
+
+    began = time.monotonic()
+    wrong = []
+    for estimator in args.estimator or list(estimators.find_estimators()):
+        for title, kinds, right in (
+            ("noise", NOISE, "failed"),
+            ("informative", INFORMATIVE, "passed"),
+        ):
+            print(
+                f"\n{estimator}, {title:22}"
+                + "".join(f"{rows:>6}" for rows in ROWS)
+                + " registered"
+            )
+            for kind, how in kinds.items():
+                verdicts = [judge(how, number, estimator) for number in range(args.tables)]
+                passed = [verdict == "passed" for verdict in verdicts]
+                by_rows = [sum(passed[place :: len(ROWS)]) for place in range(len(ROWS))]
+                share = 1 - verdicts.count(right) / len(verdicts)
+                mark = "" if share <= LIMIT else "   <- wrong too often"
+                wrong += [f"{estimator}, {kind}"] if mark else []
+                told = "".join(f"{count:>6}" for count in by_rows)
+                print(f"  {kind:40}{told} {sum(passed):>4} of {len(passed)}{mark}", flush=True)
+    print(f"\n{len(wrong)} kinds wrong in more than {LIMIT:.0%}; {time.monotonic() - began:.0f} s")
+    sys.exit(1 if wrong else 0)
+
+
+def draw_table(kind: Kind, number: int) -> tuple[pd.DataFrame, pd.Series[Any]]:
+    """Eight columns, of which a text and two numbers tell of the signal, and the target."""
+    random = np.random.default_rng(number)
+    rows = ROWS[number % len(ROWS)]
+    features = pd.DataFrame(random.normal(size=(rows, 6)), columns=[f"x{i}" for i in range(6)])
+    cities = np.array(["Basel", "Bern", "Genf", "Chur"], dtype=object)
+    place = random.integers(0, len(cities), rows)
+    features["city"] = cities[place]
+    features["id"] = np.array([f"id-{i}" for i in range(rows)], dtype=object)
+    features.loc[::11, "x1"] = np.nan
+    told = features["x0"] + 0.6 * features["x1"].fillna(0) ** 2 + np.array([1.5, 0, 0, -1.5])[place]
+    signal = ((told - told.mean()) / told.std()).to_numpy()
+    return features, pd.Series(kind.draw(random, signal))
+
+
+def judge(kind: Kind, number: int, name: str) -> str:
+    """The gate's verdict on one table."""
+    import estimators
+    import evaluation
+    import gate
+    from model import Recipe
+
+    features, target = draw_table(kind, number)
+    cut = len(features) * 3 // 4
+    actual = target[cut:].reset_index(drop=True)
+    classes = sorted(set(target[:cut])) if kind.classes else []
+    estimator = estimators.find_estimators()[name]
+    recipe = Recipe(
+        name=name,
+        estimator=estimator,
+        task="classification" if classes else "regression",
+        classes=classes,
+        parameters={parameter.name: parameter.default for parameter in estimator.parameters},
+        random_seed=number,
+    )
+    model = recipe.build(features[:cut]).fit(features[:cut], target[:cut])
+    predicted = evaluation.predict(model, features[cut:], classes)
+    constant, constant_is = evaluation.predict_constant(target[:cut], len(actual), classes)
+    report = gate.judge(
+        task=recipe.task,
+        measured=evaluation.measure(recipe.task, actual, predicted, classes),
+        comparison=gate.Comparison(
+            np.arange(len(actual)), evaluation.summarise_rows(recipe.task), number
+        ),
+        losses=evaluation.measure_rows(actual, predicted, classes),
+        baseline_losses=evaluation.measure_rows(actual, constant, classes),
+        baseline_is=constant_is,
+        champion=gate.Champion(version=None),
+        rules=gate.Rules(limits=[], margin=0, champion_needed=True, random_seed=number),
+    )
+    return str(report["verdict"])
+
+
+if __name__ == "__main__":
+    main()

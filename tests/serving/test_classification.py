@@ -16,11 +16,8 @@ from serving.errors import TableError
 from serving.server import TableServer
 
 Ask = Callable[..., tuple[int, Any]]
+Save = Callable[..., pd.DataFrame]
 
-_COLUMNS = [
-    {"name": "size", "kind": "number", "gaps": True},
-    {"name": "town", "kind": "text", "gaps": False},
-]
 # By kind and number of classes; as metadata has them, sorted as scikit-learn sorts.
 _CLASSES: dict[str, list[Any]] = {
     "two texts": ["no", "yes"],
@@ -31,72 +28,15 @@ _CLASSES: dict[str, list[Any]] = {
 }
 
 
-def _save(folder: Path, classes: list[Any], **metadata: Any) -> pd.DataFrame:
-    """Fit and save a classifier as the training step does; its rows."""
-    import mlflow.sklearn
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import OneHotEncoder
-
-    rng = np.random.default_rng(0)
-    rows = pd.DataFrame(
-        {
-            "size": np.where(rng.random(60) < 0.2, np.nan, rng.normal(size=60) * 4),
-            "town": rng.choice(np.array(["Bern", "Genève"], object), 60),
-        }
-    )
-    kind = {str: object, bool: bool, int: float}[type(classes[0])]
-    target = np.array((classes * 60)[:60], dtype=kind)
-    model = Pipeline(
-        [
-            (
-                "columns",
-                ColumnTransformer(
-                    [
-                        ("n", SimpleImputer(strategy="constant", fill_value=-1), ["size"]),
-                        ("t", OneHotEncoder(handle_unknown="ignore"), ["town"]),
-                    ]
-                ),
-            ),
-            ("classifier", LogisticRegression()),
-        ]
-    ).fit(rows, target)
-    inputs = [ColSpec("double", "size", required=False), ColSpec("string", "town")]
-    mlflow.sklearn.save_model(
-        model,
-        folder,
-        signature=ModelSignature(Schema(inputs)),
-        pip_requirements=["scikit-learn", "skops"],
-        skops_trusted_types=["numpy.dtype"],
-        metadata={
-            "table": {"version": 1, "columns": _COLUMNS},
-            "task": "classification",
-            "classes": classes,
-            **metadata,
-        },
-    )
-    return rows
-
-
 def _load(folder: Path) -> Any:
     import mlflow.pyfunc
 
     return mlflow.pyfunc.load_model(str(folder))
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
-    folder = tmp_path_factory.mktemp("yes-no") / "model"
-    return folder, _save(folder, ["no", "yes"])
-
-
 @pytest.fixture
-def model(saved: tuple[Path, pd.DataFrame]) -> Any:
-    return _load(saved[0])
+def model(classifier: Any) -> Any:
+    return _load(classifier.folder)
 
 
 def _json_of(rows: pd.DataFrame) -> bytes:
@@ -110,9 +50,9 @@ def _serve(model: Any) -> TableServer:
 
 @pytest.mark.parametrize("classes", _CLASSES.values(), ids=_CLASSES)
 def test_labels_and_probabilities_are_the_model_s_own_in_both_forms(
-    tmp_path: Path, ask: Ask, classes: list[Any]
+    tmp_path: Path, ask: Ask, save_classifier: Save, classes: list[Any]
 ) -> None:
-    rows = _save(tmp_path / "model", classes)
+    rows = save_classifier(tmp_path / "model", classes)
     model = _load(tmp_path / "model")
     app = _serve(model)
     raw = model.get_raw_model()
@@ -155,11 +95,15 @@ def test_a_request_with_params_is_answered(model: Any, ask: Ask) -> None:
 
 
 def test_what_does_not_fit_the_signature_is_refused_as_mlflow_does(
-    tmp_path: Path, ask: Ask
+    tmp_path: Path, ask: Ask, save_classifier: Save
 ) -> None:
     """A table that lets through what the signature does not."""
-    table = {"version": 1, "columns": [{**_COLUMNS[0], "kind": "text"}, _COLUMNS[1]]}
-    _save(tmp_path / "model", ["no", "yes"], table=table)
+    columns = [
+        {"name": "size", "kind": "text", "gaps": True},
+        {"name": "town", "kind": "text", "gaps": False},
+    ]
+    table = {"version": 1, "columns": columns}
+    save_classifier(tmp_path / "model", ["no", "yes"], table=table)
     model = _load(tmp_path / "model")
     body = b'{"inputs": {"size": "x", "town": "Bern"}}'
     ours = ask(_serve(model), body)

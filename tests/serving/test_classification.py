@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow.pyfunc import scoring_server
+from mlflow.pyfunc import PyFuncModel, scoring_server
 
 from serving.errors import TableError
 from serving.server import TableServer
@@ -213,14 +213,14 @@ def test_classes_of_a_model_without_probabilities_are_not_served(
 
 def test_classes_of_a_model_of_another_flavour_are_not_served(model: Any) -> None:
     class Other:
-        metadata = model.metadata
+        """A model implementation that wraps no scikit-learn model."""
 
-        def get_raw_model(self) -> Any:
-            """As PyFuncModel says it of an implementation that wraps no other model."""
-            raise NotImplementedError
+        def predict(self, _: Any) -> list[str]:
+            return ["no"]
 
+    other = PyFuncModel(model_meta=model.metadata, model_impl=Other())
     with pytest.raises(TableError, match=r"the model \(of another flavour\) has no predict_proba"):
-        TableServer(Other(), scoring_server.init(model))
+        TableServer(other, scoring_server.init(other))
 
 
 def test_a_classifier_without_a_table_is_mlflow_s(model: Any, ask: Ask) -> None:

@@ -280,7 +280,8 @@ def build(request: BuildRequest) -> dict[str, str]:
             request.export_prod_config: configs[1].to_json(),
         }
         if request.export_variables:
-            texts[request.export_variables] = to_shell(_variables(request, handler))
+            variables = _variables(request, handler, Path(scratch) / "run")
+            texts[request.export_variables] = to_shell(variables)
         uri = upload_archive(_s3(request.region), archive, store, request.model_name)
     write_all_or_none(texts)
     return {
@@ -329,15 +330,18 @@ def _configure(
     return configs
 
 
-def _variables(request: BuildRequest, handler: MLflowHandler) -> dict[str, str]:
+def _variables(request: BuildRequest, handler: MLflowHandler, scratch: Path) -> dict[str, str]:
     """What an approval's message says of the version."""
-    from model_deploy.exported_variables import describe_metrics, shorten, version_page
+    from model_deploy.exported_variables import GATE_REPORT, describe_gate, shorten, version_page
 
     version = handler.resolve()
+    report = handler.fetch_run_file(GATE_REPORT, scratch)
     return {
         "MODEL_NAME": shorten(request.model_name),
         "MODEL_VERSION": version,
-        "MODEL_METRICS": describe_metrics(handler.run_metrics()),
+        "MODEL_METRICS": describe_gate(
+            report.read_bytes() if report else None, handler.run_metrics()
+        ),
         "MODEL_URL": version_page(request.tracking_uri, request.model_name, version),
     }
 

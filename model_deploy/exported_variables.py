@@ -9,14 +9,18 @@ and takes `#{` for a variable of its own, so every value is one short line witho
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
+
+# What the training step's gate leaves with the run.
+GATE_REPORT = "gate_report.json"
 
 _LONGEST_TEXT = 200
 _LONGEST_URL = 400
-# The run's metrics that model_build logs, and how the approval's message calls them.
-_LIMITED_METRIC = ("median_absolute_error", "max_median_absolute_error", "median AE")
+_GATE_REPORT_VERSION = 1
 _SHOWN_METRICS = 3
 
 
@@ -33,21 +37,40 @@ def shorten(text: str, longest: int = _LONGEST_TEXT) -> str:
     return line if len(line) <= longest else f"{line[: longest - 3].rstrip()}..."
 
 
-def describe_metrics(metrics: Mapping[str, float]) -> str:
-    """A run's metrics for the one who approves: `median AE 35.2 (limit 66.1), r2 0.47`.
+def describe_gate(report: bytes | None, metrics: Mapping[str, float]) -> str:
+    """The summary in gate_report.json for the one who approves.
 
-    Of a run without the limited metric the first three by name; `no metrics` when there are none.
+    Of a run without such a report (None), or with one that can't be read, that is said, and the
+    first three metrics by name: `no gate report; accuracy 0.912, f1 0.5, loss 2e-07`.
     """
-    metric, limit, shown_as = _LIMITED_METRIC
-    if metric not in metrics:
-        first = sorted(metrics)[:_SHOWN_METRICS]
-        return shorten(", ".join(f"{name} {metrics[name]:.3g}" for name in first) or "no metrics")
-    described = f"{shown_as} {metrics[metric]:.3g}"
-    if limit in metrics:
-        described += f" (limit {metrics[limit]:.3g})"
-    if "r2" in metrics:
-        described += f", r2 {metrics['r2']:.3g}"
-    return described
+    described = "no gate report"
+    if report is not None:
+        try:
+            return _gate_summary(report)
+        except ValueError as err:
+            described = f"gate report not readable ({err})"
+    first = sorted(metrics)[:_SHOWN_METRICS]
+    listed = ", ".join(f"{name} {metrics[name]:.3g}" for name in first) or "no metrics"
+    # What was wrong may be long: the metrics are not to be cut off by it.
+    return shorten(f"{shorten(described, _LONGEST_TEXT // 2)}; {listed}")
+
+
+def _gate_summary(report: bytes) -> str:
+    """Raises ValueError with what is wrong."""
+    try:
+        document: Any = json.loads(report)
+    except (ValueError, RecursionError) as err:
+        raise ValueError("it is not JSON") from err
+    if not isinstance(document, dict):
+        raise ValueError("it is no object")
+    if document.get("version") != _GATE_REPORT_VERSION:
+        version = document.get("version")
+        raise ValueError(f"its version is {version!r}, not {_GATE_REPORT_VERSION}")
+    verdict, summary = document.get("verdict"), document.get("summary")
+    if verdict not in ("passed", "failed") or not isinstance(summary, str) or not summary.strip():
+        raise ValueError("it lacks verdict or summary")
+    # The training step registers no such version; a person may have.
+    return shorten(summary if verdict == "passed" else f"gate NOT passed: {summary}")
 
 
 def version_page(tracking_uri: str, model_name: str, version: str) -> str:

@@ -119,7 +119,7 @@ class MLflowHandler:
             return None
         folder = path.rpartition("/")[0] or None
         listed = self._ask("list_artifacts", run_id, folder)
-        if path not in {artifact.path for artifact in listed}:
+        if path not in {artifact.path for artifact in listed if not artifact.is_dir}:
             return None
         to_folder.mkdir(parents=True, exist_ok=True)
         return Path(self._ask("download_artifacts", run_id, path, str(to_folder)))

@@ -3,14 +3,17 @@
     MLmodel ─▶ python_function flavour? signature? input example? ─▶ serialisation reviewed?
 
 Loading a pickle runs whatever is in it, so a scikit-learn model must be saved with skops, and every
-type its file needs must have been reviewed here or be named by --trusted-skops-type. Other flavours
-serialise as their library does (docs/decisions/0021).
+type its file needs must have been reviewed: here, by who passes --trusted-skops-type, or in its
+estimator's file, whose reasons the model carries (reviewed_types; of pinned packages only). Other
+flavours serialise as their library does (docs/decisions/0021).
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,17 @@ REVIEWED_SKOPS_TYPES: Mapping[str, str] = {
 }
 _PICKLES = ("pickle", "cloudpickle")
 
+# Of Python's own, what the model's metadata may name: these hold things and do nothing.
+_CONTAINERS = ("collections.OrderedDict", "collections.defaultdict", "collections.deque")
+# Their business is to load or run what they are given; no estimator is made of them.
+_LOADERS = ("cloudpickle", "dill", "joblib", "mlflow", "skops")
+_PACKAGE_OF_MODULE: Mapping[str, str] = {"sklearn": "scikit-learn"}
+_DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
+# One version and no condition: `lightgbm==4.6.0`.
+_PIN = re.compile(
+    r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^]]*])?\s*==\s*[\w.!+-]+\s*(#.*)?", re.ASCII
+)
+
 
 def validate_model(
     model_folder: Path, model: str, trusted_skops_types: Collection[str] = ()
@@ -41,7 +55,7 @@ def validate_model(
         *_flavor_problems(flavors),
         *_signature_problems(description),
         *_example_problems(description, model_folder),
-        *_serialisation_problems(flavors, model_folder, trusted_skops_types),
+        *_serialisation_problems(description, flavors, model_folder, trusted_skops_types),
     ]
     if problems:
         raise ModelNotDeployable(model, problems)
@@ -103,7 +117,10 @@ def _example_problems(description: Mapping[str, Any], model_folder: Path) -> lis
 
 
 def _serialisation_problems(
-    flavors: Mapping[str, Any], model_folder: Path, trusted_skops_types: Collection[str]
+    description: Mapping[str, Any],
+    flavors: Mapping[str, Any],
+    model_folder: Path,
+    trusted_skops_types: Collection[str],
 ) -> list[str]:
     sklearn = flavors.get("sklearn")
     problems: list[str] = []
@@ -122,14 +139,23 @@ def _serialisation_problems(
             loader,
         )
     declared = set((sklearn or {}).get("skops_trusted_types") or [])
+    trusted = {*REVIEWED_SKOPS_TYPES, *trusted_skops_types}
+    metadata = description.get("metadata")
+    told = metadata.get("reviewed_types") if isinstance(metadata, Mapping) else None
+    pinned = _read_pinned_packages(model_folder)
     for path in sorted(model_folder.rglob("*.skops")):
         name = path.relative_to(model_folder).as_posix()
-        problems.extend(_skops_problems(path, name, trusted_skops_types, declared))
+        problems.extend(_skops_problems(path, name, trusted, declared, told, pinned))
     return problems
 
 
 def _skops_problems(
-    path: Path, name: str, trusted_skops_types: Collection[str], declared: Collection[str]
+    path: Path,
+    name: str,
+    trusted: Collection[str],
+    declared: Collection[str],
+    told: object,
+    pinned: Collection[str],
 ) -> list[str]:
     try:
         from skops.io import get_untrusted_types
@@ -142,13 +168,21 @@ def _skops_problems(
         needed = get_untrusted_types(file=path)
     except Exception as err:  # noqa: BLE001 - a damaged file fails in many ways; all mean the same
         return [f"{name} is not a readable skops file: {type(err).__name__}: {err}"]
-    unknown = sorted(set(needed) - set(REVIEWED_SKOPS_TYPES) - set(trusted_skops_types))
+    unknown: list[str] = []
+    for each in sorted(set(needed) - set(trusted)):
+        reason = told.get(each) if isinstance(told, Mapping) else None
+        objection = _find_objection(each, reason, pinned)
+        if objection is None:
+            logger.info("%s: %s was reviewed with its estimator: %r", name, each, reason)
+        else:
+            unknown.append(f"{each}{objection}")
     undeclared = sorted(set(needed) - set(declared))
     problems: list[str] = []
     if unknown:
         problems.append(
             f"{name} needs types that nobody reviewed: {', '.join(unknown)}. Read what loading "
-            "them does, then pass --trusted-skops-type for each."
+            "them does, then give the reason in trusted_types of the estimator's file and train "
+            "again, or pass --trusted-skops-type for each."
         )
     if undeclared:
         problems.append(
@@ -156,3 +190,34 @@ def _skops_problems(
             f"{', '.join(undeclared)}. Pass skops_trusted_types=[...] to log_model."
         )
     return problems
+
+
+def _find_objection(skops_type: str, reason: object, pinned: Collection[str]) -> str | None:
+    """Why the model's own word for a type does not count, in brackets; None if it does."""
+    if reason is None:
+        return ""
+    if not isinstance(reason, str) or not reason.strip():
+        return " (its metadata names it without a reason)"
+    if skops_type in _CONTAINERS:
+        return None
+    module = skops_type.partition(".")[0]
+    if module in sys.stdlib_module_names or module in _LOADERS:
+        return f" (its metadata can't speak for {module})"
+    package = _normalise(_PACKAGE_OF_MODULE.get(module, module))
+    if not _DOTTED_NAME.fullmatch(skops_type) or package not in pinned:
+        return f" (its metadata names it, but its requirements.txt does not pin {package} with ==)"
+    return None
+
+
+def _read_pinned_packages(model_folder: Path) -> set[str]:
+    """Normalised names of what the model's requirements.txt asks for in one version."""
+    path = model_folder / "requirements.txt"
+    if not path.is_file():
+        return set()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return {_normalise(found[1]) for line in lines if (found := _PIN.fullmatch(line))}
+
+
+def _normalise(package: str) -> str:
+    """As PyPI compares names."""
+    return re.sub(r"[-_.]+", "-", package).lower()

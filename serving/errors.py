@@ -1,7 +1,7 @@
 """What this server refuses.
 
 ServingError
-├── TableError      the model's table is not one that this server reads: it does not start
+├── TableError      the model's table or classes are none that this server reads: it does not start
 └── RequestError    a request that is answered HTTP 400
 """
 
@@ -13,7 +13,7 @@ class ServingError(Exception):
 
 
 class TableError(ServingError):
-    """The MLmodel file tells of its table what this server does not understand."""
+    """The MLmodel file tells of its table or classes what this server does not understand."""
 
 
 class RequestError(ServingError):

@@ -5,7 +5,8 @@
     anything else ─────────────────────────────────────────────────────────────────────┴▶ MLflow
 
 What follows the reading is as MLflow's scoring server does it (mlflow.pyfunc.scoring_server,
-`invocations` and `init`): the same answer, the same errors of a model, the same time limit.
+`invocations` and `init`): the same answer, the same errors of a model, the same time limit. A model
+that tells its classes answers probabilities too (classification).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc.scoring_server import predictions_to_json
 from mlflow.pyfunc.utils.serving_data_parser import is_unified_llm_input
 
+from serving.classification import Classifier
 from serving.errors import RequestError
 from serving.table import Table
 from serving.table_request import parse_json, read_csv, read_json
@@ -47,13 +49,14 @@ class _Answer:
 class TableServer:
     """Reads requests for `model` as its table says; `mlflow_app` gets what is not read here.
 
-    Raises TableError when the model has a table that is not understood.
+    Raises TableError when the model has a table, or classes of it, that are not understood.
     """
 
     def __init__(self, model: Any, mlflow_app: Application) -> None:
         self._model = model
         self._mlflow_app = mlflow_app
         self._table = Table.from_metadata(model.metadata.metadata)
+        self._classifier = Classifier.from_model(model) if self._table else None
         self._timeout_seconds = MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,34 +94,35 @@ class TableServer:
                 if read is None:
                     return None
                 frame = read
-            return _Answer(status=200, body=_predict(self._model, frame, params))
+            return _Answer(status=200, body=self._predict(frame, params))
         except RequestError as err:
             refusal = {"error_code": "BAD_REQUEST", "message": str(err)}
             return _Answer(status=400, body=json.dumps(refusal))
         except MlflowException as err:
             return _Answer(status=err.get_http_status_code(), body=err.serialize_as_json())
 
-
-def _predict(model: Any, frame: Any, params: Any) -> str:
-    """The answer's text; MlflowException as MLflow's own server raises it."""
-    try:
-        predictions = model.predict(frame, params=params)
-    except MlflowException as err:
-        err.message = f"Failed to predict data '{frame}'. \nError: {err.message}"
-        raise
-    except Exception as err:
-        raise MlflowException(
-            message=(
-                "Encountered an unexpected error while evaluating the model. Verify"
-                " that the serialized input Dataframe is compatible with the model for"
-                " inference."
-            ),
-            error_code=BAD_REQUEST,
-            stack_trace=traceback.format_exc(),
-        ) from err
-    text = io.StringIO()
-    predictions_to_json(predictions, text)
-    return text.getvalue()
+    def _predict(self, frame: Any, params: Any) -> str:
+        """The answer's text; MlflowException as MLflow's own server raises it."""
+        try:
+            if self._classifier is not None:
+                return json.dumps(self._classifier.predict(frame, params), allow_nan=False)
+            predictions = self._model.predict(frame, params=params)
+        except MlflowException as err:
+            err.message = f"Failed to predict data '{frame}'. \nError: {err.message}"
+            raise
+        except Exception as err:
+            raise MlflowException(
+                message=(
+                    "Encountered an unexpected error while evaluating the model. Verify"
+                    " that the serialized input Dataframe is compatible with the model for"
+                    " inference."
+                ),
+                error_code=BAD_REQUEST,
+                stack_trace=traceback.format_exc(),
+            ) from err
+        text = io.StringIO()
+        predictions_to_json(predictions, text)
+        return text.getvalue()
 
 
 def _content_type(scope: Scope) -> str | None:

@@ -25,7 +25,8 @@ logging.getLogger("mlflow.tracking.request_header.registry").setLevel(logging.ER
 def read_versions(tracking_uri: str, model_name: str) -> list[dict[str, Any]]:
     """Each registered version.
 
-    Oldest first, with its stage, aliases and what its run says of it.
+    Oldest first, with its stage, aliases, what its run says of it, and in which metric its gate
+    found it good ({"name", "value"}; None where it is not tagged so, as of one registered by hand).
     """
     from mlflow import MlflowClient
 
@@ -44,12 +45,20 @@ def read_versions(tracking_uri: str, model_name: str) -> list[dict[str, Any]]:
                 "version": str(version.version),
                 "stage": stage,
                 "aliases": sorted(aliases.get(str(version.version), [])),
-                "median_absolute_error": run.data.metrics.get("median_absolute_error"),
+                "metric": _metric(version.tags),
+                "gate": version.tags.get("gate.summary"),
                 "run_id": version.run_id,
                 "pipeline_execution_arn": run.data.tags.get("sagemaker.pipeline_execution_arn"),
             }
         )
     return sorted(rows, key=lambda row: int(row["version"]))
+
+
+def _metric(tags: Mapping[str, str]) -> dict[str, Any] | None:
+    try:
+        return {"name": tags["gate.metric"], "value": float(tags["gate.value"])}
+    except (KeyError, ValueError):
+        return None
 
 
 def read_endpoints(sagemaker: Any) -> list[dict[str, Any]]:
@@ -85,7 +94,8 @@ def read_prediction(
 ) -> dict[str, Any]:
     """The model's own example rows.
 
-    What the endpoint answers, and what the registered model says offline.
+    What the endpoint answers, and what the registered model says offline. Of a classifier, labels,
+    and besides them the endpoint's classes and probabilities.
     """
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     import mlflow
@@ -98,24 +108,29 @@ def read_prediction(
 
 
 def _compare(runtime: Any, endpoint_name: str, model: Any) -> dict[str, Any]:
+    import numpy as np
+
     example = model.input_example
     # Not DataFrame.to_json: it rounds to 10 digits, enough to take another branch in a tree.
     rows = example.astype(object).where(example.notna(), None).to_dict(orient="split", index=False)
     body = json.dumps({"dataframe_split": rows})
-    answer = runtime.invoke_endpoint(
+    response = runtime.invoke_endpoint(
         EndpointName=endpoint_name, Body=body, ContentType="application/json"
     )
+    answer = json.loads(response["Body"].read())
     return {
         "inputs": [dict(zip(rows["columns"], row, strict=True)) for row in rows["data"]],
-        "endpoint": json.loads(answer["Body"].read())["predictions"],
-        "offline": [float(value) for value in model.predict(example)],
+        "endpoint": answer["predictions"],
+        # As Python's own values, which are what JSON has: numbers, words, true and false.
+        "offline": np.asarray(model.predict(example)).tolist(),
+        **{name: answer[name] for name in ("classes", "probabilities") if name in answer},
     }
 
 
 def table_of(report: Mapping[str, Any]) -> Table:
     """The report as a table: a row for each version, with the endpoint that serves it."""
     table = Table(title=None)
-    for heading in ("endpoint", "version", "stage", "alias", "median AE"):
+    for heading in ("endpoint", "version", "stage", "alias", "metric"):
         table.add_column(heading)
     for version in report["versions"]:
         serving = [
@@ -123,12 +138,17 @@ def table_of(report: Mapping[str, Any]) -> Table:
             for endpoint in report["endpoints"]
             if endpoint["model_version"] == version["version"]
         ]
-        error = version["median_absolute_error"]
+        metric = version["metric"]
         table.add_row(
             "\n".join(serving) or "-",
             version["version"],
             version["stage"],
             ", ".join(version["aliases"]) or "-",
-            "-" if error is None else f"{error:.2f}",
+            "-" if metric is None else f"{metric['name']} {_short(metric['value'])}",
         )
     return table
+
+
+def _short(value: float) -> str:
+    """Three digits, and no fewer than stand before the point: 0.121, 53.1, 12,345."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

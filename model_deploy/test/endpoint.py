@@ -29,9 +29,14 @@ _PERMISSION_ERRORS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """An endpoint's answer: its predictions, or the error and the container's HTTP status."""
+    """An endpoint's answer: its predictions, or the error and the container's HTTP status.
+
+    `classes` and `probabilities` are None unless they were answered.
+    """
 
     predictions: Any = None
+    classes: Any = None
+    probabilities: Any = None
     error: str = ""
     original_status: int | None = None
 
@@ -88,7 +93,12 @@ class Endpoint:
         except BotoCoreError as err:
             raise refused(f"invoke endpoint {self.name!r}", err) from err
         try:
-            return Answer(predictions=json.loads(text)["predictions"])
+            document = json.loads(text)
+            return Answer(
+                predictions=document["predictions"],
+                classes=document.get("classes"),
+                probabilities=document.get("probabilities"),
+            )
         except (ValueError, KeyError, TypeError):
             return Answer(error=f'the answer holds no "predictions": {text[:200]!r}')
 

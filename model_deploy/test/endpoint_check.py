@@ -132,7 +132,7 @@ def check_input_example(
 
 
 def compare_predictions(name: str, served: object, expected: object) -> Check:
-    """Passed when both are equal, numbers within a relative 1e-6."""
+    """Passed when both are equal, numbers within a relative 1e-6 unless both are integers."""
     difference = find_difference(served, expected, "predictions")
     if difference:
         return failed(name, difference)
@@ -155,7 +155,10 @@ def predict_offline(model_folder: Path, payload: str) -> object:
 
 
 def find_difference(served: object, expected: object, where: str) -> str:
-    """The first place where the two differ, or an empty string."""
+    """The first place where the two differ, or an empty string.
+
+    Integers, which may be labels, are compared exactly.
+    """
     if isinstance(expected, list) and isinstance(served, list):
         if len(served) != len(expected):
             return f"{where}: {len(served)} served, {len(expected)} expected"
@@ -169,12 +172,17 @@ def find_difference(served: object, expected: object, where: str) -> str:
             return f"{where}: keys {sorted(served)} served, {sorted(expected)} expected"
         pairs = (find_difference(served[key], expected[key], f"{where}.{key}") for key in expected)
         return next((difference for difference in pairs if difference), "")
-    if _is_number(served) and _is_number(expected):
+    if _is_number(served) and _is_number(expected) and float in (type(served), type(expected)):
         if _close(float(served), float(expected)):  # type: ignore[arg-type]
             return ""
-    elif isinstance(served, bool) == isinstance(expected, bool) and served == expected:
+    elif are_same(served, expected):
         return ""
     return f"{where}: {served!r} served, {expected!r} expected"
+
+
+def are_same(served: object, expected: object) -> bool:
+    """Whether both are one value: no tolerance, and true is not 1."""
+    return isinstance(served, bool) == isinstance(expected, bool) and served == expected
 
 
 def check_refusals(

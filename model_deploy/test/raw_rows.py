@@ -4,7 +4,8 @@
                               └─▶ requests in CSV  ─▶ endpoint ─▶ as offline?
 
 The training step predicts from the rows that it prepared, the endpoint gets the untouched ones: a
-difference means that the endpoint does not read a table as the training step did.
+difference means that the endpoint does not read a table as the training step did. Of a classifier
+the labels are compared exactly, and the probabilities as other numbers are.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from model_deploy.test.endpoint import CSV, JSON, Endpoint
+from model_deploy.test.endpoint import CSV, JSON, Answer, Endpoint
 from model_deploy.test.endpoint_check import (
     RELATIVE_TOLERANCE,
     Check,
+    are_same,
     failed,
     find_difference,
     passed,
@@ -45,12 +48,18 @@ class MalformedRawRows(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class RawRows:
-    """`rows` and `csv` are the same rows; `predictions` has one entry for each."""
+    """`rows` and `csv` are the same rows; `predictions` has one entry for each.
+
+    Of a classifier `probabilities` has for each row one of each of `classes`, and the predictions
+    are labels; of another model both are None.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
     csv: Sequence[str]
     predictions: Sequence[Any]
+    classes: Sequence[Any] | None = None
+    probabilities: Sequence[Sequence[float]] | None = None
 
     @classmethod
     def from_json(cls, content: bytes) -> RawRows:
@@ -62,8 +71,8 @@ class RawRows:
         problems = list(_problems(document))
         if problems:
             raise MalformedRawRows(f"{FILE} of the model's run is malformed: {'; '.join(problems)}")
-        names = ("columns", "rows", "csv", "predictions")
-        return cls(**{name: document[name] for name in names})
+        names = ("columns", "rows", "csv", "predictions", "classes", "probabilities")
+        return cls(**{name: document.get(name) for name in names})
 
     def json_requests(self, limit: RequestLimit) -> Iterator[Piece]:
         """Raises RowTooLarge."""
@@ -92,38 +101,80 @@ def check_raw_rows(endpoint: Endpoint, content: bytes, limit: RequestLimit) -> l
 def _check(
     name: str, endpoint: Endpoint, raw: RawRows, pieces: Iterator[Piece], content_type: str
 ) -> Check:
-    served: list[Any] = []
+    labels: list[Any] = []
+    probabilities: list[Any] = []
     requests = 0
     try:
         for piece in pieces:
             requests += 1
             answer = endpoint.invoke(piece.body, content_type)
-            last = piece.first + piece.count - 1
-            if answer.error:
-                return failed(name, f"rows {piece.first} to {last} in one request: {answer.error}")
-            predictions = answer.predictions
-            if not isinstance(predictions, list) or len(predictions) != piece.count:
-                count = len(predictions) if isinstance(predictions, list) else "no list of"
-                return failed(
-                    name,
-                    f"rows {piece.first} to {last} in one request: {count} predictions served, "
-                    f"{piece.count} expected",
-                )
-            served += predictions
+            problem = answer.error or _lack(answer, raw, piece.count)
+            if problem:
+                last = piece.first + piece.count - 1
+                return failed(name, f"rows {piece.first} to {last} in one request: {problem}")
+            labels += answer.predictions
+            probabilities += answer.probabilities or []
     except RowTooLarge as err:
         return failed(name, f"{err}; SageMaker would not take it, nor from anybody else")
-    differences = [
-        (number, difference)
-        for number, (one, other) in enumerate(zip(served, raw.predictions, strict=True), 1)
-        if (difference := find_difference(one, other, f"row {number}"))
-    ]
+    differences = list(_differences(labels, probabilities, raw))
     if differences:
-        return failed(name, f"{differences[0][1]}; {len(differences)} of {len(served)} rows differ")
+        return failed(name, f"{differences[0]}; {len(differences)} of {len(labels)} rows differ")
+    what = "" if raw.probabilities is None else " in label and probabilities"
     return passed(
         name,
-        f"{_count(len(served), 'row')} equal (relative tolerance {RELATIVE_TOLERANCE:g}), "
+        f"{_count(len(labels), 'row')} equal{what} (relative tolerance {RELATIVE_TOLERANCE:g}), "
         f"{_count(requests, 'request')}",
     )
+
+
+def _lack(answer: Answer, raw: RawRows, rows: int) -> str:
+    """What an answer must hold and does not, before anything in it is compared."""
+    if not isinstance(answer.predictions, list) or len(answer.predictions) != rows:
+        return f"{_entries(answer.predictions)} predictions served, {rows} expected"
+    if raw.probabilities is None or raw.classes is None:
+        return ""
+    if answer.probabilities is None or answer.classes is None:
+        return "no probabilities served, though the model gave them when it was trained"
+    classes = answer.classes
+    if not isinstance(classes, list) or find_difference(classes, raw.classes, "classes"):
+        return f"the classes {classes!r} served, {raw.classes!r} expected"
+    if not isinstance(answer.probabilities, list) or len(answer.probabilities) != rows:
+        return f"{_entries(answer.probabilities)} probabilities served, {rows} expected"
+    return ""
+
+
+def _differences(
+    predictions: Sequence[Any], probabilities: Sequence[Any], raw: RawRows
+) -> Iterator[str]:
+    """A sentence for each row that differs."""
+    for index, expected in enumerate(raw.predictions):
+        where, served = f"row {index + 1}", predictions[index]
+        if raw.probabilities is None or raw.classes is None:
+            difference = find_difference(served, expected, where)
+        elif are_same(served, expected):
+            difference = _difference_of_probabilities(
+                probabilities[index], raw.probabilities[index], raw.classes, where
+            )
+        else:
+            difference = f"{where}: label {served!r} served, {expected!r} expected"
+        if difference:
+            yield difference
+
+
+def _difference_of_probabilities(
+    served: Any, expected: Sequence[float], classes: Sequence[Any], where: str
+) -> str:
+    if not isinstance(served, list) or len(served) != len(expected):
+        return f"{where}: probabilities {served!r} served, {expected!r} expected"
+    found = (
+        find_difference(one, other, f"{where}, probability of {label!r}")
+        for one, other, label in zip(served, expected, classes, strict=True)
+    )
+    return next((difference for difference in found if difference), "")
+
+
+def _entries(value: object) -> str:
+    return str(len(value)) if isinstance(value, list) else "no list of"
 
 
 def _count(number: int, thing: str) -> str:
@@ -149,8 +200,34 @@ def _problems(document: Any) -> Iterator[str]:
     for name in ("csv", "predictions"):
         entries = document.get(name)
         if not isinstance(entries, list) or len(entries) != len(rows):
-            count = len(entries) if isinstance(entries, list) else "no list of"
-            yield f'"{name}" has {count} entries for {len(rows)} rows'
+            yield f'"{name}" has {_entries(entries)} entries for {len(rows)} rows'
+    yield from _problems_of_classes(document, len(rows))
+
+
+def _problems_of_classes(document: dict[str, Any], rows: int) -> Iterator[str]:
+    classes, probabilities = document.get("classes"), document.get("probabilities")
+    if classes is None and probabilities is None:
+        return
+    if not isinstance(classes, list) or not any(_are_classes(k, classes) for k in (str, bool, int)):
+        yield '"classes" is not a list of two or more texts, booleans or integers'
+        return
+    if not isinstance(probabilities, list) or len(probabilities) != rows:
+        yield f'"probabilities" has {_entries(probabilities)} entries for {rows} rows'
+        return
+    for number, row in enumerate(probabilities, 1):
+        if not isinstance(row, list) or not _are_probabilities(row, len(classes)):
+            yield f'row {number} of "probabilities" is not a number for each of the classes'
+            return
+
+
+def _are_classes(kind: type, value: list[Any]) -> bool:
+    """Two or more of that kind; true is no integer here."""
+    return len(value) > 1 and all(type(each) is kind for each in value)
+
+
+def _are_probabilities(row: list[Any], classes: int) -> bool:
+    numbers = [v for v in row if isinstance(v, int | float) and not isinstance(v, bool)]
+    return len(numbers) == len(row) == classes and all(map(math.isfinite, numbers))
 
 
 def _is_list_of(kind: type, value: Any) -> bool:

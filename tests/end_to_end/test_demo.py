@@ -64,7 +64,9 @@ def test_demo_ends_with_the_trained_version_in_production(report):
 
     assert (version["version"], version["stage"]) == ("1", "Production")
     assert version["aliases"] == ["champion"]
-    assert 20 < version["median_absolute_error"] < 80
+    assert version["metric"]["name"] == "rmse"
+    assert 40 < version["metric"]["value"] < 80
+    assert "RMSE" in version["gate"]
     assert ":pipeline/local-build/execution/" in version["pipeline_execution_arn"]
 
 

@@ -163,20 +163,51 @@ def test_a_file_that_can_not_be_used_stops_before_any_download(
     assert message.startswith(f"{file} can not be used:\n  - it can not be read: No such file")
 
 
-def test_variables_tell_the_resolved_version_and_its_runs_metrics(build: _Build) -> None:
-    run_id = build.registry.run_with({})
-    for metric, value in (("median_absolute_error", 35.24), ("max_median_absolute_error", 66.1)):
-        build.registry.client.log_metric(run_id, metric, value)
+def _variables(build: _Build, run_id: str) -> str:
+    """What a build exports of version 2, which came from that run."""
     build.registry.register(build.name)
     build.registry.register(build.name, run_id=run_id)
     file = build.folder / "build-variables.sh"
     assert build.run("--export-variables", str(file)) == 0
-    assert file.read_text() == (
+    return file.read_text()
+
+
+def test_variables_tell_the_resolved_version_and_what_its_gate_said(build: _Build) -> None:
+    summary = "RMSE 53.1 (95 %: 48.9 to 57.6), R2 0.47; the mean alone 73.2; first version"
+    report = {"version": 1, "verdict": "passed", "summary": summary}
+    run_id = build.registry.run_with(report, "gate_report.json")
+    build.registry.client.log_metric(run_id, "rmse", 53.14)
+    assert _variables(build, run_id) == (
         f"export MODEL_NAME={build.name}\n"
         "export MODEL_VERSION=2\n"
-        "export MODEL_METRICS='median AE 35.2 (limit 66.1)'\n"
+        f"export MODEL_METRICS='{summary}'\n"
         f"export MODEL_URL=models:/{build.name}/2\n"
     )
+
+
+def test_variables_of_a_run_without_a_gate_report_say_so(build: _Build) -> None:
+    run_id = build.registry.run_with({})
+    build.registry.client.log_metric(run_id, "f1", 0.9123)
+    assert "export MODEL_METRICS='no gate report; f1 0.912'\n" in _variables(build, run_id)
+
+
+def test_a_malformed_gate_report_is_told_and_stops_nothing(build: _Build) -> None:
+    run_id = build.registry.run_with("{no", "gate_report.json")
+    told = "export MODEL_METRICS='gate report not readable (it is not JSON); no metrics'\n"
+    assert told in _variables(build, run_id)
+
+
+def test_a_folder_of_the_gate_report_s_name_is_no_report(build: _Build) -> None:
+    run_id = build.registry.run_with({})
+    build.registry.client.log_text(run_id, "x", "gate_report.json/x")
+    assert "'no gate report; no metrics'" in _variables(build, run_id)
+
+
+def test_a_version_without_a_run_has_no_gate_report(build: _Build) -> None:
+    build.registry.register(build.name)
+    file = build.folder / "build-variables.sh"
+    assert build.run("--export-variables", str(file)) == 0
+    assert "export MODEL_METRICS='no gate report; no metrics'\n" in file.read_text()
 
 
 def test_an_unwritable_variables_file_leaves_no_configuration(build: _Build) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from model_deploy.exported_variables import describe_metrics, shorten, to_shell, version_page
+from model_deploy.exported_variables import describe_gate, shorten, to_shell, version_page
 
 
 def test_a_shell_that_sources_the_lines_has_the_values_unchanged(tmp_path: Path) -> None:
@@ -28,17 +30,59 @@ def test_values_are_one_short_line_without_codepipelines_own_syntax() -> None:
     assert shorten("x" * 1000).endswith("x...")
 
 
-def test_metrics_name_the_error_and_its_limit() -> None:
-    metrics = {"median_absolute_error": 35.2412, "max_median_absolute_error": 66.1, "rmse": 50.0}
-    assert describe_metrics(metrics) == "median AE 35.2 (limit 66.1)"
-    assert describe_metrics({**metrics, "r2": 0.4681}) == "median AE 35.2 (limit 66.1), r2 0.468"
+_SUMMARY = (
+    "Brier score 0.121 (95 %: 0.104 to 0.139), accuracy 0.91; class shares alone 0.241; champion "
+    "v3 0.125, not worse"
+)
 
 
-def test_metrics_of_another_kind_of_model_are_the_first_three() -> None:
-    assert describe_metrics({"f1": 0.5, "accuracy": 0.91234, "z": 1, "loss": 2e-7}) == (
-        "accuracy 0.912, f1 0.5, loss 2e-07"
-    )
-    assert describe_metrics({}) == "no metrics"
+def _report(**changes: Any) -> bytes:
+    return json.dumps({"version": 1, "verdict": "passed", "summary": _SUMMARY, **changes}).encode()
+
+
+def test_the_gate_is_described_in_its_report_s_own_words() -> None:
+    assert describe_gate(_report(), {"brier_score": 0.5}) == _SUMMARY
+    long = describe_gate(_report(summary="#{A}\n" + "x" * 500), {})
+    assert (long[:8], len(long)) == ("# {A} xx", 200)
+
+
+def test_a_version_that_did_not_pass_is_not_described_as_one_that_did() -> None:
+    assert describe_gate(_report(verdict="failed"), {}) == f"gate NOT passed: {_SUMMARY}"
+
+
+def test_without_a_report_the_first_three_metrics_are_told_whatever_they_are() -> None:
+    metrics = {"f1": 0.5, "accuracy": 0.91234, "z": 1, "loss": 2e-7}
+    assert describe_gate(None, metrics) == "no gate report; accuracy 0.912, f1 0.5, loss 2e-07"
+    assert describe_gate(None, {}) == "no gate report; no metrics"
+
+
+@pytest.mark.parametrize(
+    ("report", "problem"),
+    [
+        (b"{", "it is not JSON"),
+        (b"[]", "it is no object"),
+        (b"null", "it is no object"),
+        (b"{}", "its version is None, not 1"),
+        (_report(version=2), "its version is 2, not 1"),
+        (_report(verdict=None), "it lacks verdict or summary"),
+        (_report(verdict=["passed"]), "it lacks verdict or summary"),
+        (_report(summary=None), "it lacks verdict or summary"),
+        (_report(summary=" "), "it lacks verdict or summary"),
+    ],
+)
+def test_a_report_that_can_not_be_read_is_told_with_the_metrics(
+    report: bytes, problem: str
+) -> None:
+    described = describe_gate(report, {"rmse": 53.14})
+    assert described == f"gate report not readable ({problem}); rmse 53.1"
+
+
+@pytest.mark.parametrize("report", [b"\xff" * 9, b"[" * 100_000, _report(version="x" * 999)])
+def test_a_damaged_report_hides_no_metrics(report: bytes) -> None:
+    described = describe_gate(report, {"rmse": 53.14})
+    assert described.startswith("gate report not readable (")
+    assert described.endswith("; rmse 53.1")
+    assert len(described) <= 200
 
 
 @pytest.mark.parametrize(

@@ -92,22 +92,172 @@ def test_input_example_needs_its_serving_form(registry: Any) -> None:
     assert problem.startswith("its input example serving_input_example.json is not JSON: ")
 
 
-def test_unreviewed_type_is_refused_unless_named(registry: Any, tmp_path: Path) -> None:
+_TREE_PREDICTOR = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
+_ADVICE = (
+    "Read what loading them does, then give the reason in trusted_types of the estimator's file "
+    "and train again, or pass --trusted-skops-type for each."
+)
+
+
+def _boosting(registry: Any) -> Path:
+    """A copy of the model that holds gradient boosting in place of the forest, without a review."""
     import skops.io
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    folder = registry.copy_of_model()
+    folder: Path = registry.copy_of_model()
     model = HistGradientBoostingRegressor(max_iter=2).fit([[1.0], [2.0]] * 20, [1.0, 2.0] * 20)
     skops.io.dump(model, folder / "model.skops")
-    unknown = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
     flavors = _flavors(folder)
-    flavors["sklearn"]["skops_trusted_types"].append(unknown)
+    flavors["sklearn"]["skops_trusted_types"].append(_TREE_PREDICTOR)
     _edit(folder, flavors=flavors)
+    return folder
+
+
+def _replace_forest(registry: Any, module: str, name: str) -> Path:
+    """A copy of the model whose file asks for another type in place of the forest's."""
+    folder: Path = registry.copy_of_model()
+    with zipfile.ZipFile(folder / "model.skops") as packed:
+        content = {name: packed.read(name) for name in packed.namelist()}
+    schema = content["schema.json"].decode()
+    for key, old, new in (
+        ("__class__", "RandomForestRegressor", name),
+        ("__module__", "sklearn.ensemble._forest", module),
+    ):
+        assert f'"{key}": "{old}"' in schema
+        schema = schema.replace(f'"{key}": "{old}"', f'"{key}": "{new}"')
+    content["schema.json"] = schema.encode()
+    with zipfile.ZipFile(folder / "model.skops", "w") as packed:
+        for file, data in content.items():
+            packed.writestr(file, data)
+    flavors = _flavors(folder)
+    flavors["sklearn"]["skops_trusted_types"].append(f"{module}.{name}")
+    _edit(folder, flavors=flavors)
+    return folder
+
+
+def _require(folder: Path, *requirements: str) -> None:
+    (folder / "requirements.txt").write_text("\n".join(requirements) + "\n")
+
+
+def test_unreviewed_type_is_refused_unless_named(registry: Any) -> None:
+    folder = _boosting(registry)
     assert _problems(folder) == (
-        f"model.skops needs types that nobody reviewed: {unknown}. Read what loading them does, "
-        "then pass --trusted-skops-type for each.",
+        f"model.skops needs types that nobody reviewed: {_TREE_PREDICTOR}. {_ADVICE}",
     )
-    validate_model(folder, _MODEL, [unknown])
+    validate_model(folder, _MODEL, [_TREE_PREDICTOR])
+
+
+def test_a_type_that_its_estimator_s_file_reviewed_needs_nothing_here(
+    registry: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = _boosting(registry)
+    _edit(folder, metadata={"reviewed_types": {_TREE_PREDICTOR: "arrays\nof numbers"}})
+    _require(folder, "mlflow==3.17.2", "Scikit_Learn==1.9.0")
+    with caplog.at_level(logging.INFO):
+        validate_model(folder, _MODEL)
+    assert caplog.messages == [
+        f"model.skops: {_TREE_PREDICTOR} was reviewed with its estimator: 'arrays\\nof numbers'"
+    ]
+
+
+@pytest.mark.parametrize("requirement", ["lightgbm==4.7.0", "LightGBM[scikit-learn] == 4.7.0  # x"])
+def test_a_type_of_a_package_that_is_not_installed_here_may_be_reviewed_too(
+    registry: Any, requirement: str
+) -> None:
+    folder = _replace_forest(registry, "lightgbm.basic", "Booster")
+    _edit(folder, metadata={"reviewed_types": {"lightgbm.basic.Booster": "its text is parsed"}})
+    _require(folder, "scikit-learn==1.9.0", requirement)
+    validate_model(folder, _MODEL)
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        "lightgbm",
+        "lightgbm>=4",
+        "lightgbm==4.*",
+        "lightgbm===4.7.0",
+        "lightgbm==4.7.0,>=4",
+        'lightgbm==4.7.0; python_version < "3"',
+        "lightgbm @ https://example.com/lightgbm-4.7.0.whl",
+        "# lightgbm==4.7.0",
+        "lightgbm-extra==4.7.0",
+    ],
+)
+def test_a_type_of_a_package_that_is_not_pinned_is_refused(registry: Any, requirement: str) -> None:
+    folder = _replace_forest(registry, "lightgbm.basic", "Booster")
+    _edit(folder, metadata={"reviewed_types": {"lightgbm.basic.Booster": "its text is parsed"}})
+    refused = (
+        "model.skops needs types that nobody reviewed: lightgbm.basic.Booster (its metadata names "
+        f"it, but its requirements.txt does not pin lightgbm with ==). {_ADVICE}",
+    )
+    _require(folder, "scikit-learn==1.9.0", requirement)
+    assert _problems(folder) == refused
+    (folder / "requirements.txt").unlink()
+    assert _problems(folder) == refused
+
+
+@pytest.mark.parametrize("reason", ["", " \n", 1, True, ["fine"], {}])
+def test_a_type_without_a_reason_is_refused(registry: Any, reason: Any) -> None:
+    folder = _boosting(registry)
+    _edit(folder, metadata={"reviewed_types": {_TREE_PREDICTOR: reason}})
+    _require(folder, "scikit-learn==1.9.0")
+    (problem,) = _problems(folder)
+    assert f"{_TREE_PREDICTOR} (its metadata names it without a reason). " in problem
+
+
+@pytest.mark.parametrize("metadata", ["no", {"reviewed_types": None}, {"reviewed_types": ["a"]}])
+def test_metadata_that_reviews_nothing_is_as_none(registry: Any, metadata: Any) -> None:
+    folder = _boosting(registry)
+    _edit(folder, metadata=metadata)
+    _require(folder, "scikit-learn==1.9.0")
+    (problem,) = _problems(folder)
+    assert f": {_TREE_PREDICTOR}. " in problem
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("posix", "system"),
+        ("os", "system"),
+        ("builtins", "eval"),
+        ("subprocess", "Popen"),
+        ("functools", "partial"),
+        ("operator", "methodcaller"),
+        ("collections", "namedtuple"),
+        ("collections.abc", "sys"),
+        ("joblib", "load"),
+        ("joblib.numpy_pickle", "load"),
+        ("mlflow.sklearn", "load_model"),
+        ("skops.io", "load"),
+    ],
+)
+def test_what_runs_or_loads_is_refused_whatever_the_model_says_of_it(
+    registry: Any, module: str, name: str
+) -> None:
+    """A forged model: its reason is as good as any, and a package of that name is pinned."""
+    folder = _replace_forest(registry, module, name)
+    top = module.partition(".")[0]
+    _edit(folder, metadata={"reviewed_types": {f"{module}.{name}": "harmless"}})
+    _require(folder, "scikit-learn==1.9.0", f"{top}==1.0")
+    assert _problems(folder) == (
+        f"model.skops needs types that nobody reviewed: {module}.{name} (its metadata can't speak "
+        f"for {top}). {_ADVICE}",
+    )
+
+
+def test_a_module_named_sklearn_is_scikit_learn_s_alone(registry: Any) -> None:
+    folder = _boosting(registry)
+    _edit(folder, metadata={"reviewed_types": {_TREE_PREDICTOR: "arrays of numbers"}})
+    _require(folder, "sklearn==1.9.0")
+    (problem,) = _problems(folder)
+    assert "its requirements.txt does not pin scikit-learn with ==" in problem
+
+
+def test_an_ordered_dict_may_be_reviewed(registry: Any) -> None:
+    folder = _replace_forest(registry, "collections", "OrderedDict")
+    _edit(folder, metadata={"reviewed_types": {"collections.OrderedDict": "holds names"}})
+    validate_model(folder, _MODEL)
 
 
 def test_types_that_the_server_would_not_trust_are_refused(registry: Any) -> None:
@@ -125,21 +275,7 @@ def test_a_model_that_trusts_more_than_it_needs_in_its_own_mlmodel_gains_nothing
     registry: Any,
 ) -> None:
     """MLmodel is part of the model: what it trusts is no review."""
-    folder = registry.copy_of_model()
-    with zipfile.ZipFile(folder / "model.skops") as packed:
-        content = {name: packed.read(name) for name in packed.namelist()}
-    evil = content["schema.json"].replace(
-        b'"__class__": "RandomForestRegressor"', b'"__class__": "system"'
-    )
-    content["schema.json"] = evil.replace(
-        b'"__module__": "sklearn.ensemble._forest"', b'"__module__": "os"'
-    )
-    with zipfile.ZipFile(folder / "model.skops", "w") as packed:
-        for name, data in content.items():
-            packed.writestr(name, data)
-    flavors = _flavors(folder)
-    flavors["sklearn"]["skops_trusted_types"].append("os.system")
-    _edit(folder, flavors=flavors)
+    folder = _replace_forest(registry, "os", "system")
     (problem,) = _problems(folder)
     assert "needs types that nobody reviewed: os.system" in problem
 

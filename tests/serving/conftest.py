@@ -167,6 +167,102 @@ def other_model(tmp_path_factory: pytest.TempPathFactory) -> TableModel:
     return TableModel(folder, rows, save_model(folder, rows, COLUMNS, of_ours=False))
 
 
+_TWO_COLUMNS = [
+    {"name": "size", "kind": "number", "gaps": True},
+    {"name": "town", "kind": "text", "gaps": False},
+]
+
+
+@dataclass(frozen=True)
+class ClassifierModel:
+    """A saved classifier, and rows as the training step had them."""
+
+    folder: Path
+    rows: pd.DataFrame
+
+    def load(self) -> Any:
+        import mlflow.pyfunc
+
+        return mlflow.pyfunc.load_model(str(self.folder))
+
+    def raw_rows(self) -> dict[str, Any]:
+        """What the training step records with the version."""
+        raw = self.load().get_raw_model()
+        return {
+            "version": 1,
+            "columns": list(self.rows),
+            "rows": self.rows.astype(object).where(self.rows.notna(), None).to_numpy().tolist(),
+            "csv": self.rows.to_csv(index=False, header=False, lineterminator="\n").split("\n")[
+                :-1
+            ],
+            "predictions": raw.predict(self.rows).tolist(),
+            "classes": raw.classes_.tolist(),
+            "probabilities": raw.predict_proba(self.rows).tolist(),
+        }
+
+
+def _save_classifier(folder: Path, classes: list[Any], /, **metadata: Any) -> pd.DataFrame:
+    """Fit and save a classifier as the training step does; its rows."""
+    import mlflow.sklearn
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        {
+            "size": np.where(rng.random(60) < 0.2, np.nan, rng.normal(size=60) * 4),
+            "town": rng.choice(np.array(["Bern", "Genève"], object), 60),
+        }
+    )
+    kind = {str: object, bool: bool, int: float}[type(classes[0])]
+    target = np.array((classes * 60)[:60], dtype=kind)
+    model = Pipeline(
+        [
+            (
+                "columns",
+                ColumnTransformer(
+                    [
+                        ("n", SimpleImputer(strategy="constant", fill_value=-1), ["size"]),
+                        ("t", OneHotEncoder(handle_unknown="ignore"), ["town"]),
+                    ]
+                ),
+            ),
+            ("classifier", LogisticRegression()),
+        ]
+    ).fit(rows, target)
+    inputs = [ColSpec("double", "size", required=False), ColSpec("string", "town")]
+    mlflow.sklearn.save_model(
+        model,
+        folder,
+        signature=ModelSignature(Schema(inputs)),
+        pip_requirements=["scikit-learn", "skops"],
+        skops_trusted_types=["numpy.dtype"],
+        metadata={
+            "table": {"version": 1, "columns": _TWO_COLUMNS},
+            "task": "classification",
+            "classes": classes,
+            **metadata,
+        },
+    )
+    return rows
+
+
+@pytest.fixture(scope="session")
+def save_classifier() -> Callable[..., pd.DataFrame]:
+    return _save_classifier
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> ClassifierModel:
+    folder = tmp_path_factory.mktemp("classifier") / "model"
+    return ClassifierModel(folder, _save_classifier(folder, ["no", "yes"]))
+
+
 @pytest.fixture
 def small_model(tmp_path: Path) -> Callable[..., tuple[Any, dict[str, Any]]]:
     """small_model(values, records, kind=...): a model of one column `a`, and its raw rows."""

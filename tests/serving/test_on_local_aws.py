@@ -82,6 +82,25 @@ def test_an_endpoint_answers_untouched_rows_as_offline(
     ] * 2
 
 
+def test_an_endpoint_answers_a_classifier_s_labels_and_probabilities(
+    deploy: Callable[..., Endpoint], classifier: Any
+) -> None:
+    endpoint = deploy(
+        "classifier", classifier.folder, InstanceType="ml.m5.large", InitialInstanceCount=1
+    )
+    content = json.dumps(classifier.raw_rows()).encode()
+    checks = check_raw_rows(endpoint, content, RequestLimit.of({}))
+    assert [(check.status, check.detail) for check in checks] == [
+        (
+            "passed",
+            "60 rows equal in label and probabilities (relative tolerance 1e-06), 1 request",
+        )
+    ] * 2
+    answer = endpoint.invoke("size,town\n1.5,Bern", CSV)
+    assert answer.classes == ["no", "yes"]
+    assert sum(answer.probabilities[0]) == pytest.approx(1)
+
+
 def test_rows_that_are_larger_than_a_request_are_asked_in_pieces(
     on_instances: Endpoint, table_model: Any
 ) -> None:

@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -268,3 +269,79 @@ def test_rows_recorded_in_another_encoding_fail(check: Any, model: Any, table_mo
     records = [record.encode().decode("latin-1") for record in raw["csv"]]
     status, detail = check(_server(model), {**raw, "csv": records})["CSV"]
     assert (status, detail.rpartition("; ")[2].endswith("of 120 rows differ")) == ("failed", True)
+
+
+class _OtherProbabilities:
+    """The classifier's own scikit-learn model, whose probabilities come out changed."""
+
+    def __init__(self, raw: Any, change: Callable[[Any], Any]) -> None:
+        self._raw = raw
+        self._change = change
+        self.classes_ = raw.classes_
+
+    def predict_proba(self, frame: pd.DataFrame) -> Any:
+        return self._change(self._raw.predict_proba(frame))
+
+
+class _OtherClassifier:
+    """The classifier as the server sees it."""
+
+    def __init__(self, model: Any, change: Callable[[Any], Any]) -> None:
+        self._raw = _OtherProbabilities(model.get_raw_model(), change)
+        self.metadata = model.metadata
+
+    def get_raw_model(self) -> Any:
+        return self._raw
+
+
+def test_a_classifier_answers_untouched_rows_as_offline(check: Any, classifier: Any) -> None:
+    passed = (
+        "passed",
+        "60 rows equal in label and probabilities (relative tolerance 1e-06), 1 request",
+    )
+    seen = check(_server(classifier.load()), classifier.raw_rows())
+    assert seen == {"JSON": passed, "CSV": passed}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda shares: shares[:, ::-1], "row 1: label "),
+        (lambda shares: shares * 0.9999, "row 1, probability of 'no': "),
+        # As of a model that was trained a bit longer: each label stays.
+        (lambda shares: (shares * 1.001).clip(0, 1), "probability of "),
+    ],
+    ids=["swapped", "scaled", "perturbed"],
+)
+def test_a_classifier_of_other_probabilities_fails(
+    check: Any, classifier: Any, change: Callable[[Any], Any], says: str
+) -> None:
+    served = TableServer(_OtherClassifier(classifier.load(), change), None)  # type: ignore[arg-type]
+    for status, detail in check(served, classifier.raw_rows()).values():
+        assert status == "failed"
+        assert says in detail
+        assert detail.endswith("60 of 60 rows differ")
+
+
+def test_classes_that_were_swapped_in_the_model_s_metadata_fail(
+    check: Any, classifier: Any, save_classifier: Any, tmp_path: Path
+) -> None:
+    """Of a model that was trained on other words, so that no server can tell."""
+    import mlflow.pyfunc
+
+    save_classifier(tmp_path / "model", ["a", "b"], classes=["yes", "no"])
+    app = _server(mlflow.pyfunc.load_model(str(tmp_path / "model")))
+    for status, detail in check(app, classifier.raw_rows()).values():
+        assert (status, detail) == (
+            "failed",
+            "rows 1 to 60 in one request: the classes ['yes', 'no'] served, ['no', 'yes'] expected",
+        )
+
+
+def test_mlflow_s_own_server_gives_no_probabilities_and_fails(check: Any, classifier: Any) -> None:
+    status, detail = check(scoring_server.init(classifier.load()), classifier.raw_rows())["JSON"]
+    assert (status, detail) == (
+        "failed",
+        "rows 1 to 60 in one request: no probabilities served, though the model gave them when it "
+        "was trained",
+    )

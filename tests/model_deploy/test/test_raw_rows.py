@@ -90,6 +90,139 @@ def test_refused_rows_and_missing_predictions_fail(endpoint: Endpoint, sagemaker
     assert _check(endpoint)[1][1].endswith("no list of predictions served, 2 expected")
 
 
+_CLASSES: dict[str, Any] = {
+    "predictions": ["no", "yes"],
+    "classes": ["no", "yes"],
+    "probabilities": [[0.75, 0.25], [1e-3, 0.999]],
+}
+
+
+def _serve(sagemaker: Any, **changes: Any) -> None:
+    sagemaker.answer = lambda _: (200, json.dumps({**_CLASSES, **changes}).encode())
+
+
+def test_labels_and_probabilities_are_compared(endpoint: Endpoint, sagemaker: Any) -> None:
+    _serve(sagemaker, probabilities=[[0.75, 0.25], [1e-3 + 1e-10, 0.999]])
+    detail = "2 rows equal in label and probabilities (relative tolerance 1e-06), 1 request"
+    assert _check(endpoint, **_CLASSES) == [("passed", detail)] * 2
+
+
+def test_labels_without_probabilities_fail_unless_none_were_recorded(
+    endpoint: Endpoint, sagemaker: Any
+) -> None:
+    _serve(sagemaker, classes=None, probabilities=None)
+    refused = (
+        "failed",
+        "rows 1 to 2 in one request: no probabilities served, though the model gave them when it "
+        "was trained",
+    )
+    assert _check(endpoint, **_CLASSES) == [refused, refused]
+    assert _check(endpoint, predictions=["no", "yes"])[0][0] == "passed"
+
+
+def test_classes_in_another_order_fail_even_with_the_same_numbers(
+    endpoint: Endpoint, sagemaker: Any
+) -> None:
+    _serve(sagemaker, classes=["yes", "no"])
+    assert _check(endpoint, **_CLASSES)[0] == (
+        "failed",
+        "rows 1 to 2 in one request: the classes ['yes', 'no'] served, ['no', 'yes'] expected",
+    )
+
+
+def test_classes_of_another_kind_fail(endpoint: Endpoint, sagemaker: Any) -> None:
+    _serve(sagemaker, predictions=[0, 1], classes=[0, 1])
+    told = {"predictions": [False, True], "classes": [False, True]}
+    assert _check(endpoint, **{**_CLASSES, **told})[1] == (
+        "failed",
+        "rows 1 to 2 in one request: the classes [0, 1] served, [False, True] expected",
+    )
+
+
+@pytest.mark.parametrize(
+    ("served", "difference"),
+    [
+        (
+            {"predictions": ["yes", "yes"]},
+            "row 1: label 'yes' served, 'no' expected; 1 of 2 rows differ",
+        ),
+        (
+            {"probabilities": [[0.75, 0.25], [0.002, 0.998]]},
+            "row 2, probability of 'no': 0.002 served, 0.001 expected; 1 of 2 rows differ",
+        ),
+        (
+            {"probabilities": [[0.25, 0.75], [0.999, 1e-3]]},
+            "row 1, probability of 'no': 0.25 served, 0.75 expected; 2 of 2 rows differ",
+        ),
+        (
+            {"probabilities": [[0.75], [1e-3, 0.999]]},
+            "row 1: probabilities [0.75] served, [0.75, 0.25] expected; 1 of 2 rows differ",
+        ),
+        (
+            {"probabilities": [0.75, 0.999]},
+            "row 1: probabilities 0.75 served, [0.75, 0.25] expected; 2 of 2 rows differ",
+        ),
+        (
+            {"probabilities": [[0.75, 0.25]]},
+            "rows 1 to 2 in one request: 1 probabilities served, 2 expected",
+        ),
+        (
+            {"probabilities": 0.75},
+            "rows 1 to 2 in one request: no list of probabilities served, 2 expected",
+        ),
+    ],
+)
+def test_a_difference_of_label_or_probability_fails(
+    endpoint: Endpoint, sagemaker: Any, served: dict[str, Any], difference: str
+) -> None:
+    _serve(sagemaker, **served)
+    assert _check(endpoint, **_CLASSES) == [("failed", difference)] * 2
+
+
+def test_labels_that_are_large_integers_are_compared_exactly(
+    endpoint: Endpoint, sagemaker: Any
+) -> None:
+    told = {"predictions": [10**7, 10**7 + 1], "classes": [10**7, 10**7 + 1]}
+    _serve(sagemaker, **{**told, "predictions": [10**7 + 1, 10**7 + 1]})
+    assert _check(endpoint, **{**_CLASSES, **told})[0] == (
+        "failed",
+        "row 1: label 10000001 served, 10000000 expected; 1 of 2 rows differ",
+    )
+
+
+def test_probabilities_stay_with_their_rows_over_several_requests(
+    endpoint: Endpoint, sagemaker: Any
+) -> None:
+    rows = 60
+
+    def shares(number: int) -> list[float]:
+        return [number / 100, 1 - number / 100]
+
+    def answer(body: bytes) -> tuple[int, bytes]:
+        split = json.loads(body)["dataframe_split"]
+        numbers = [row[0] for row in split["data"]]
+        served = {
+            "predictions": ["yes"] * len(numbers),
+            "classes": ["no", "yes"],
+            "probabilities": [shares(n + 1 if n == 57 else n) for n in numbers],
+        }
+        return 200, json.dumps(served).encode()
+
+    sagemaker.answer = answer
+    (status, detail), _ = _check(
+        endpoint,
+        rows=[[n, "x" * 50] for n in range(rows)],
+        csv=[f"{n},{'x' * 50}" for n in range(rows)],
+        predictions=["yes"] * rows,
+        classes=["no", "yes"],
+        probabilities=[shares(n) for n in range(rows)],
+    )
+    assert (status, detail) == (
+        "failed",
+        "row 58, probability of 'no': 0.58 served, 0.57 expected; 1 of 60 rows differ",
+    )
+
+
 def test_a_row_above_the_limit_fails_with_size_and_limit(endpoint: Endpoint) -> None:
     rows = [[1, "x"], [2, "x" * 2000]]
     assert _check(endpoint, rows=rows, csv=["1,x", f"2,{'x' * 2000}"]) == [
@@ -123,6 +256,41 @@ def test_a_row_above_the_limit_fails_with_size_and_limit(endpoint: Endpoint) -> 
             b'{"version": 1, "columns": ["a"], "rows": [[1]], "csv": [], "predictions": null}',
             'is malformed: "csv" has 0 entries for 1 rows; "predictions" has no list of entries '
             "for 1 rows",
+        ),
+        *(
+            (
+                b'{"version": 1, "columns": ["a"], "rows": [[1]], "csv": ["1"], "predictions": '
+                b'["x"], ' + told + b"}",
+                f"is malformed: {message}",
+            )
+            for told, message in (
+                *(
+                    (
+                        b'"classes": ' + classes + b', "probabilities": [[0.5, 0.5]]',
+                        '"classes" is not a list of two or more texts, booleans or integers',
+                    )
+                    for classes in (
+                        b"null",
+                        b"{}",
+                        b'["x"]',
+                        b'["x", 1]',
+                        b"[0, true]",
+                        b"[0.5, 1]",
+                    )
+                ),
+                (b'"classes": ["x", "y"]', '"probabilities" has no list of entries for 1 rows'),
+                (
+                    b'"classes": ["x", "y"], "probabilities": []',
+                    '"probabilities" has 0 entries for 1 rows',
+                ),
+                *(
+                    (
+                        b'"classes": ["x", "y"], "probabilities": [' + row + b"]",
+                        'row 1 of "probabilities" is not a number for each of the classes',
+                    )
+                    for row in (b"0.5", b"[0.5]", b'[0.5, "x"]', b"[true, 0.5]", b"[NaN, 0.5]")
+                ),
+            )
         ),
     ],
 )

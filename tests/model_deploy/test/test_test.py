@@ -165,6 +165,22 @@ def test_prod_that_passes_claims_production(
     assert endpoint_test.registry.aliases(endpoint_test.name) == {"champion": "1"}
 
 
+def test_labels_without_the_recorded_probabilities_move_nothing(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
+) -> None:
+    raw_rows["classes"] = ["a", "b"]
+    raw_rows["probabilities"] = [[0.5, 0.5], [0.25, 0.75]]
+    endpoint_test.register(raw_rows)
+    assert endpoint_test.run() == 1
+    for form in ("JSON", "CSV"):
+        assert endpoint_test.check(f"answers raw rows as {form} as offline") == (
+            "failed",
+            "rows 1 to 2 in one request: no probabilities served, though the model gave them when "
+            "it was trained",
+        )
+    endpoint_test.assert_nothing_moved()
+
+
 def test_model_registered_by_hand_is_compared_by_its_input_example(
     endpoint_test: _EndpointTest,
 ) -> None:

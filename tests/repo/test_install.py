@@ -424,6 +424,7 @@ def test_the_wheel_holds_scripts_templates_and_configs_but_no_tests(tmp_path):
     assert {
         "model_build/steps/prepare_data/prepare_data.py",
         "model_build/steps/train_evaluate_register/train.py",
+        "model_build/steps/train_evaluate_register/estimators/random_forest.py",
         "model_build/steps/train_evaluate_register/requirements.txt",
         "model_build/steps/train_evaluate_register/constraints.txt",
         "model_deploy/endpoint-config-template.yml",

@@ -218,7 +218,7 @@ def test_a_wrong_estimators_file_is_named_and_ends_with_the_code_for_wrong_input
 
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr.startswith(
-        "the estimators: estimators/nearest_rows.py can't be read without its packages: "
+        "error: the estimators: estimators/nearest_rows.py can't be read without its packages: "
     )
 
 

@@ -33,8 +33,8 @@ _THROTTLED = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsExc
 # What the training job says when its model is not good enough: reason, then where its run is. AWS
 # cuts the end off where the reason is long.
 _GATE_NOT_MET = re.compile(
-    r"QualityGateNotMet: (?P<reason>.*?)"
-    r"(; nothing was registered(; (?P<run_url>\S+?))?)?(, exit code: \d+)?\s*$",
+    r".*?QualityGateNotMet: (?P<reason>.*?)"
+    r"(; nothing was registered(; (?P<run_url>\S+?))?)?(, exit code: \d+)?\s*",
     re.DOTALL,
 )
 
@@ -159,7 +159,7 @@ def explain_failure(client: Any, observation: Observation) -> ModelBuildError:
     end = f"{observation.status}: {observation.arn}"
     for step in failed:
         for reason in reasons[step.name]:
-            missed = _GATE_NOT_MET.search(reason)
+            missed = _GATE_NOT_MET.fullmatch(reason)
             if missed:
                 return _describe_missed_gate(missed, step, end)
     lines = []

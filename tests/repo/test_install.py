@@ -382,7 +382,7 @@ def test_the_modelbuild_buildspec_checks_then_runs_with_flags_that_exist():
     *lint, definition = phases["pre_build"]["commands"]
     (run,) = phases["build"]["commands"]
     assert [line.split()[:4] for line in lint] == [
-        [".venv/bin/python", "-m", "ruff", command] for command in ("check", "format")
+        [".venv/bin/python", "-m", "ruff", command] for command in ("check", "check", "format")
     ]
 
     _, _, program, *arguments = shlex.split(definition)

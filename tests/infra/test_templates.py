@@ -336,6 +336,11 @@ def test_any_other_failed_step_is_told_once_with_its_reason(project: Any) -> Non
     ]
 
 
+def test_a_failed_step_without_a_reason_is_told_too(project: Any) -> None:
+    (told,) = _told(project, _step_event())
+    assert told.startswith("Training failed at TrainEvaluateRegister: . More: aws sagemaker list-")
+
+
 @pytest.mark.parametrize(
     "detail",
     [

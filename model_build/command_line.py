@@ -78,9 +78,19 @@ def add_build_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+class _MarksErrors(logging.Formatter):
+    """Messages as they are, but `error: ` before an error: who reads a build's log looks for it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        marked = record.levelno >= logging.ERROR
+        return f"error: {record.message}" if marked else record.message
+
+
 def set_up_logging() -> None:
-    """Our own messages to standard error, as they are; of libraries, only warnings."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    """Our own messages to standard error, errors marked; of libraries, only warnings."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_MarksErrors())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for name in ("model_build", "__main__"):
         logging.getLogger(name).setLevel(logging.INFO)
 

@@ -3,7 +3,8 @@
 ModelBuildError           2
 ├── ConfigError           2   wrong input: flags, keywords, parameters, environment variables
 ├── ExecutionError        1   the execution ended Failed or Stopped
-└── ServiceError          3   AWS or MLflow refused, or can't be reached
+├── ServiceError          3   AWS or MLflow refused, or can't be reached
+└── GateNotMetError       4   everything ran; the model is not good enough to be registered
 """
 
 from collections.abc import Sequence
@@ -41,3 +42,17 @@ class ServiceError(ModelBuildError):
     """AWS or MLflow refused a call, or couldn't be reached."""
 
     exit_code = 3
+
+
+class GateNotMetError(ModelBuildError):
+    """The training ran to its end, and its model did not pass the quality gate.
+
+    `reason` is the gate's, `run_url` where the run with its report is ("" if that isn't known).
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, reason: str, run_url: str) -> None:
+        self.reason = reason
+        self.run_url = run_url
+        super().__init__(message)

@@ -7,6 +7,7 @@ observe() ─▶ Observation ─▶ display ─▶ ended? ─▶ the last Observ
 
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any, Protocol, TextIO
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from model_build.errors import ServiceError
+from model_build.errors import ExecutionError, GateNotMetError, ModelBuildError, ServiceError
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,14 @@ _PAUSE_SHARE = 0.05
 _FAILED_LOOKS_IN_A_ROW = 5
 
 _THROTTLED = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException"})
+
+# What the training job says when its model is not good enough: reason, then where its run is. AWS
+# cuts the end off where the reason is long.
+_GATE_NOT_MET = re.compile(
+    r".*?QualityGateNotMet: (?P<reason>.*?)"
+    r"(; nothing was registered(; (?P<run_url>\S+?))?)?(, exit code: \d+)?\s*",
+    re.DOTALL,
+)
 
 _LOG_GROUPS: Mapping[str, str] = {
     "ProcessingJob": "/aws/sagemaker/ProcessingJobs",
@@ -143,21 +152,50 @@ def observe(client: Any, execution_arn: str) -> Observation:
     )
 
 
-def explain_failure(client: Any, observation: Observation) -> list[str]:
-    """Lines that say, for each failed step, why, and where its log is."""
-    lines = [f"{observation.status}: {observation.arn}"]
+def explain_failure(client: Any, observation: Observation) -> ModelBuildError:
+    """What to raise of an execution that ended Failed or Stopped; the first line says why."""
     failed = [step for step in observation.steps if step.status == "Failed"]
+    reasons = {step.name: _find_reasons(client, step) for step in failed}
+    end = f"{observation.status}: {observation.arn}"
     for step in failed:
-        reasons = dict.fromkeys([*_ask_job(client, step), step.failure_reason])
-        known = [reason for reason in reasons if reason]
-        lines.append(f"{step.name} failed: {known[0] if known else 'AWS gives no reason'}")
-        lines += [f"  {reason}" for reason in known[1:] if reason not in known[0]]
-        logs = step.find_logs()
-        if logs:
-            lines.append(f"  its log: {logs}")
+        for reason in reasons[step.name]:
+            missed = _GATE_NOT_MET.fullmatch(reason)
+            if missed:
+                return _describe_missed_gate(missed, step, end)
+    lines = []
+    for step in failed:
+        first, *others = reasons[step.name] or ["AWS gives no reason"]
+        lines.append(f"{step.name} failed: {first}")
+        lines += [f"  {reason}" for reason in others if reason not in first]
+        lines += _tell_log(step)
     if not failed and observation.failure_reason:
         lines.append(observation.failure_reason)
-    return lines
+    return ExecutionError("\n".join([*lines, end]))
+
+
+def _describe_missed_gate(missed: re.Match[str], step: Step, end: str) -> GateNotMetError:
+    reason, run_url = missed["reason"].strip(), missed["run_url"] or ""
+    lines = [
+        f"not registered: the quality gate was not met: {reason}",
+        f"  the run, with its metrics, gate_report.json and gate.png: {run_url or 'see the log'}",
+        "  what to do: give it more or other rows or columns, or other parameters (Estimator and "
+        "its own). If the gate is what should change: MetricLimits, ChampionMargin, "
+        "ChampionIncomparable",
+        *_tell_log(step),
+        end,
+    ]
+    return GateNotMetError("\n".join(lines), reason=reason, run_url=run_url)
+
+
+def _tell_log(step: Step) -> list[str]:
+    logs = step.find_logs()
+    return [f"  its log: {logs}"] if logs else []
+
+
+def _find_reasons(client: Any, step: Step) -> list[str]:
+    """What is known of why the step failed, without repetition, the most telling first."""
+    reasons = dict.fromkeys([*_ask_job(client, step), step.failure_reason])
+    return [reason for reason in reasons if reason]
 
 
 def _ask_job(client: Any, step: Step) -> Iterator[str]:

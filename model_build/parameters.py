@@ -1,12 +1,21 @@
-"""The pipeline's parameters: what each execution may choose."""
+"""The pipeline's parameters: what each execution may choose.
+
+The estimators' own come from their files; see model_build/steps/train_evaluate_register/estimators.
+"""
 
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from model_build.errors import ConfigError
+from model_build.training_step import (
+    DEFAULT_ESTIMATOR,
+    find_estimators,
+    list_estimator_parameters,
+    metrics,
+)
 
 Kind = Literal["String", "Integer", "Float"]
 Value = str | int | float
@@ -15,6 +24,8 @@ _TRACKING_URI = re.compile(r"https?://[^\s/]+\S*|arn:aws[a-z-]*:sagemaker:\S+")
 _INPUT_DATA_URI = re.compile(r"sklearn:\w+|s3://[a-z0-9][a-z0-9.-]+/\S.*")
 _MLFLOW_NAME = re.compile(r"[^/:.%\"'\s][^/:.%\"']*")
 _ODD_VALUES = re.compile(r"refuse|missing|text")
+_TASK = re.compile(r"auto|regression|classification")
+_INCOMPARABLE = re.compile(r"refuse|allow")
 _SPLIT_BY = re.compile(r"row|(time|group):.*\S.*")
 
 _LARGEST_SEED = 2**32 - 1
@@ -24,8 +35,8 @@ _LARGEST_SEED = 2**32 - 1
 class PipelineParameter:
     """One parameter: its name, kind, default (None: it must be given) and rule.
 
-    `find_problem` takes a value of the right kind; it returns what the value should be instead,
-    or None when the value is fine.
+    `find_problem` takes a value of the right kind; it returns what is wrong or what to give
+    instead, or None when the value is fine.
     """
 
     name: str
@@ -35,7 +46,7 @@ class PipelineParameter:
 
 
 def _text(pattern: re.Pattern[str], expected: str) -> Callable[[Value], str | None]:
-    return lambda value: None if pattern.fullmatch(str(value)) else expected
+    return lambda value: None if pattern.fullmatch(str(value)) else f"give {expected}"
 
 
 def _number(
@@ -44,9 +55,17 @@ def _number(
     def find_problem(value: Value) -> str | None:
         number = float(value)
         inside = low < number < high if open_interval else low <= number <= high
-        return None if inside and math.isfinite(number) else expected
+        return None if inside and math.isfinite(number) else f"give {expected}"
 
     return find_problem
+
+
+def _find_limit_problem(value: Value, task: str | None = None) -> str | None:
+    try:
+        metrics.read_limits(str(value), task)
+    except ValueError as err:
+        return str(err)
+    return None
 
 
 MLFLOW_TRACKING_URI = PipelineParameter(
@@ -58,7 +77,7 @@ MLFLOW_TRACKING_URI = PipelineParameter(
     ),
 )
 
-PARAMETERS = (
+_COMMON = (
     MLFLOW_TRACKING_URI,
     PipelineParameter(
         name="ExperimentName",
@@ -111,32 +130,56 @@ PARAMETERS = (
         find_problem=_number(0, _LARGEST_SEED, f"a whole number from 0 to {_LARGEST_SEED}"),
     ),
     PipelineParameter(
-        name="NEstimators",
-        kind="Integer",
-        default=100,
-        find_problem=_number(1, 10_000, "a whole number from 1 to 10000"),
+        name="Task",
+        kind="String",
+        default="auto",
+        find_problem=_text(_TASK, "auto, regression or classification"),
     ),
     PipelineParameter(
-        name="MinSamplesLeaf",
-        kind="Integer",
-        default=3,
-        find_problem=_number(1, 1_000_000, "a whole number from 1 to 1000000"),
+        name="MetricLimits",
+        kind="String",
+        default=metrics.NO_LIMITS,
+        find_problem=_find_limit_problem,
     ),
     PipelineParameter(
-        name="MaxRowsPerTree",
-        kind="Integer",
-        default=100_000,
-        find_problem=_number(0, 10**9, "a whole number from 1 to 1000000000, or 0 for all rows"),
-    ),
-    PipelineParameter(
-        name="MaxMedianAbsoluteError",
+        name="ChampionMargin",
         kind="Float",
         default=0.0,
-        find_problem=_number(
-            0, math.inf, "a number above 0, or 0 for the error of always predicting the median"
-        ),
+        find_problem=_number(0, 10, "a number from 0 to 10"),
+    ),
+    PipelineParameter(
+        name="ChampionIncomparable",
+        kind="String",
+        default="refuse",
+        find_problem=_text(_INCOMPARABLE, "refuse or allow"),
     ),
 )
+
+
+def list_parameters() -> list[PipelineParameter]:
+    """The pipeline's parameters, the estimators' own last. Raises ConfigError."""
+    own = [_declare_own(parameter) for parameter in list_estimator_parameters()]
+    return [*_COMMON, _declare_choice(find_estimators()), *own]
+
+
+def _declare_choice(names: Mapping[str, Any]) -> PipelineParameter:
+    return PipelineParameter(
+        name="Estimator",
+        kind="String",
+        default=DEFAULT_ESTIMATOR,
+        find_problem=lambda value: None if value in names else f"give {' or '.join(names)}",
+    )
+
+
+def _declare_own(parameter: Any) -> PipelineParameter:
+    return PipelineParameter(
+        name=parameter.name,
+        kind="Integer" if isinstance(parameter.default, int) else "Float",
+        default=parameter.default,
+        find_problem=_number(
+            parameter.low, parameter.high, f"{parameter.expected} ({parameter.meaning})"
+        ),
+    )
 
 
 def read_assignments(assignments: Sequence[str]) -> dict[str, str]:
@@ -162,10 +205,10 @@ def check_values(
     """The values for one execution, each in its declared kind.
 
     `declared` gives kind and default of each parameter that the pipeline has. Raises ConfigError
-    for an unknown name, a value of another kind or out of range, and a parameter that has neither
-    value nor default.
+    for an unknown name, a value of another kind or out of range, a parameter that has neither
+    value nor default, and values that contradict each other.
     """
-    rules = {parameter.name: parameter for parameter in PARAMETERS}
+    rules = {parameter.name: parameter for parameter in list_parameters()}
     problems = []
     values: dict[str, Value] = {}
     for name, text in texts.items():
@@ -178,16 +221,48 @@ def check_values(
         if value is None:
             problems.append(f"{name}={text!r} is no {_KIND_NAMES[declared[name][0]]}")
             continue
-        expected = rules[name].find_problem(value) if name in rules else None
-        if expected is not None:
-            problems.append(f"{name}={text!r} won't do; give {expected}")
+        problem = rules[name].find_problem(value) if name in rules else None
+        if problem is not None:
+            problems.append(f"{name}={text!r} won't do; {problem}")
         values[name] = value
     for name, (_, default) in declared.items():
         if default is None and name not in texts:
             problems.append(_describe_missing(name))
+    if not problems:
+        settings = {**{name: default for name, (_, default) in declared.items()}, **values}
+        problems = [*_find_foreign(values, settings), *_find_limits_of_other_task(settings)]
     if problems:
         raise ConfigError("--parameters", problems)
     return values
+
+
+def _find_foreign(values: Mapping[str, Value], settings: Mapping[str, Value | None]) -> list[str]:
+    """Parameters that were given, although the chosen estimator would never hear of them."""
+    estimators = {
+        name: [parameter.name for parameter in estimator.parameters]
+        for name, estimator in find_estimators().items()
+    }
+    chosen = settings.get("Estimator")
+    if chosen not in estimators:  # a pipeline without that choice
+        return []
+    own = estimators[str(chosen)]
+    problems = []
+    for name in values:
+        owners = [owner for owner, names in estimators.items() if name in names]
+        if owners and chosen not in owners:
+            problems.append(
+                f"{name} belongs to {' and '.join(owners)}; "
+                f"{chosen} has {', '.join(own) or 'no parameters of its own'}"
+            )
+    return problems
+
+
+def _find_limits_of_other_task(settings: Mapping[str, Value | None]) -> list[str]:
+    task, limits = settings.get("Task"), settings.get("MetricLimits")
+    if task not in metrics.METRICS or limits is None:
+        return []
+    problem = _find_limit_problem(limits, str(task))
+    return [] if problem is None else [f"MetricLimits={limits!r} won't do; {problem}"]
 
 
 _KIND_NAMES: Mapping[Kind, str] = {

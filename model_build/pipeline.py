@@ -1,8 +1,8 @@
 """The training pipeline.
 
 InputDataUri ─▶ PrepareData ─▶ train.parquet ─▶ TrainEvaluateRegister ─▶ MLflow: run, model and,
-                (processing)   test.parquet     (training)               if the error is within
-                               raw_rows.json,                            its limit, a version
+                (processing)   test.parquet     (training)               if the gate is passed,
+                               raw_rows.json,                            a version
                                dataset.json, ...
 """
 
@@ -45,16 +45,13 @@ from sagemaker.mlops.workflow.steps import ProcessingStep, TrainingStep
 from model_build import mlflow_login
 from model_build.config import BuildConfig, read_tags
 from model_build.errors import ConfigError
-from model_build.parameters import MLFLOW_TRACKING_URI, PARAMETERS, PipelineParameter
+from model_build.parameters import MLFLOW_TRACKING_URI, PipelineParameter, list_parameters
 from model_build.sdk_session import QuietModelTrainer, open_session
 from model_build.step_archive import pack_step
+from model_build.training_step import list_estimator_parameters, metrics
 
 STEPS = Path(__file__).resolve().parent / "steps"
 SKLEARN_IMAGE_VERSION = "1.9-0"
-
-# Finds the line that train.py prints (see its METRIC_LINE) in the training job's log.
-METRIC_NAME = "median_absolute_error"
-METRIC_REGEX = r"median_absolute_error: ([0-9.eE+-]+)"
 
 _OUTPUT_FOLDER = "/opt/ml/processing/output"
 _UPLOAD_EXCEPT = [".git", "__pycache__", ".DS_Store", ".ipynb_checkpoints", ".mypy_cache"]
@@ -123,18 +120,17 @@ def _read_list(values: Sequence[str]) -> tuple[str, ...]:
 
 def _declare_parameters(mlflow_tracking_uri: str | None) -> dict[str, Parameter]:
     if mlflow_tracking_uri is not None:
-        expected = MLFLOW_TRACKING_URI.find_problem(mlflow_tracking_uri)
-        if expected is not None:
+        problem = MLFLOW_TRACKING_URI.find_problem(mlflow_tracking_uri)
+        if problem is not None:
             raise ConfigError(
-                "pipeline settings",
-                [f"mlflow_tracking_uri is {mlflow_tracking_uri!r}; give {expected}"],
+                "pipeline settings", [f"mlflow_tracking_uri is {mlflow_tracking_uri!r}; {problem}"]
             )
     return {
         parameter.name: _declare(
             parameter,
             mlflow_tracking_uri if parameter is MLFLOW_TRACKING_URI else parameter.default,
         )
-        for parameter in PARAMETERS
+        for parameter in list_parameters()
     }
 
 
@@ -173,6 +169,7 @@ def _prepare_data_step(
             "TARGET_COLUMN": parameters["TargetColumn"],
             "ODD_VALUES": parameters["OddValues"],
             "SPLIT_BY": parameters["SplitBy"],
+            "TASK": parameters["Task"],
             "AWS_DEFAULT_REGION": config.region,
         },
         tags=[{"Key": key, "Value": value} for key, value in config.tags] or None,
@@ -228,6 +225,9 @@ def _train_step(
         "EXPERIMENT_NAME": parameters["ExperimentName"],
         "REGISTERED_MODEL_NAME": parameters["RegisteredModelName"],
         "TARGET_COLUMN": parameters["TargetColumn"],
+        "ESTIMATOR": parameters["Estimator"],
+        "METRIC_LIMITS": parameters["MetricLimits"],
+        "CHAMPION_INCOMPARABLE": parameters["ChampionIncomparable"],
         "PIPELINE_EXECUTION_ARN": ExecutionVariables.PIPELINE_EXECUTION_ARN,
         "AWS_DEFAULT_REGION": config.region,
     }
@@ -264,15 +264,21 @@ def _train_step(
             kms_key_id=config.kms_key,
         ),
         hyperparameters={
-            "n-estimators": parameters["NEstimators"].to_string(),
-            "min-samples-leaf": parameters["MinSamplesLeaf"].to_string(),
-            "max-rows-per-tree": parameters["MaxRowsPerTree"].to_string(),
             "random-seed": parameters["RandomSeed"].to_string(),
-            "max-median-absolute-error": parameters["MaxMedianAbsoluteError"].to_string(),
+            "champion-margin": parameters["ChampionMargin"].to_string(),
+            **{
+                parameter.flag: parameters[parameter.name].to_string()
+                for parameter in list_estimator_parameters()
+            },
         },
         environment=environment,
         tags=[Tag(key=key, value=value) for key, value in config.tags] or None,
-    ).with_metric_definitions([MetricDefinition(name=METRIC_NAME, regex=METRIC_REGEX)])
+    ).with_metric_definitions(
+        [
+            MetricDefinition(name=name, regex=metrics.EXPRESSION.format(name=name))
+            for name in metrics.ALL
+        ]
+    )
     prepared = prepare_data.properties.ProcessingOutputConfig.Outputs["prepared"]
     return TrainingStep(
         name="TrainEvaluateRegister",

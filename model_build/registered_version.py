@@ -11,6 +11,9 @@ from model_build.errors import ServiceError
 EXECUTION_TAG = "sagemaker.pipeline_execution_arn"
 # A line for each; the training step writes it.
 WARNINGS_TAG = "data.warnings"
+# Of the run, in one line for people, and of the version: the metric that the gate compared.
+GATE_SUMMARY_TAG = "gate.summary"
+GATE_METRIC_TAG = "gate.metric"
 
 # The execution is over; whether MLflow answers is known in seconds or it is reported as it is.
 _QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -18,12 +21,17 @@ _QUICK = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT":
 
 @dataclass(frozen=True, kw_only=True)
 class RegisteredVersion:
-    """A version, its run with metrics and warnings about the data, and where a person finds it."""
+    """A version, its run with metrics and warnings about the data, and where a person finds it.
+
+    `gate_summary` and `gate_metric` are empty where another training than ours registered it.
+    """
 
     model_name: str
     version: int
     run_id: str
     metrics: Mapping[str, float]
+    gate_metric: str
+    gate_summary: str
     data_warnings: Sequence[str]
     url: str
 
@@ -72,6 +80,8 @@ def find_registered_version(
         version=int(latest.version),
         run_id=latest.run_id,
         metrics=run.metrics,
+        gate_metric=latest.tags.get(GATE_METRIC_TAG, ""),
+        gate_summary=run.tags.get(GATE_SUMMARY_TAG, ""),
         data_warnings=run.tags.get(WARNINGS_TAG, "").splitlines(),
         url=_locate_version(tracking_uri, model_name, int(latest.version)),
     )

@@ -2,6 +2,7 @@
 
 get_pipeline() ─▶ upsert ─▶ start ─▶ follow the steps ─▶ Succeeded ─▶ version, from MLflow   0
                                                      ├─▶ Failed ────▶ each reason, each log  1
+                                                     │     └─ by the quality gate: why not   4
                                                      └─▶ Stopped ───▶ says so                1
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from model_build import command_line, mlflow_login
-from model_build.errors import ConfigError, ExecutionError, ModelBuildError, ServiceError
+from model_build.errors import ConfigError, GateNotMetError, ModelBuildError, ServiceError
 from model_build.parameters import Kind, Value, check_values, read_assignments
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run-pipeline",
         description="Create or update a pipeline, start it, and follow it to its end. "
-        "Exit code: 0 succeeded, 1 failed or stopped, 2 wrong input, 3 AWS or MLflow refused.",
+        "Exit code: 0 succeeded, 1 failed or stopped, 2 wrong input, 3 AWS or MLflow refused, "
+        "4 all ran, but the model missed the quality gate: nothing was registered.",
         allow_abbrev=False,
     )
     command_line.add_build_flags(parser)
@@ -108,6 +110,10 @@ def _run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     try:
         if not args.no_wait:
             result |= _follow(client, execution_arn, settings)
+    except GateNotMetError as err:
+        missed = {"status": "GateNotMet", "reason": err.reason, "run_url": err.run_url}
+        _write_result(args.output, {**result, **missed})
+        raise
     except KeyboardInterrupt:
         logger.error(
             "no longer watching; the execution goes on. To stop it:\n"
@@ -115,10 +121,8 @@ def _run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
             execution_arn,
         )
         return INTERRUPTED
-    if args.output:
-        text = json.dumps(result, indent=2, sort_keys=True) + "\n"
-        command_line.write_text(args.output, text, "--output")
-    _print_result(result)
+    _write_result(args.output, result)
+    sys.stdout.write("\n".join(describe_result(result)) + "\n")
     return 0
 
 
@@ -211,7 +215,7 @@ def _follow(client: Any, execution_arn: str, settings: Mapping[str, Value]) -> d
     with execution_progress.open_display(sys.stderr) as display:
         ended = execution_progress.follow(client, execution_arn, display)
     if ended.status != "Succeeded":
-        raise ExecutionError("\n".join(execution_progress.explain_failure(client, ended)))
+        raise execution_progress.explain_failure(client, ended)
     result: dict[str, Any] = {"status": ended.status}
     tracking_uri = settings.get("MLflowTrackingURI")
     model_name = settings.get("RegisteredModelName")
@@ -224,6 +228,8 @@ def _follow(client: Any, execution_arn: str, settings: Mapping[str, Value]) -> d
             "version": version.version,
             "run_id": version.run_id,
             "metrics": dict(version.metrics),
+            "gate_metric": version.gate_metric,
+            "gate_summary": version.gate_summary,
             "data_warnings": list(version.data_warnings),
             "url": version.url,
         }
@@ -234,14 +240,27 @@ def _import_mlflow() -> None:
     import mlflow  # noqa: F401 - so that it is there when it's needed
 
 
-def _print_result(result: Mapping[str, Any]) -> None:
+def _write_result(path: Path | None, result: Mapping[str, Any]) -> None:
+    if path is not None:
+        text = json.dumps(result, indent=2, sort_keys=True) + "\n"
+        command_line.write_text(path, text, "--output")
+
+
+def describe_result(result: Mapping[str, Any]) -> list[str]:
+    """What was registered, as lines for a person."""
     lines = [f"{result['status']} {result['pipeline_execution_arn']}"]
     if "version" in result:
         lines.append(f"registered {result['model_name']} version {result['version']}")
-        lines += [f"  {name:<30} {value:.6g}" for name, value in sorted(result["metrics"].items())]
+        if result["gate_summary"]:
+            lines.append(f"gate: {result['gate_summary']}")
+        # What the gate compared comes first: it is what the model is judged by.
+        metrics = sorted(
+            result["metrics"].items(), key=lambda item: (item[0] != result["gate_metric"], item[0])
+        )
+        lines += [f"  {name:<30} {value:.6g}" for name, value in metrics]
         lines += [f"  data: {warning}" for warning in result["data_warnings"]]
         lines.append(str(result["url"]))
-    sys.stdout.write("\n".join(lines) + "\n")
+    return lines
 
 
 if __name__ == "__main__":

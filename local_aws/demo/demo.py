@@ -33,7 +33,8 @@ from local_aws.server import LocalAws
 from local_aws.state import write_json
 from local_aws.workers import only_logged, start_worker
 
-_TREES = re.compile(r'(name="NEstimators",\s+kind="Integer",\s+default=)(\d+)')
+_FOREST = "model_build/steps/train_evaluate_register/estimators/random_forest.py"
+_TREES = re.compile(r'(name="NEstimators",\s+default=)(\d+)')
 
 
 @dataclass
@@ -175,7 +176,7 @@ def _deploy(clients: Clients, narrator: Narrator, project_dir: Path) -> tuple[fl
 
 def _multiply_trees(folder: Path, factor: int) -> None:
     """Change a default in the files that are pushed; the working tree stays as it is."""
-    path = folder / "model_build" / "parameters.py"
+    path = folder / _FOREST
     text, found = _TREES.subn(lambda m: f"{m[1]}{int(m[2]) * factor}", path.read_text())
     if not found:
         raise CommandFailed(f"{path.name} declares no NEstimators whose default could change")

@@ -58,7 +58,8 @@ class PipelineRun:
     """A running or ended execution. Safe to use from any thread.
 
     `sagemaker` and `s3` are clients under the role of the plan. `on_status` is told the status
-    before and the new one, each time that it changes.
+    before and the new one, each time that it changes; `on_step` the same of each step, with its
+    type and its entry in ListPipelineExecutionSteps.
     """
 
     def __init__(
@@ -69,12 +70,15 @@ class PipelineRun:
         s3: Any,
         clock: Clock,
         on_status: Callable[[ExecutionPlan, str, str], None] = lambda *_: None,
+        on_step: Callable[[ExecutionPlan, str, str, Mapping[str, Any]], None] = lambda *_: None,
     ) -> None:
         self.plan = plan
         self._sagemaker = sagemaker
         self._s3 = s3
         self._clock = clock
         self._on_status = on_status
+        self._on_step = on_step
+        self._step_types = {step.name: step.type for step in plan.definition.steps}
         self._lock = threading.RLock()
         self._entries: dict[str, dict[str, Any]] = {}
         self._results: dict[str, Mapping[str, Any]] = {}
@@ -115,7 +119,7 @@ class PipelineRun:
             self._become("Stopping")
             for entry in self._entries.values():
                 if entry["StepStatus"] == "Executing":
-                    entry["StepStatus"] = "Stopping"
+                    self._change_step(entry, StepStatus="Stopping")
             self._stop.set()
         return True
 
@@ -214,6 +218,7 @@ class PipelineRun:
             entry["StepDescription"] = step.description
         with self._lock:
             self._entries[step.name] = entry
+            self._on_step(self.plan, "", step.type, entry)
 
     def _fail(self, cause: str) -> None:
         """The execution met a fault of local_aws: it ends, and its jobs are stopped."""
@@ -221,7 +226,8 @@ class PipelineRun:
         with self._lock:
             for entry in self._entries.values():
                 if entry["StepStatus"] in ("Executing", "Stopping"):
-                    entry.update(
+                    self._change_step(
+                        entry,
                         StepStatus="Failed",
                         FailureReason=f"InternalServerError: {cause}"[:_FAILURE_REASON_LENGTH],
                         EndTime=datetime.datetime.now(datetime.UTC),
@@ -309,13 +315,19 @@ class PipelineRun:
             self._entries[step.name].update(members)
 
     def _close_entry(self, step: Step, status: str, failure_reason: str = "") -> None:
-        with self._lock:
-            if self._entries[step.name]["StepStatus"] == "Failed":
-                return  # with the execution, which met a fault
         members: dict[str, Any] = {"StepStatus": status, "EndTime": self._clock.now()}
         if failure_reason:
             members["FailureReason"] = failure_reason[:_FAILURE_REASON_LENGTH]
-        self._report(step, members)
+        with self._lock:
+            entry = self._entries[step.name]
+            if entry["StepStatus"] != "Failed":  # with the execution, which met a fault
+                self._change_step(entry, **members)
+
+    def _change_step(self, entry: dict[str, Any], **members: Any) -> None:
+        """Another status for a step, and what comes with it."""
+        before = entry["StepStatus"]
+        entry.update(members)
+        self._on_step(self.plan, before, self._step_types[entry["StepName"]], entry)
 
     def _become(self, status: str, failure_reason: str = "") -> None:
         before, self._status = self._status, status

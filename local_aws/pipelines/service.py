@@ -95,6 +95,7 @@ class PipelineExecutions:
             s3=self._own.client("s3", role_arn=plan.role_arn),
             clock=self._clock,
             on_status=self._publish_status,
+            on_step=self._publish_step,
         )
         with self._lock:
             # Two calls with one token may have come this far side by side: the first one counts.
@@ -124,6 +125,32 @@ class PipelineExecutions:
         self._bus.publish(
             "aws.sagemaker",
             "SageMaker Model Building Pipeline Execution Status Change",
+            resources=[plan.pipeline_arn, plan.execution_arn],
+            detail=detail,
+        )
+
+    def _publish_step(
+        self, plan: ExecutionPlan, before: str, step_type: str, entry: Mapping[str, Any]
+    ) -> None:
+        """The event of SageMaker's developer guide, "Pipeline step state change"."""
+        detail = {
+            "metadata": _lower_names(entry["Metadata"]),
+            "stepStartTime": f"{entry['StartTime']:%Y-%m-%dT%H:%M:%SZ}",
+            "stepName": entry["StepName"],
+            "stepType": step_type,
+            "currentStepStatus": entry["StepStatus"],
+            "pipelineArn": plan.pipeline_arn,
+            "pipelineExecutionArn": plan.execution_arn,
+        }
+        if before:
+            detail["previousStepStatus"] = before
+        if "EndTime" in entry:
+            detail["stepEndTime"] = f"{entry['EndTime']:%Y-%m-%dT%H:%M:%SZ}"
+        if "FailureReason" in entry:
+            detail["failureReason"] = entry["FailureReason"]
+        self._bus.publish(
+            "aws.sagemaker",
+            "SageMaker Model Building Pipeline Execution Step Status Change",
             resources=[plan.pipeline_arn, plan.execution_arn],
             detail=detail,
         )
@@ -256,6 +283,14 @@ class PipelineExecutions:
                 f"with other parameters, for {arn}",
             )
         return {"PipelineExecutionArn": arn}
+
+
+def _lower_names(members: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"TrainingJob": {"Arn": ...}}` as events have it: `{"trainingJob": {"arn": ...}}`."""
+    return {
+        name[:1].lower() + name[1:]: _lower_names(value) if isinstance(value, Mapping) else value
+        for name, value in members.items()
+    }
 
 
 def _summary(run: PipelineRun) -> Mapping[str, Any]:

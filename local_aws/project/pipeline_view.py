@@ -22,7 +22,12 @@ from local_aws.project.executions import (
     newest_execution_id,
     read_execution,
 )
-from local_aws.project.watching import POLL_SECONDS, LogTails, changed_actions
+from local_aws.project.watching import (
+    POLL_SECONDS,
+    LogTails,
+    changed_actions,
+    explain_failures,
+)
 
 _MARKS = {
     "Succeeded": ("✔", "green"),
@@ -48,7 +53,7 @@ def show_pipelines(
     with Live(console=console, auto_refresh=False) if live else contextlib.nullcontext() as screen:
         while True:
             before = {record.pipeline: record for record in records}
-            records = _newest(clients, names)
+            records = [explain_failures(record, tails) for record in _newest(clients, names)]
             if screen is not None:
                 screen.update(render(records, tails.last_line), refresh=True)
             for record in records if screen is None else ():

@@ -6,7 +6,7 @@ The schedule is set through the stack's parameters, so that the stack says what 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -142,8 +142,22 @@ def _executions(clients: Clients, pipeline_name: str) -> list[str]:
     return [
         f"{row['StartTime'].astimezone():%F %H:%M:%S}  {row['PipelineExecutionStatus']:<10}  "
         + row["PipelineExecutionArn"].rpartition("/")[2]
+        + _reason(clients, row)
         for row in found["PipelineExecutionSummaries"][:_SHOWN]
     ]
+
+
+def _reason(clients: Clients, row: Mapping[str, Any]) -> str:
+    """Why the execution failed, as its step says: of itself it only says that it did."""
+    if row["PipelineExecutionStatus"] != "Failed":
+        return ""
+    steps = clients("sagemaker").list_pipeline_execution_steps(
+        PipelineExecutionArn=row["PipelineExecutionArn"]
+    )["PipelineExecutionSteps"]
+    reasons = [
+        f"{step['StepName']}: {step['FailureReason']}" for step in steps if "FailureReason" in step
+    ]
+    return f"  {'; '.join(reasons)}" if reasons else ""
 
 
 def _local(moment: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from botocore.exceptions import ClientError
 
@@ -20,6 +21,11 @@ from local_aws.project.executions import (
 
 POLL_SECONDS = 0.5
 _OF_CODEBUILD = re.compile(r"^\[Container\] \S+ \S+ ")
+# As programs mark it: `error: ...`, `program: error: ...`, or with logging's time and level.
+_ERROR = re.compile(
+    r"(?:\S+: )?error: (?P<told>.+)|[\d-]+ [\d:,.]+ (?:ERROR|CRITICAL) (?P<logged>.+)", re.I
+)
+_LINES_SEARCHED = 100
 
 
 def watch(
@@ -41,13 +47,33 @@ def watch(
 
 
 def states_of(clients: Clients, pipeline_name: str, execution_id: str) -> Iterator[ExecutionRecord]:
-    """The execution every half second; the last one has ended or waits for approval."""
+    """The execution every half second; the last one has ended or waits for approval.
+
+    What failed says why, as in `explain_failures`.
+    """
+    tails = LogTails(clients)
     while True:
-        record = read_execution(clients, pipeline_name, execution_id)
+        record = explain_failures(read_execution(clients, pipeline_name, execution_id), tails)
         yield record
         if record.at_rest:
             return
         time.sleep(POLL_SECONDS)
+
+
+def explain_failures(record: ExecutionRecord, tails: LogTails) -> ExecutionRecord:
+    """The same, but what failed and has a log has the last error in there as its summary.
+
+    CodeBuild's own says which command it was, and how it exited.
+    """
+    return replace(
+        record,
+        actions=tuple(
+            replace(action, summary=tails.last_error(action) or action.summary)
+            if action.status == "Failed"
+            else action
+            for action in record.actions
+        ),
+    )
 
 
 def changed_actions(
@@ -89,6 +115,7 @@ class LogTails:
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
         self._streams: dict[str, tuple[str, str]] = {}
+        self._errors: dict[str, str] = {}
 
     def last_line(self, action: ActionRecord) -> str:
         """The line; empty for what has no log, or has not printed yet."""
@@ -106,6 +133,14 @@ class LogTails:
         except (ClientError, LookupError):
             return []  # the stream comes with the first line
         return [_OF_CODEBUILD.sub("", str(event["message"]).rstrip()) for event in events]
+
+    def last_error(self, action: ActionRecord) -> str:
+        """What the last line says that a program marked as an error; empty if there is none."""
+        if not self._errors.get(action.log):
+            found = (_ERROR.match(line) for line in self.last_lines(action, _LINES_SEARCHED))
+            told = [error["told"] or error["logged"] for error in found if error]
+            self._errors[action.log] = told[-1] if told else ""
+        return self._errors[action.log]
 
     def _stream_of(self, build_id: str) -> tuple[str, str]:
         if build_id not in self._streams:

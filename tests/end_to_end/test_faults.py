@@ -125,11 +125,11 @@ def test_gate_not_met_registers_nothing_and_says_so(terminal):
     process = terminal.run(
         "run-pipeline",
         *_pipeline("gate"),
-        *("MaxMedianAbsoluteError=0.5", "RegisteredModelName=gate"),
+        *("MetricLimits=median_absolute_error<=0.5", "RegisteredModelName=gate"),
     )
 
-    assert process.returncode == 1
-    assert "QualityGateNotMet" in process.stderr
+    assert process.returncode == 4
+    assert "error: not registered: the quality gate was not met: " in process.stderr
     assert "0.5" in process.stderr
     assert not _registered(terminal, "gate")
 

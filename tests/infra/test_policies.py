@@ -204,11 +204,15 @@ def test_all_resources_are_meant_only_where_an_action_has_none(stack: Any) -> No
 )
 def test_a_comment_gives_the_reason_for_each_wildcard_resource(template: str) -> None:
     lines = (_ROOT / "infra" / template).read_text().splitlines()
-    heads = [number for number, line in enumerate(lines) if line.lstrip().startswith("- Sid: ")]
-    everything = [
-        max(head for head in heads if head < number)
+    heads = [
+        number
         for number, line in enumerate(lines)
-        if line.strip() == 'Resource: "*"'
+        if line.lstrip().startswith(("- Sid: ", "- {Sid: "))
+    ]
+    everything = [
+        max(head for head in heads if head <= number)
+        for number, line in enumerate(lines)
+        if 'Resource: "*"' in line
     ]
     assert everything
     for head in everything:

@@ -12,6 +12,8 @@ import pytest
 
 from local_aws.cloudformation.rules import check_rules
 from local_aws.errors import AwsError
+from local_aws.events.patterns import parse_pattern
+from local_aws.events.target_input import target_input
 
 _ROOT = Path(__file__).parents[2]
 _TEMPLATES = [
@@ -148,7 +150,11 @@ def test_codecommit_repositories_start_pipelines_through_rules(project: Any) -> 
 
 def test_a_connection_replaces_repositories_and_rules(connected: Any) -> None:
     assert connected.of_type("AWS::CodeCommit::Repository") == {}
-    assert set(connected.of_type("AWS::Events::Rule")) == {"FailedPipeline", "FailedTraining"}
+    assert set(connected.of_type("AWS::Events::Rule")) == {
+        "FailedPipeline",
+        "FailedTraining",
+        "MissedGate",
+    }
     assert "EventsRole" not in connected.resources
     assert not {"ModelBuildCloneUrl", "ModelDeployCloneUrl"} & set(connected.outputs)
     for pipeline in connected.of_type("AWS::CodePipeline::Pipeline").values():
@@ -263,7 +269,7 @@ def test_mail_is_optional(project: Any, render: Callable[..., Any]) -> None:
 
 
 def test_failures_are_told_in_words(project: Any) -> None:
-    for rule in ("FailedPipeline", "FailedTraining"):
+    for rule in ("FailedPipeline", "FailedTraining", "MissedGate"):
         (target,) = project.resources[rule]["Targets"]
         transformer = target["InputTransformer"]
         text = json.loads(transformer["InputTemplate"])
@@ -272,8 +278,85 @@ def test_failures_are_told_in_words(project: Any) -> None:
     assert told == [
         pipeline["Name"] for pipeline in project.of_type("AWS::CodePipeline::Pipeline").values()
     ]
-    trained = project.resources["FailedTraining"]["EventPattern"]["detail"]["pipelineArn"]
-    assert trained == ["arn:aws:sagemaker:eu-west-1:123456789012:pipeline/housing-build"]
+    for rule in ("FailedTraining", "MissedGate"):
+        trained = project.resources[rule]["EventPattern"]["detail"]["pipelineArn"]
+        assert trained == ["arn:aws:sagemaker:eu-west-1:123456789012:pipeline/housing-build"]
+
+
+_TRAINING = "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/housing-build"
+
+
+def _step_event(**detail: str) -> dict[str, Any]:
+    """As in SageMaker's developer guide, "Pipeline step state change"."""
+    return {
+        "version": "0",
+        "detail-type": "SageMaker Model Building Pipeline Execution Step Status Change",
+        "source": "aws.sagemaker",
+        "account": "123456789012",
+        "region": "eu-west-1",
+        "resources": [_TRAINING, f"{_TRAINING}/execution/abc"],
+        "detail": {
+            "stepName": "TrainEvaluateRegister",
+            "stepType": "Training",
+            "previousStepStatus": "Executing",
+            "currentStepStatus": "Failed",
+            "pipelineArn": _TRAINING,
+            "pipelineExecutionArn": f"{_TRAINING}/execution/abc",
+            **detail,
+        },
+    }
+
+
+def _told(project: Any, event: dict[str, Any]) -> list[str]:
+    """The messages of all rules to which the event belongs."""
+    return [
+        json.loads(target_input(target, event, rule_name=name, rule_arn=""))
+        for name, rule in project.of_type("AWS::Events::Rule").items()
+        if parse_pattern(json.dumps(rule["EventPattern"])).matches(event)
+        for target in rule["Targets"]
+    ]
+
+
+@pytest.mark.parametrize("awss_word", ["", "ClientError: "])
+def test_a_missed_gate_is_told_once_with_its_reason(project: Any, awss_word: str) -> None:
+    reason = (
+        f'{awss_word}AlgorithmError: QualityGateNotMet: RMSE 60.1 is not better than "it\'s"; '
+        "nothing was registered; http://mlflow/#/runs/1, exit code: 1"
+    )
+    assert _told(project, _step_event(failureReason=reason)) == [
+        f"Not registered: the model did not meet the quality gate. {reason}"
+    ]
+
+
+def test_any_other_failed_step_is_told_once_with_its_reason(project: Any) -> None:
+    event = _step_event(stepName="PrepareData", failureReason="AlgorithmError: no column 'price'")
+    assert _told(project, event) == [
+        "Training failed at PrepareData: AlgorithmError: no column 'price'. More: aws sagemaker "
+        f"list-pipeline-execution-steps --pipeline-execution-arn {_TRAINING}/execution/abc"
+    ]
+
+
+def test_a_failed_step_without_a_reason_is_told_too(project: Any) -> None:
+    (told,) = _told(project, _step_event())
+    assert told.startswith("Training failed at TrainEvaluateRegister: . More: aws sagemaker list-")
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {"currentStepStatus": "Succeeded"},
+        {"currentStepStatus": "Failed", "failureReason": "x", "pipelineArn": f"{_TRAINING}-2"},
+        {
+            "currentStepStatus": "Failed",
+            "failureReason": "QualityGateNotMet: x",
+            "pipelineArn": "arn:aws:sagemaker:eu-west-1:123456789012:pipeline/other-build",
+        },
+    ],
+)
+def test_what_did_not_fail_and_other_projects_trainings_are_not_told(
+    project: Any, detail: dict[str, str]
+) -> None:
+    assert _told(project, _step_event(**detail)) == []
 
 
 def test_only_production_goes_back_by_itself(project: Any) -> None:

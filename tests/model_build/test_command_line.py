@@ -333,6 +333,72 @@ def test_a_failed_execution_gives_its_reason_and_exit_code_1(
     assert capsys.readouterr().out == ""
 
 
+def test_a_missed_gate_has_its_own_exit_code_and_is_written_to_the_file(
+    run: Run,
+    install_pipeline: Callable[..., list[str]],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    told_by_job = "QualityGateNotMet: not good enough; nothing was registered; http://m/run"
+    fail = {"Name": "Train", "Type": "Fail", "Arguments": {"ErrorMessage": told_by_job}}
+    words = install_pipeline("misses", [fail])
+    code, told = run(*words, "--output", str(tmp_path / "result.json"))
+    assert code == 4
+    assert "not registered: the quality gate was not met: not good enough\n" in told
+    assert "http://m/run\n" in told
+    assert capsys.readouterr().out == ""
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert ":pipeline/misses/execution/" in result.pop("pipeline_execution_arn")
+    assert result == {
+        "status": "GateNotMet",
+        "reason": "not good enough",
+        "run_url": "http://m/run",
+    }
+
+
+def test_each_exit_code_is_in_the_help() -> None:
+    text = " ".join(run_pipeline.build_parser().format_help().split())
+    assert "0 succeeded, 1 failed or stopped, 2 wrong input, 3 AWS or MLflow refused, 4 all" in text
+
+
+def test_what_was_registered_starts_with_what_the_gate_compared() -> None:
+    result = {
+        "status": "Succeeded",
+        "pipeline_execution_arn": "arn:execution",
+        "model_name": "houses",
+        "version": 3,
+        "metrics": {"baseline_rmse": 61.25, "mean_absolute_error": 40.0, "rmse": 52.5},
+        "gate_metric": "rmse",
+        "gate_summary": "RMSE 52.5, R2 0.41; the mean alone 61.2",
+        "data_warnings": ["3 rows are copies"],
+        "url": "http://m/houses/3",
+    }
+    assert run_pipeline.describe_result(result) == [
+        "Succeeded arn:execution",
+        "registered houses version 3",
+        "gate: RMSE 52.5, R2 0.41; the mean alone 61.2",
+        "  rmse                           52.5",
+        "  baseline_rmse                  61.25",
+        "  mean_absolute_error            40",
+        "  data: 3 rows are copies",
+        "http://m/houses/3",
+    ]
+
+
+def test_an_error_is_marked_in_the_log_and_nothing_else_is() -> None:
+    script = (
+        "import logging\n"
+        "from model_build import command_line\n"
+        "command_line.set_up_logging()\n"
+        "logging.getLogger('model_build.x').info('started')\n"
+        "logging.getLogger('model_build.x').error('%s is wrong\\n  and more', 'this')\n"
+        "logging.getLogger('other').warning('careful')\n"
+        "logging.getLogger('other').info('never')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stderr == "started\nerror: this is wrong\n  and more\ncareful\n"
+
+
 def test_a_succeeded_execution_is_reported_on_stdout_and_in_the_file(
     run: Run,
     install_pipeline: Callable[..., list[str]],

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from model_build.errors import ServiceError
+from model_build.errors import GateNotMetError, ServiceError
 from model_build.execution_progress import (
     LineDisplay,
     Observation,
@@ -164,30 +164,80 @@ def test_failure_is_explained_by_the_job_itself() -> None:
                 step(
                     "Prepare", "Failed", "ProcessingJob", FailureReason="ClientError: exit code 1"
                 ),
-                step("Train", "Failed", FailureReason="AlgorithmError: QualityGateNotMet: 2 > 1"),
+                step("Train", "Failed", FailureReason="AlgorithmError: out of memory"),
             ],
         )
     )
     aws.jobs = {
         "pipelines-abc-Prepare": {"ExitMessage": "no column 'price'", "FailureReason": "code 1"},
-        "pipelines-abc-Train": {"FailureReason": "AlgorithmError: QualityGateNotMet: 2 > 1"},
+        "pipelines-abc-Train": {"FailureReason": "AlgorithmError: out of memory"},
     }
-    assert explain_failure(aws, observe(aws, ARN)) == [
-        f"Failed: {ARN}",
+    failure = explain_failure(aws, observe(aws, ARN))
+    assert failure.exit_code == 1
+    assert str(failure).splitlines() == [
         "Prepare failed: no column 'price'",
         "  code 1",
         "  ClientError: exit code 1",
         "  its log: aws logs tail /aws/sagemaker/ProcessingJobs --log-stream-name-prefix "
         "pipelines-abc-Prepare/ --since 7d",
-        "Train failed: AlgorithmError: QualityGateNotMet: 2 > 1",
+        "Train failed: AlgorithmError: out of memory",
         "  its log: aws logs tail /aws/sagemaker/TrainingJobs --log-stream-name-prefix "
         "pipelines-abc-Train/ --since 7d",
+        f"Failed: {ARN}",
     ]
+
+
+def test_a_missed_gate_is_another_outcome_than_a_broken_job() -> None:
+    reason = (
+        "AlgorithmError: QualityGateNotMet: RMSE 60.1 (95 %: 55 to 66) is not better than the "
+        "mean, 61.2; rmse 60.1 is above its limit, 50; nothing was registered; "
+        "http://mlflow:5000/#/experiments/1/runs/abc, exit code: 1"
+    )
+    # AWS puts its own word before what the job says.
+    aws = ScriptedAws(("Failed", [step("Train", "Failed", FailureReason=f"ClientError: {reason}")]))
+    aws.jobs = {"pipelines-abc-Train": {"FailureReason": reason}}
+
+    failure = explain_failure(aws, observe(aws, ARN))
+
+    assert isinstance(failure, GateNotMetError)
+    assert failure.exit_code == 4
+    assert failure.run_url == "http://mlflow:5000/#/experiments/1/runs/abc"
+    assert failure.reason == (
+        "RMSE 60.1 (95 %: 55 to 66) is not better than the mean, 61.2; "
+        "rmse 60.1 is above its limit, 50"
+    )
+    assert str(failure).splitlines() == [
+        f"not registered: the quality gate was not met: {failure.reason}",
+        "  the run, with its metrics, gate_report.json and gate.png: "
+        "http://mlflow:5000/#/experiments/1/runs/abc",
+        "  what to do: give it more or other rows or columns, or other parameters (Estimator and "
+        "its own). If the gate is what should change: MetricLimits, ChampionMargin, "
+        "ChampionIncomparable",
+        "  its log: aws logs tail /aws/sagemaker/TrainingJobs --log-stream-name-prefix "
+        "pipelines-abc-Train/ --since 7d",
+        f"Failed: {ARN}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "end", ["", ", exit code: 1", "; nothing was regis, exit code: 1", "; nothing was registered"]
+)
+def test_a_gates_reason_that_aws_cut_off_is_still_one(end: str) -> None:
+    aws = ScriptedAws(("Failed", [step("Train", "Failed")]))
+    aws.jobs = {"pipelines-abc-Train": {"FailureReason": f"QualityGateNotMet: too far off{end}"}}
+
+    failure = explain_failure(aws, observe(aws, ARN))
+
+    assert isinstance(failure, GateNotMetError)
+    assert failure.reason.startswith("too far off")
+    assert not failure.reason.endswith("exit code: 1")
+    assert failure.run_url == ""
+    assert "gate.png: see the log" in str(failure)
 
 
 def test_stopped_execution_says_so() -> None:
     aws = ScriptedAws(("Stopped", [step("Train", "Stopped")]))
-    assert explain_failure(aws, observe(aws, ARN)) == [f"Stopped: {ARN}"]
+    assert str(explain_failure(aws, observe(aws, ARN))) == f"Stopped: {ARN}"
 
 
 def test_terminal_shows_the_steps_in_place() -> None:

@@ -3,11 +3,14 @@
 import pytest
 
 from model_build.errors import ConfigError
-from model_build.parameters import PARAMETERS, check_values, read_assignments
+from model_build.parameters import check_values, list_parameters, read_assignments
 
 DECLARED = {
-    parameter.name: (parameter.kind, parameter.default or "http://mlflow:5000")
-    for parameter in PARAMETERS
+    parameter.name: (
+        parameter.kind,
+        "http://mlflow:5000" if parameter.default is None else parameter.default,
+    )
+    for parameter in list_parameters()
 }
 
 
@@ -19,7 +22,7 @@ def test_values_get_their_declared_kind() -> None:
 
 
 def test_every_default_satisfies_its_own_rule() -> None:
-    for parameter in PARAMETERS:
+    for parameter in list_parameters():
         if parameter.default is not None:
             assert parameter.find_problem(parameter.default) is None, parameter.name
 
@@ -35,9 +38,14 @@ def test_every_default_satisfies_its_own_rule() -> None:
         ("TestSize", "0"),
         ("TestSize", "1"),
         ("TestSize", "nan"),
-        ("MaxMedianAbsoluteError", "-0.1"),
-        ("MaxMedianAbsoluteError", "inf"),
-        ("MaxMedianAbsoluteError", "nan"),
+        ("Task", "classify"),
+        ("Estimator", "forest"),
+        ("ChampionMargin", "-0.1"),
+        ("ChampionMargin", "11"),
+        ("ChampionMargin", "nan"),
+        ("ChampionIncomparable", "yes"),
+        ("MetricLimits", "median_absolute_error<60"),
+        ("MetricLimits", "mae<=60"),
         ("InputDataUri", "sklearn:"),
         ("InputDataUri", "s3://bucket"),
         ("InputDataUri", "/tmp/table.csv"),
@@ -71,11 +79,76 @@ def test_wrong_value_is_named_with_what_would_do(name: str, text: str) -> None:
         ("MaxRowsPerTree", "0"),
         ("TargetColumn", "median value (USD)"),
         ("TargetColumn", " price"),
-        ("MaxMedianAbsoluteError", "0"),
+        ("Task", "classification"),
+        ("Estimator", "hist-gradient-boosting"),
+        ("ChampionMargin", "0"),
+        ("ChampionIncomparable", "allow"),
+        ("MetricLimits", "none"),
+        ("MetricLimits", "median_absolute_error <= 60, r2 >= -0.4"),
     ],
 )
 def test_unusual_but_right_values_pass(name: str, text: str) -> None:
     assert name in check_values({name: text}, DECLARED)
+
+
+def test_an_estimator_is_one_of_those_that_have_a_file() -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_values({"Estimator": "forest"}, DECLARED)
+    assert str(caught.value) == (
+        "--parameters: Estimator='forest' won't do; give random-forest or hist-gradient-boosting"
+    )
+
+
+def test_a_parameter_of_an_estimator_says_what_it_means() -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_values({"NEstimators": "0"}, DECLARED)
+    assert str(caught.value) == (
+        "--parameters: NEstimators='0' won't do; give a whole number from 1 to 10000 (trees)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "problem"),
+    [
+        (
+            {"NEstimators": "50", "Estimator": "hist-gradient-boosting"},
+            "NEstimators belongs to random-forest; "
+            "hist-gradient-boosting has BoostingRounds, LearningRate, MaxLeafNodes",
+        ),
+        (
+            {"LearningRate": "0.2"},  # the default estimator is the forest
+            "LearningRate belongs to hist-gradient-boosting; "
+            "random-forest has NEstimators, MinSamplesLeaf, MaxRowsPerTree",
+        ),
+    ],
+)
+def test_a_parameter_of_another_estimator_than_the_chosen_one_is_refused(
+    texts: dict[str, str], problem: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_values(texts, DECLARED)
+    assert str(caught.value) == f"--parameters: {problem}"
+
+
+def test_the_chosen_estimators_own_parameters_pass() -> None:
+    values = check_values({"LearningRate": "0.2", "Estimator": "hist-gradient-boosting"}, DECLARED)
+    assert values == {"LearningRate": 0.2, "Estimator": "hist-gradient-boosting"}
+
+
+def test_limits_are_checked_against_the_task_where_it_is_known() -> None:
+    limits = {"MetricLimits": "accuracy>=0.9"}
+    assert check_values({**limits, "Task": "classification"}, DECLARED)
+    assert check_values({**limits, "Task": "auto"}, DECLARED)
+    with pytest.raises(ConfigError) as caught:
+        check_values({**limits, "Task": "regression"}, DECLARED)
+    assert str(caught.value).startswith(
+        "--parameters: MetricLimits='accuracy>=0.9' won't do; "
+        "accuracy is no metric of regression, which has rmse, r2, "
+    )
+
+
+def test_a_pipeline_without_a_choice_of_estimator_or_task_takes_what_it_declares() -> None:
+    assert check_values({"NEstimators": "7"}, {"NEstimators": ("Integer", 5)}) == {"NEstimators": 7}
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
@@ -92,6 +165,9 @@ def test_parameter_without_default_must_be_given() -> None:
 
 def test_assignments_may_contain_equals_signs() -> None:
     assert read_assignments(["InputDataUri=s3://b/day=1/"]) == {"InputDataUri": "s3://b/day=1/"}
+    assert read_assignments(["MetricLimits=rmse<=60,r2>=0.4"]) == {
+        "MetricLimits": "rmse<=60,r2>=0.4"
+    }
 
 
 @pytest.mark.parametrize("words", [["TestSize"], ["=1"], ["TestSize=0.1", "TestSize=0.2"]])

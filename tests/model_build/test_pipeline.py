@@ -8,6 +8,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,9 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
+import model_build
 from model_build.errors import ConfigError
+from tests.model_build.conftest import KEYWORDS
 
 GOLDEN = Path(__file__).with_name("pipeline_definition.json")
 
@@ -139,15 +144,140 @@ def test_wrong_tracking_uri_is_refused(build_definition: Build) -> None:
         build_definition(mlflow_tracking_uri="mlflow:5000")
 
 
-def test_metric_line_of_the_script_is_found_by_the_expression() -> None:
-    import evaluation
+def test_each_metric_line_of_the_job_is_found_by_its_own_expression(
+    build_definition: Build,
+) -> None:
+    import metrics
 
-    from model_build.pipeline import METRIC_NAME, METRIC_REGEX
+    arguments = step(build_definition(), "TrainEvaluateRegister")["Arguments"]
+    definitions = arguments["AlgorithmSpecification"]["MetricDefinitions"]
+    assert [definition["Name"] for definition in definitions] == list(metrics.ALL)
+    log = "\n".join(
+        metrics.LINE.format(name=name, value=-index / 3) for index, name in enumerate(metrics.ALL)
+    )
+    for index, definition in enumerate(definitions):
+        (found,) = re.findall(definition["Regex"], log)
+        assert float(found) == pytest.approx(-index / 3)
+    for value in (12.3, 0.0, 1.5e-07, 123456789.25):
+        (found,) = re.findall(
+            definitions[0]["Regex"], metrics.LINE.format(name="rmse", value=value)
+        )
+        assert float(found) == pytest.approx(value)
 
-    for error in (12.3, 0.0, 1.5e-07, 123456789.25):
-        line = evaluation.format_metric_line({METRIC_NAME: error})
-        (found,) = re.findall(METRIC_REGEX, line)
-        assert float(found) == pytest.approx(error)
+
+def test_each_parameter_of_an_estimator_reaches_the_job_under_its_flag(
+    build_definition: Build,
+) -> None:
+    import estimators
+
+    definition = build_definition()
+    arguments = step(definition, "TrainEvaluateRegister")["Arguments"]["HyperParameters"]
+    declared = {item["Name"]: item for item in definition["Parameters"]}
+    for parameter in estimators.list_parameters(estimators.find_estimators()):
+        assert declared[parameter.name]["DefaultValue"] == parameter.default
+        assert f"Parameters.{parameter.name}" in json.dumps(arguments[parameter.flag])
+
+
+def test_an_estimators_file_alone_makes_a_choice_and_its_parameters(tmp_path: Path) -> None:
+    """In a copy of the package, as a reader would add it, and from another working directory."""
+    package = tmp_path / "copy" / "model_build"
+    shutil.copytree(Path(model_build.__file__).parent, package)
+    folder = package / "steps" / "train_evaluate_register" / "estimators"
+    (folder / "nearest_rows.py").write_text(NEAREST_ROWS, encoding="utf-8")
+
+    ended = compile_copy(package.parent, tmp_path)
+
+    assert ended.returncode == 0, ended.stderr
+    definition = json.loads(ended.stdout)
+    (parameter,) = (p for p in definition["Parameters"] if p["Name"] == "Neighbours")
+    assert (parameter["Type"], parameter["DefaultValue"]) == ("Integer", 5)
+    arguments = step(definition, "TrainEvaluateRegister")["Arguments"]
+    assert "Parameters.Neighbours" in json.dumps(arguments["HyperParameters"]["neighbours"])
+
+    checked = run_python(
+        package.parent,
+        tmp_path,
+        "from model_build.parameters import list_parameters\n"
+        "(choice,) = [p for p in list_parameters() if p.name == 'Estimator']\n"
+        "print(choice.find_problem('nearest-rows'), choice.find_problem('nearest'))",
+    )
+    assert checked.stdout == (
+        "None give random-forest or hist-gradient-boosting or nearest-rows\n"
+    ), checked.stderr
+
+
+def test_a_wrong_estimators_file_is_named_and_ends_with_the_code_for_wrong_input(
+    tmp_path: Path,
+) -> None:
+    package = tmp_path / "copy" / "model_build"
+    shutil.copytree(Path(model_build.__file__).parent, package)
+    folder = package / "steps" / "train_evaluate_register" / "estimators"
+    (folder / "nearest_rows.py").write_text("import not_installed\n", encoding="utf-8")
+
+    ended = compile_copy(package.parent, tmp_path)
+
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.startswith(
+        "error: the estimators: estimators/nearest_rows.py can't be read without its packages: "
+    )
+
+
+def test_the_estimators_are_found_in_a_zip_file(tmp_path: Path) -> None:
+    archive = shutil.make_archive(
+        str(tmp_path / "packed"), "zip", Path(model_build.__file__).parents[1], "model_build"
+    )
+    ended = run_python(
+        Path(archive),
+        tmp_path,
+        "from model_build import training_step\n"
+        "print(training_step.__file__)\n"
+        "print(list(training_step.find_estimators()))",
+    )
+    assert ended.stdout.splitlines() == [
+        f"{archive}/model_build/training_step.py",
+        "['random-forest', 'hist-gradient-boosting']",
+    ], ended.stderr
+
+
+NEAREST_ROWS = """
+from .contract import Estimator, Parameter
+
+
+def build(request):
+    from sklearn.neighbors import KNeighborsRegressor
+
+    return KNeighborsRegressor(n_neighbors=request.parameters["neighbours"])
+
+
+ESTIMATOR = Estimator(
+    build=build,
+    parameters=(Parameter(name="Neighbours", default=5, low=1, high=99, meaning="rows asked"),),
+    tasks=("regression",),
+)
+"""
+
+
+def run_python(
+    import_from: Path, folder: Path, script: str, *words: str
+) -> subprocess.CompletedProcess[str]:
+    """A script in `folder` that imports what lies in `import_from`."""
+    return subprocess.run(
+        [sys.executable, "-c", script, *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(import_from), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def compile_copy(import_from: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    script = (
+        "import sys\n"
+        "from model_build import get_pipeline_definition\n"
+        "sys.exit(get_pipeline_definition.main(sys.argv[1:]))"
+    )
+    return run_python(import_from, folder, script, "--kwargs", json.dumps(KEYWORDS))
 
 
 def test_the_uploaded_folder_holds_what_the_job_installs() -> None:

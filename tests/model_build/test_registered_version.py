@@ -22,18 +22,26 @@ def test_the_version_of_this_execution_is_found(mlflow_sqlite: str) -> None:
         client.log_metric(run.info.run_id, "rmse", len(execution))
         if execution == "second":
             client.set_tag(run.info.run_id, "data.warnings", "id: read as text\n3 rows are copies")
+            client.set_tag(run.info.run_id, "gate.summary", "RMSE 6, better than the mean")
         runs[execution] = run.info.run_id
         client.create_model_version(
             name,
             "file:///nowhere",
             run.info.run_id,
-            tags={"sagemaker.pipeline_execution_arn": f"arn:{execution}"},
+            tags={
+                "sagemaker.pipeline_execution_arn": f"arn:{execution}",
+                **({"gate.metric": "rmse"} if execution == "second" else {}),
+            },
         )
     found = find_registered_version(mlflow_sqlite, name, "arn:second")
     assert (found.version, found.run_id) == (2, runs["second"])
     assert found.metrics == {"rmse": 6.0}
     assert found.data_warnings == ["id: read as text", "3 rows are copies"]
     assert found.url == f"models:/{name}/2 in {mlflow_sqlite}"
+    assert (found.gate_metric, found.gate_summary) == ("rmse", "RMSE 6, better than the mean")
+
+    without = find_registered_version(mlflow_sqlite, name, "arn:first")
+    assert (without.gate_metric, without.gate_summary) == ("", "")
 
     with pytest.raises(ServiceError) as caught:
         find_registered_version(mlflow_sqlite, name, "arn:fourth")

@@ -382,7 +382,7 @@ def test_the_modelbuild_buildspec_checks_then_runs_with_flags_that_exist():
     *lint, definition = phases["pre_build"]["commands"]
     (run,) = phases["build"]["commands"]
     assert [line.split()[:4] for line in lint] == [
-        [".venv/bin/python", "-m", "ruff", command] for command in ("check", "format")
+        [".venv/bin/python", "-m", "ruff", command] for command in ("check", "check", "format")
     ]
 
     _, _, program, *arguments = shlex.split(definition)
@@ -424,6 +424,7 @@ def test_the_wheel_holds_scripts_templates_and_configs_but_no_tests(tmp_path):
     assert {
         "model_build/steps/prepare_data/prepare_data.py",
         "model_build/steps/train_evaluate_register/train.py",
+        "model_build/steps/train_evaluate_register/estimators/random_forest.py",
         "model_build/steps/train_evaluate_register/requirements.txt",
         "model_build/steps/train_evaluate_register/constraints.txt",
         "model_deploy/endpoint-config-template.yml",

@@ -1,9 +1,12 @@
-"""The metrics, named in one place: what they are called, and which way is better.
+"""The metrics, named in one place: what they are called, which way is better, how a limit is said.
 
-It imports nothing: the pipeline's definition, which is compiled elsewhere, reads it too.
+It imports nothing but Python's own: the pipeline's definition, which is compiled elsewhere, reads
+it too.
 """
 
-from dataclasses import dataclass
+import math
+import re
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,21 +55,67 @@ ALL = {metric.name: metric for metrics in METRICS.values() for metric in metrics
 LINE = "metric {name} = {value:.10g}"
 EXPRESSION = r"metric {name} = ([0-9.eE+-]+)"
 
+NO_LIMITS = "none"
+_LIMIT = re.compile(r"(\w+)\s*(<=|>=)\s*(\S+)")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """What a metric must be at least, at most, or both."""
+    """What one metric must reach; None on a side without a bound."""
 
     metric: str
     minimum: float | None = None
     maximum: float | None = None
 
 
-def read_limits(text: str) -> list[Limit]:
-    """Replaced by the other branch."""
-    limits = []
-    for part in text.split(",") if text != "none" else []:
-        name, sign, value = part.partition("<=" if "<=" in part else ">=")
-        kind = "maximum" if sign == "<=" else "minimum"
-        limits.append(Limit(**{"metric": name.strip(), kind: float(value)}))  # type: ignore[arg-type]
-    return limits
+def read_limits(text: str, task: str | None = None) -> list[Limit]:
+    """The limits of `median_absolute_error<=60, r2>=0.4`, one for each metric, in that order.
+
+    Raises ValueError, for people, also for a metric that `task` doesn't have.
+    """
+    limits: dict[str, Limit] = {}
+    if text.strip() == NO_LIMITS:
+        return []
+    for part in text.split(","):
+        found = _LIMIT.fullmatch(part.strip())
+        if found is None:
+            raise ValueError(
+                f"{part.strip()!r} is no limit; write name<=number or name>=number, with commas "
+                f"between several, or {NO_LIMITS}"
+            )
+        name, sign, number = found.groups()
+        _check_name(name, task)
+        bound = _read_bound(number, name)
+        limit = limits.get(name, Limit(metric=name))
+        if (limit.maximum if sign == "<=" else limit.minimum) is not None:
+            raise ValueError(f"{name} has two limits with {sign}; give one")
+        limit = replace(limit, maximum=bound) if sign == "<=" else replace(limit, minimum=bound)
+        _check_order(limit)
+        limits[name] = limit
+    return list(limits.values())
+
+
+def _check_name(name: str, task: str | None) -> None:
+    if name not in ALL:
+        raise ValueError(f"there is no metric {name!r}; there are {', '.join(ALL)}")
+    if task is not None and name not in (metric.name for metric in METRICS[task]):
+        names = ", ".join(metric.name for metric in METRICS[task])
+        raise ValueError(f"{name} is no metric of {task}, which has {names}")
+
+
+def _read_bound(text: str, name: str) -> float:
+    try:
+        bound = float(text)
+    except ValueError:
+        bound = math.nan
+    if not math.isfinite(bound):
+        raise ValueError(f"the limit of {name}, {text!r}, is no finite number")
+    return bound
+
+
+def _check_order(limit: Limit) -> None:
+    if limit.minimum is None or limit.maximum is None or limit.minimum <= limit.maximum:
+        return
+    raise ValueError(
+        f"{limit.metric} can't be at least {limit.minimum:g} and at most {limit.maximum:g}"
+    )

@@ -16,6 +16,7 @@ from tests.local_aws.project.conftest import (
     TOKEN,
     StubbedClients,
     queue_execution,
+    queue_log,
 )
 
 
@@ -60,24 +61,28 @@ def test_the_approval_shows_its_message_and_sends_what_the_person_says(clients, 
     assert "http://mlflow/#/models/housing" in clients.told
 
 
-def test_a_failed_action_is_told_with_its_reason_and_its_log_s_last_lines(clients):
+@pytest.mark.parametrize(
+    ("printed", "reason"),
+    [
+        ("no such model", "exit status 2"),
+        ("error: not registered: the quality gate was not met: too far off", None),
+    ],
+)
+def test_a_failed_action_is_told_with_its_reason_and_its_log_s_last_lines(clients, printed, reason):
+    lines = ["[Container] 2026/11/22 23:40:50.1 Running command make", printed]
     queue_execution(clients, status="Failed", build_status="Failed")
-    clients.stub("codebuild").add_response(
-        "batch_get_builds", {"builds": [{"logs": {"groupName": "group", "streamName": "stream"}}]}
-    )
-    lines = [{"message": "[Container] 2026/11/22 23:40:50.1 Running command make"}]
-    clients.stub("logs").add_response(
-        "get_log_events", {"events": [*lines, {"message": "no such model\n"}]}
-    )
+    queue_log(clients, *lines)
+    queue_log(clients, *lines)
 
     with pytest.raises(CommandFailed) as caught:
         _tell(clients)
 
+    reason = reason or printed.removeprefix("error: ")
     assert str(caught.value) == (
-        f"{PIPELINE} ended Failed: Build/BuildDeploymentTemplates: exit status 2"
-        "\n    Running command make\n    no such model"
+        f"{PIPELINE} ended Failed: Build/BuildDeploymentTemplates: {reason}"
+        f"\n    Running command make\n    {printed}"
     )
-    assert "Build/BuildDeploymentTemplates Failed (90.0 s): exit status 2" in clients.told
+    assert f"Build/BuildDeploymentTemplates Failed (90.0 s): {reason}" in clients.told
 
 
 def test_the_report_holds_each_action_with_its_seconds(clients):

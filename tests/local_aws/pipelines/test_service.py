@@ -210,6 +210,14 @@ class Aws:
         )
         return {step["StepName"]: step for step in answer["PipelineExecutionSteps"]}
 
+    def events_of(self, arn: str, kind: str) -> list[Mapping[str, Any]]:
+        """Those of an execution whose detail type ends so."""
+        return [
+            event
+            for event in self.events
+            if arn in event["resources"] and event["detail-type"].endswith(f" {kind}")
+        ]
+
     def wait_for_step(self, arn: str, name: str) -> None:
         """Until the job of the step runs."""
         deadline = time.monotonic() + 20
@@ -543,7 +551,7 @@ def test_each_change_of_an_execution_is_an_event_with_its_arns(aws: Aws) -> None
     arn = aws.start(aws.create(fail("Bad", "no good")))
     aws.finish(arn)
 
-    mine = [event for event in aws.events if arn in event["resources"]]
+    mine = aws.events_of(arn, "Execution Status Change")
     assert [event["source"] for event in mine] == ["aws.sagemaker"] * 2
     details = [event["detail"] for event in mine]
     assert [detail["currentPipelineExecutionStatus"] for detail in details] == [
@@ -556,6 +564,38 @@ def test_each_change_of_an_execution_is_an_event_with_its_arns(aws: Aws) -> None
     assert details[1]["executionEndTime"] >= details[1]["executionStartTime"]
 
 
+def test_each_change_of_a_step_is_an_event_and_a_failed_one_says_why(aws: Aws) -> None:
+    failing = processing("Bad", environment=outcomes("AlgorithmError: QualityGateNotMet: no"))
+    arn = aws.start(aws.create(processing("Good"), {**failing, "DependsOn": ["Good"]}))
+    aws.finish(arn)
+
+    mine = aws.events_of(arn, "Execution Step Status Change")
+    details = [event["detail"] for event in mine]
+    assert [
+        (detail["stepName"], detail.get("previousStepStatus"), detail["currentStepStatus"])
+        for detail in details
+    ] == [
+        ("Good", None, "Executing"),
+        ("Good", "Executing", "Succeeded"),
+        ("Bad", None, "Executing"),
+        ("Bad", "Executing", "Failed"),
+    ]
+    job_arn = aws.steps(arn)["Bad"]["Metadata"]["ProcessingJob"]["Arn"]
+    last = details[-1]
+    assert last.pop("stepEndTime") >= last.pop("stepStartTime")
+    assert last == {
+        "metadata": {"processingJob": {"arn": job_arn}},
+        "stepName": "Bad",
+        "stepType": "Processing",
+        "previousStepStatus": "Executing",
+        "currentStepStatus": "Failed",
+        "failureReason": "AlgorithmError: QualityGateNotMet: no",
+        "pipelineArn": arn.partition("/execution/")[0],
+        "pipelineExecutionArn": arn,
+    }
+    assert not any("failureReason" in detail for detail in details[:-1])
+
+
 def test_stop_ends_the_running_job_and_starts_no_other_step(aws: Aws) -> None:
     arn = aws.start(
         aws.create(processing("A", environment={"HOLD": "1"}), processing("B", DependsOn=["A"]))
@@ -566,6 +606,10 @@ def test_stop_ends_the_running_job_and_starts_no_other_step(aws: Aws) -> None:
     steps = aws.steps(arn)
     assert list(steps) == ["A"]
     assert steps["A"]["StepStatus"] == "Stopped"
+    assert [
+        event["detail"]["currentStepStatus"]
+        for event in aws.events_of(arn, "Execution Step Status Change")
+    ] == ["Executing", "Stopping", "Stopped"]
     assert aws.jobs.stopped[-1] == steps["A"]["Metadata"]["ProcessingJob"]["Arn"].split("/")[-1]
     with pytest.raises(ClientError, match="has the status Stopped; only an execution"):
         aws.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)

@@ -97,6 +97,18 @@ def queue_execution(clients, *, approval=None, status="InProgress", build_status
     )
 
 
+def queue_log(clients, *lines):
+    """What the build of `queue_execution` has printed last."""
+    clients.stub("codebuild").add_response(
+        "batch_get_builds",
+        {"builds": [{"logs": {"groupName": "group", "streamName": "stream"}}]},
+        {"ids": ["builds:8c4e"]},
+    )
+    clients.stub("logs").add_response(
+        "get_log_events", {"events": [{"message": f"{line}\n"} for line in lines]}
+    )
+
+
 def pipeline_state(approval):
     waiting = {"status": "InProgress", "token": TOKEN}
     asked = {"latestExecution": waiting} if approval == "waits" else {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 import pytest
@@ -72,8 +74,35 @@ def test_the_schedule_is_the_stack_s_parameter(project, account):
     with pytest.raises(UsageError, match="no SageMaker pipeline local-build yet: `local-aws push"):
         run_now(account)
 
+    _make_training_that_misses_the_gate(account, project)
+    execution = run_now(account).rpartition("/")[2]
+    assert _wait_for_failed_execution(account).endswith(
+        f"Failed      {execution}  Train: QualityGateNotMet: too far off"
+    )
+
     assert set_schedule(account, "", None)
     assert "no schedule" in show_schedule(account)[0]
+
+
+def _make_training_that_misses_the_gate(account, project):
+    fail = {"ErrorMessage": "QualityGateNotMet: too far off"}
+    definition = {
+        "Version": "2020-12-01",
+        "Steps": [{"Name": "Train", "Type": "Fail", "Arguments": fail}],
+    }
+    account("sagemaker").create_pipeline(
+        PipelineName=project.outputs["SageMakerPipelineName"],
+        PipelineDefinition=json.dumps(definition),
+        RoleArn=project.outputs["PipelineRoleArn"],
+    )
+
+
+def _wait_for_failed_execution(account):
+    deadline = time.monotonic() + 20
+    while "Failed" not in (line := show_schedule(account)[-1]):
+        assert time.monotonic() < deadline, line
+        time.sleep(0.05)
+    return line
 
 
 @pytest.mark.parametrize(

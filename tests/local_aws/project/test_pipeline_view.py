@@ -10,7 +10,14 @@ import pytest
 from rich.console import Console
 
 from local_aws.project.executions import ActionRecord, Approval, ExecutionRecord
-from local_aws.project.pipeline_view import as_json, change_lines, exit_code, render
+from local_aws.project.pipeline_view import (
+    as_json,
+    change_lines,
+    exit_code,
+    render,
+    show_pipelines,
+)
+from tests.local_aws.project.conftest import EXECUTION, PIPELINE, queue_log
 
 BUILD = ActionRecord(
     stage="Build",
@@ -82,6 +89,24 @@ def test_a_failed_action_is_shown_with_the_way_to_its_log():
     assert "exit status 2  (local-aws logs builds:8c4e)" in _screen(
         replace(RUNNING, status="Failed", actions=(failed,))
     )
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_missed_gate_is_named_on_a_terminal_and_in_a_pipe(clients, answers, terminal):
+    clients.stub("codepipeline").add_response(
+        "list_pipeline_executions",
+        {"pipelineExecutionSummaries": [{"pipelineExecutionId": EXECUTION}]},
+    )
+    answers(clients, status="Failed", build_status="Failed")
+    queue_log(clients, "error: not registered: the quality gate was not met: too far off")
+    text = io.StringIO()
+    console = Console(file=text, width=200, color_system=None, force_terminal=terminal)
+
+    (record,) = show_pipelines(clients, [PIPELINE], console, follow=True)
+
+    assert record.actions[0].summary.startswith("not registered: the quality gate was not met: ")
+    assert "not registered: the quality gate was not met: too far off" in text.getvalue()
+    assert "exit status 2" not in text.getvalue()
 
 
 def test_lines_come_only_for_what_changed():

@@ -7,6 +7,7 @@ import pytest
 from local_aws.errors import CommandFailed
 from local_aws.project.executions import ActionRecord
 from local_aws.project.watching import LogTails, wait_for_execution, watch
+from tests.local_aws.project.conftest import queue_log
 
 PIPELINE = "sagemaker-n-i-modeldeploy"
 EXECUTION = "11111111-2222-3333-4444-555555555555"
@@ -34,6 +35,52 @@ def test_an_ended_execution_is_returned_at_once(clients, answers):
     answers(clients, status="Superseded")
 
     assert watch(clients, PIPELINE, EXECUTION).status == "Superseded"
+
+
+@pytest.mark.parametrize(
+    ("lines", "summary"),
+    [
+        (
+            [
+                "TrainEvaluateRegister  Failed  31 s",
+                "error: not registered: the quality gate was not met: RMSE 60.1 is above 50",
+                "  the run: http://mlflow/#/runs/1",
+                "[Container] 2026/11/22 23:40:50.1 Command did not exit successfully",
+            ],
+            "not registered: the quality gate was not met: RMSE 60.1 is above 50",
+        ),
+        (
+            ["2026-11-22 23:40:50,101 INFO reading", "2026-11-22 23:40:50,123 ERROR no version 7"],
+            "no version 7",
+        ),
+        (["error: the first", "pip: error: the last"], "the last"),
+        (["Traceback (most recent call last):", "KeyError: 'error: 3'"], "exit status 2"),
+    ],
+)
+def test_a_failed_build_is_told_with_the_last_error_in_its_log(clients, answers, lines, summary):
+    answers(clients, status="Failed", build_status="Failed")
+    queue_log(clients, *lines)
+    told = []
+
+    record = watch(clients, PIPELINE, EXECUTION, told.append)
+
+    assert [action.summary for action in told] == [summary]
+    assert record.actions[0].summary == summary
+
+
+def test_a_build_that_succeeded_is_not_searched_for_errors(clients, answers):
+    answers(clients, status="Succeeded")
+
+    assert watch(clients, PIPELINE, EXECUTION).actions[0].summary == "built"
+    assert "logs" not in clients.stubs
+
+
+def test_the_error_of_a_build_is_read_once(clients, answers):
+    answers(clients, status="InProgress", build_status="Failed")
+    answers(clients, status="Failed", build_status="Failed")
+    queue_log(clients, "error: no such table")
+
+    assert watch(clients, PIPELINE, EXECUTION).actions[0].summary == "no such table"
 
 
 def test_no_execution_in_time_says_where_to_look(clients):

@@ -1,0 +1,33 @@
+"""What the pipeline's definition takes from the training step's files: estimators and metrics.
+
+steps/train_evaluate_register is a folder of scripts, not part of this package's imports: in the job
+its modules are top level. Those two are written so that they can be read from here as well.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from model_build.errors import ConfigError
+
+_STEP = "model_build.steps.train_evaluate_register"
+
+metrics: Any = importlib.import_module(f"{_STEP}.metrics")
+_estimators: Any = importlib.import_module(f"{_STEP}.estimators")
+
+DEFAULT_ESTIMATOR: str = _estimators.DEFAULT
+
+
+def find_estimators() -> Mapping[str, Any]:
+    """Each file's `ESTIMATOR` by name, the default first. Raises ConfigError naming the file."""
+    try:
+        found: Mapping[str, Any] = _estimators.find_estimators()
+    except _estimators.EstimatorError as err:
+        raise ConfigError("the estimators", [str(err)]) from err
+    return found
+
+
+def list_estimator_parameters() -> list[Any]:
+    """What all estimators' files declare, each name once. Raises ConfigError."""
+    declared: list[Any] = _estimators.list_parameters(find_estimators())
+    return declared

@@ -40,7 +40,8 @@ class OddPolicy(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
-    """How each column will be read, the target among them; what is odd in it; what was found.
+    """The task; how each column will be read, the target among them; what is odd in it; what was
+    found.
 
     `digests` has one of each row, in the table's order. `dropped` gives a reason for each column
     that is left out.

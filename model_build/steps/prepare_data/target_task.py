@@ -20,7 +20,7 @@ import conversion
 import pyarrow as pa
 import pyarrow.compute as pc
 from classes import MOST_CLASSES, enumerate_classes, shorten
-from column_kinds import CONSISTENT, Column, Survey, TextSurvey, Verdict
+from column_kinds import Column, Survey, TextSurvey, Verdict
 from errors import DataError
 from findings import OddValues
 from raw_table import RawTable, as_mask
@@ -30,6 +30,8 @@ Task = Literal["regression", "classification"]
 # Up to here whole numbers may be classes, if each stands in so many rows on average.
 FEW_VALUES = 20
 ROWS_OF_A_CLASS = 3
+# From this share of numbers on, text may be a column of numbers that was spoiled.
+_SOME_NUMBERS = 0.05
 # Different cells of the target are counted up to here.
 _MOST_COUNTED = 1000
 
@@ -150,14 +152,11 @@ def _check_text(choice: TaskChoice, target: Target) -> None:
     if choice is TaskChoice.CLASSIFICATION:
         return
     regression = choice is TaskChoice.REGRESSION
-    if not regression and not _looks_spoiled(target):
-        return
-    seen = target.survey
-    why = target.verdict.why_text
-    if not why and isinstance(seen, TextSurvey):
-        why = f"{seen.plain} of {seen.values} values are numbers"
-    if other := target.odd_values or _find_other(target):
-        why += f"; of the others, {other}"
+    why = _find_spoiled(target)
+    if not why:
+        if not regression:
+            return
+        why = "none of its values looks like a number"
     asked_for = ", and Task is regression" if regression else ""
     raise DataError(
         f"{target.where} is not numeric but text{asked_for}: {why}. Correct it, or set the "
@@ -165,21 +164,28 @@ def _check_text(choice: TaskChoice, target: Target) -> None:
     )
 
 
-def _looks_spoiled(target: Target) -> bool:
-    seen = target.survey
-    if target.verdict.why_text or target.odd_values or not isinstance(seen, TextSurvey):
-        return True
+def _find_spoiled(target: Target) -> str:
+    """Why text looks as if it were meant to be numbers, dates or booleans; "" if it doesn't."""
+    seen, verdict, odd = target.survey, target.verdict, target.odd_values
+    if odd:
+        meant = (verdict.nearly or verdict.column).kind
+        return f"{odd.count} of {verdict.values} values are no {meant}s, {odd}"
+    if not isinstance(seen, TextSurvey):
+        return verdict.why_text
     numbers = seen.plain + seen.formatted.total()
-    return numbers > 0 and numbers >= CONSISTENT * seen.values
+    if verdict.why_text:
+        why = verdict.why_text
+    elif numbers and numbers >= _SOME_NUMBERS * seen.values:
+        why = f"{numbers} of {seen.values} values are numbers"
+    else:
+        return ""
+    if 0 < seen.plain + seen.booleans < seen.values:
+        why += f"; of the others, {_find_others(target, seen)}"
+    return why
 
 
-def _find_other(target: Target) -> OddValues | None:
-    """The values of a text column that are not what its others are, numbers or true and false;
-    None if it has neither, or nothing else.
-    """
-    seen = target.survey
-    if not isinstance(seen, TextSurvey) or not (0 < seen.plain + seen.booleans < seen.values):
-        return None
+def _find_others(target: Target, seen: TextSurvey) -> OddValues:
+    """The values that are not what others of the column are: numbers, or true and false."""
     usual = cell_formats.PLAIN_NUMBER if seen.plain else _BOOLEAN
     found = OddValues()
     for batch in target.table.read():

@@ -34,8 +34,8 @@ class Result:
         return pd.read_parquet(self.folder / "test.parquet")
 
     @property
-    def units(self) -> list[int]:
-        return list(pd.read_parquet(self.folder / "test_units.parquet")["unit"])
+    def units(self) -> pd.Series[Any]:
+        return pd.read_parquet(self.folder / "test_units.parquet")["unit"]
 
     @property
     def rows(self) -> pd.DataFrame:

@@ -209,12 +209,16 @@ def _find_categories(schema: pa.Schema) -> frozenset[str]:
     """Columns that are dictionaries, or that pandas, of whose numbers Parquet keeps no dictionary,
     noted as categories.
     """
-    noted = (schema.pandas_metadata or {}).get("columns", ())
-    categories = {item.get("name") for item in noted if item.get("pandas_type") == "categorical"}
+    try:
+        noted = {
+            column["name"]
+            for column in schema.pandas_metadata["columns"]
+            if column["pandas_type"] == "categorical"
+        }
+    except (KeyError, TypeError, ValueError):
+        noted = set()  # another program wrote it
     return frozenset(
-        field.name
-        for field in schema
-        if pa.types.is_dictionary(field.type) or field.name in categories
+        field.name for field in schema if pa.types.is_dictionary(field.type) or field.name in noted
     )
 
 

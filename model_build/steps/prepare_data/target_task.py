@@ -172,6 +172,8 @@ def _find_spoiled(target: Target) -> str:
         return f"{odd.count} of {verdict.values} values are no {meant}s, {odd}"
     if not isinstance(seen, TextSurvey):
         return verdict.why_text
+    if not seen.values:
+        return "all of its values are words for what is missing"
     numbers = seen.plain + seen.formatted.total()
     if verdict.why_text:
         why = verdict.why_text

@@ -112,6 +112,18 @@ def test_numbers_are_classes_only_if_every_file_has_them_as_categories(tmp_path:
         prepare_files(files, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "metadata", [b"", b"not JSON", b"[]", b'{"columns": [1]}', b'{"columns": [{"name": "x"}]}']
+)
+def test_notes_of_another_program_than_pandas_are_passed_over(
+    tmp_path: Path, metadata: bytes
+) -> None:
+    columns = pa.table({"size": np.arange(200) + 0.5, "target": np.arange(200) * 0.5})
+    pq.write_table(columns.replace_schema_metadata({b"pandas": metadata}), tmp_path / "a.parquet")
+    files = {"a.parquet": (tmp_path / "a.parquet").read_bytes()}
+    assert described(prepare_files(files, tmp_path / "out"))[0] == "regression"
+
+
 def test_categories_with_fractions_are_amounts(tmp_path: Path) -> None:
     frame = table(200).assign(target=pd.Categorical([1.5, 2.0] * 100))
     result = prepare_files({"a.parquet": parquet_of(frame)}, tmp_path)
@@ -328,6 +340,7 @@ def test_one_class_in_the_training_part_is_nothing_to_learn(tmp_path: Path) -> N
         ((str(2**60), str(2**60 + 1)), "200 of its whole numbers are beyond 2^53"),
         (("$1,200", "€1,200", "£1,200"), "its numbers are not all written in the same way"),
         (("01/02/2024", "03/04/2024"), "its dates can be read as %d/%m/%Y or %m/%d/%Y; write ISO"),
+        (("NA", "null"), "all of its values are words for what is missing"),
         (("18-25", "26-40"), "its values look like numbers, dates or codes, in a way that is not"),
     ],
 )

@@ -58,6 +58,15 @@ def test_what_may_be_a_mistake_is_a_warning(
         assert finding.message.startswith(message)
 
 
+def test_a_word_for_what_is_missing_is_told_once(tmp_path: Path) -> None:
+    frame = table(200).assign(target=["yes", "no", "NA", "no"] * 50)
+    result = prepare_files({"a.csv": csv_of(frame)}, tmp_path)
+    assert [text for text in result.findings if "NA" in text] == [
+        "target: a word for what is missing is a class here: 'NA' (50 rows). Leave the field empty "
+        "if it isn't one: rows without a target are left out"
+    ]
+
+
 def test_rare_classes_of_a_table_are_told(tmp_path: Path) -> None:
     target = ["a"] * 100 + ["b"] * 44 + ["c"] * 4 + ["b"] * 2 + ["a"] * 40 + ["d"] * 10
     frame = table(200).assign(target=target)

@@ -134,6 +134,13 @@ def test_a_moment_is_one_unit(tmp_path: Path, kind: str) -> None:
     assert_units(result, result.test["sold"])
 
 
+def test_a_moment_of_minus_zero_is_that_of_zero(tmp_path: Path) -> None:
+    frame = table(400, sold=["-3", "-2", "-1", "0", "-3", "-2", "-1", "-0.0"] * 50)
+    result = prepare_files({"a.csv": csv_of(frame)}, tmp_path, split_by="time:sold")
+    assert len(result.test) == 100
+    assert result.units.nunique() == 1
+
+
 def test_rows_without_a_target_are_no_units(tmp_path: Path) -> None:
     frame = table(200)
     frame.loc[::3, "target"] = None

@@ -102,6 +102,12 @@ def test_categories_of_pandas_are_classes(
     assert described(result) == ("classification", kind, classes)
 
 
+def test_categories_are_classes_however_few_rows_they_have(tmp_path: Path) -> None:
+    frame = table(60).assign(target=pd.Categorical([row // 2 for row in range(60)]))
+    result = prepare_files({"a.parquet": parquet_of(frame)}, tmp_path)
+    assert described(result)[0] == "classification"
+
+
 def test_numbers_are_classes_only_if_every_file_has_them_as_categories(tmp_path: Path) -> None:
     frame = table(200).assign(target=[1, 2] * 100)
     files = {
@@ -203,11 +209,19 @@ def test_few_whole_numbers_are_refused_with_both_choices_named(
     assert described(result) == ("regression", "number", None)
 
 
+def test_three_rows_a_value_are_enough_for_classes(tmp_path: Path) -> None:
+    numbers = list(map(str, range(20)))
+    assert "may be classes or amounts" in refusal(tmp_path, *numbers, rows=60)
+    result = prepare_csv(tmp_path, *(f"class {number}" for number in numbers), rows=60)
+    assert described(result)[0] == "classification"
+
+
 @pytest.mark.parametrize(
     ("values", "rows"),
     [
         (("0", "1", "0.5"), 200),
         (tuple(map(str, range(21))), 200),
+        (tuple(map(str, range(20))), 59),
         # Whole prices in a small table: hardly two of them are equal.
         (tuple(str(100_000 + 500 * row) for row in range(15)), 30),
     ],
@@ -336,6 +350,10 @@ def test_one_class_in_the_training_part_is_nothing_to_learn(tmp_path: Path) -> N
         ((*["on request"] * 9, "1200"), "20 of 200 values are numbers; of the others, first 'on r"),
         ((*["on request"] * 9, "1,200"), "20 of 200 values are numbers"),
         ((*["true", "false"] * 50, "n/k"), "only 199 of 200 values are true or false; of the othe"),
+        (
+            ("NA", "1", "2", "A7"),
+            "only 100 of 150 values are numbers; of the others, first 'A7' (a",
+        ),
         (("01", "02"), "200 of its numbers begin with a zero, as codes do"),
         ((str(2**60), str(2**60 + 1)), "200 of its whole numbers are beyond 2^53"),
         (("$1,200", "€1,200", "£1,200"), "its numbers are not all written in the same way"),

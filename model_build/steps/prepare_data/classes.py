@@ -43,12 +43,12 @@ def tell_classes(target: str, train: Mapping[Any, int], test: Mapping[Any, int])
         told.append(f"few training rows to learn a class from: {_enumerate(few)}")
     if unknown := {value: rows for value, rows in test.items() if not train.get(value)}:
         told.append(
-            f"no training row has these classes of the test rows, so no prediction of them can be "
+            "no training row has these classes of the test rows, so no prediction of them can be "
             f"right: {_enumerate(unknown)}"
         )
     if untested := {value: rows for value, rows in train.items() if not test.get(value)}:
         told.append(
-            f"no test row has these classes of the training rows, so they are not tested: "
+            "no test row has these classes of the training rows, so they are not tested: "
             f"{_enumerate(untested)}"
         )
     return [Finding(column=target, message=message, warning=True) for message in told]

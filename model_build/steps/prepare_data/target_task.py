@@ -19,6 +19,7 @@ import cell_formats
 import conversion
 import pyarrow as pa
 import pyarrow.compute as pc
+from cell_formats import LARGEST_EXACT
 from classes import MOST_CLASSES, enumerate_classes, shorten
 from column_kinds import Column, Survey, TextSurvey, Verdict
 from errors import DataError
@@ -204,7 +205,7 @@ def _has_numbered_classes(choice: TaskChoice, target: Target) -> bool:
     """Whether numbers are classes. Raises DataError where that is asked for and can't be, or
     nobody can tell.
     """
-    whole = all(float(value).is_integer() for value in target.values)
+    whole = all(value.is_integer() and abs(value) <= LARGEST_EXACT for value in target.values)
     if choice is TaskChoice.CLASSIFICATION:
         if not whole:
             _refuse_fractions(target)
@@ -228,11 +229,12 @@ def _refuse_fractions(target: Target) -> None:
     for batch in target.table.read():
         values = batch.array(target.column.name)
         numbers = conversion.convert(values, target.column)
-        whole = pc.and_(pc.is_finite(numbers), pc.equal(numbers, pc.floor(numbers)))
+        held = pc.less_equal(pc.abs(numbers), float(LARGEST_EXACT))
+        whole = pc.and_(held, pc.equal(numbers, pc.floor(numbers)))
         found.add(values, as_mask(pc.invert(whole)), batch)
     raise DataError(
-        f"{target.where} can't be classes: {found.count} of its numbers are not whole, {found}. "
-        "Correct them, or set the parameter Task=regression"
+        f"{target.where} can't be classes: {found.count} of its numbers are not whole, or beyond "
+        f"2^53, {found}. Correct them, or set the parameter Task=regression"
     )
 
 

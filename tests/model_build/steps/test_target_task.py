@@ -254,11 +254,13 @@ def test_no_numbers_no_regression(tmp_path: Path, values: tuple[str, ...], told:
     assert refusal(tmp_path, *values, task="regression").startswith(told)
 
 
-@pytest.mark.parametrize(("value", "rows"), [("2.5", 66), ("inf", 66), ("1e-3", 66), ("-0.5", 66)])
+@pytest.mark.parametrize(
+    ("value", "rows"), [("2.5", 66), ("inf", 66), ("1e-3", 66), ("-0.5", 66), ("1e20", 66)]
+)
 def test_fractions_are_no_classes(tmp_path: Path, value: str, rows: int) -> None:
     assert refusal(tmp_path, "1", "2", value, task="classification") == (
-        f"can't be classes: {rows} of its numbers are not whole, first '{value}' (a.csv, row 3). "
-        "Correct them, or set the parameter Task=regression"
+        f"can't be classes: {rows} of its numbers are not whole, or beyond 2^53, first '{value}' "
+        "(a.csv, row 3). Correct them, or set the parameter Task=regression"
     )
 
 

@@ -31,10 +31,11 @@ from table_source import SourceFile
 from decisions import OddPolicy
 from preparation import prepare
 from splitting import SplitRule
+from target_task import TaskChoice
 path, folder = map(Path, sys.argv[1:])
 table = open_files([SourceFile(path=path, name=path.name)], "s3://benchmark/table", folder)
 rule = SplitRule.read("row", 0.25, 42)
-prepare(table, "price", rule, OddPolicy.REFUSE, folder)
+prepare(table, "price", TaskChoice.AUTO, rule, OddPolicy.REFUSE, folder)
 """
 PLAIN_PANDAS = """
 import sys

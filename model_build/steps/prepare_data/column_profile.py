@@ -1,5 +1,6 @@
 """What a column holds in one part of the table: counts, range, and the target's distribution."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,12 +50,40 @@ class ColumnProfile:
             self._distinct.update(different.slice(0, MOST_DISTINCT + 1).to_pylist())
 
 
-def describe_target(values: "np.ndarray") -> dict[str, Any]:
-    """The target's distribution in one part: mean, and the values at QUANTILES."""
-    return {
-        "mean": float(np.mean(values)),
-        "quantiles": {
-            f"{share:g}": float(value)
-            for share, value in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True)
-        },
-    }
+@dataclass
+class Amounts:
+    """The distribution of a target of numbers in one part."""
+
+    _values: list["np.ndarray"] = field(default_factory=list)
+
+    def count(self, values: pa.ChunkedArray) -> None:
+        """Take a batch into account; no value is missing."""
+        self._values.append(values.to_numpy())
+
+    def describe(self) -> dict[str, Any]:
+        """The mean, and the values at QUANTILES."""
+        values = np.concatenate(self._values)
+        return {
+            "mean": float(np.mean(values)),
+            "quantiles": {
+                f"{share:g}": float(value)
+                for share, value in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True)
+            },
+        }
+
+
+@dataclass
+class ClassCounts:
+    """The distribution of a target of classes in one part: how many rows have each."""
+
+    rows: Counter[Any] = field(default_factory=Counter)
+
+    def count(self, values: pa.ChunkedArray) -> None:
+        """Take a batch into account; no value is missing. Numbers are whole."""
+        for item in values.value_counts().to_pylist():
+            value = item["values"]
+            self.rows[int(value) if isinstance(value, float) else value] += item["counts"]
+
+    def describe(self) -> dict[str, Any]:
+        """The classes, sorted, each with its rows."""
+        return {"classes": [{"class": name, "rows": self.rows[name]} for name in sorted(self.rows)]}

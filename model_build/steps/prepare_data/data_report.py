@@ -22,7 +22,7 @@ def build_report(described: Mapping[str, Any], prepared: "Prepared") -> dict[str
     """dataset.json's facts, and for each column what it holds in either part."""
     formats = {row["name"]: row.get("format") for row in described["columns"]}
     kinds = {row["name"]: row["kind"] for row in described["columns"]}
-    kinds[prepared.target] = "number"
+    kinds[prepared.target] = prepared.target_kind
     rows = []
     for name, kind in kinds.items():
         train, test = (prepared.profiles[part][name] for part in ("train", "test"))
@@ -59,6 +59,7 @@ def render_page(report: Mapping[str, Any]) -> str:
     facts = [
         ("source", report["source"]),
         ("target", target),
+        ("task", report["task"]),
         ("rows", f"{report['train_rows']} to train, {report['test_rows']} to test"),
         ("split", f"{report['split_by']}, seed {report['random_seed']}"),
         ("exact copies of other rows", str(report["duplicate_rows"])),
@@ -78,7 +79,7 @@ def render_page(report: Mapping[str, Any]) -> str:
             "<h2>Columns</h2>",
             _render_columns(report["columns"]),
             f"<h2>Values of the target, {_text(target)}</h2>",
-            _render_targets(report["target_values"]),
+            _render_targets(report["target_values"], report["task"]),
             "<h2>Columns left out</h2>" + _render_table(("column", "because"), dropped)
             if dropped
             else "",
@@ -123,7 +124,9 @@ def _render_columns(columns: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _render_targets(targets: Mapping[str, Mapping[str, Any]]) -> str:
+def _render_targets(targets: Mapping[str, Mapping[str, Any]], task: str) -> str:
+    if task == "classification":
+        return _render_classes(targets)
     shares = list(targets["train"]["quantiles"])
     heads = ("part", "mean", *(f"{float(share):.0%}" for share in shares))
     return _render_table(
@@ -131,6 +134,30 @@ def _render_targets(targets: Mapping[str, Mapping[str, Any]]) -> str:
         [
             (part, values["mean"], *(values["quantiles"][share] for share in shares))
             for part, values in targets.items()
+        ],
+    )
+
+
+def _render_classes(targets: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = {
+        part: {item["class"]: item["rows"] for item in values["classes"]}
+        for part, values in targets.items()
+    }
+    heads = ["class"]
+    for part in rows:
+        heads += [f"{part} rows", "share"]
+    return _render_table(
+        heads,
+        [
+            (
+                str(name),
+                *(
+                    cell
+                    for counts in rows.values()
+                    for cell in (counts.get(name, 0), counts.get(name, 0) / sum(counts.values()))
+                ),
+            )
+            for name in sorted(set().union(*rows.values()))
         ],
     )
 

@@ -15,6 +15,7 @@ from column_kinds import Column, Survey, TextSurvey, Verdict
 from errors import DataError, enumerate_names
 from findings import Finding, OddValues
 from raw_table import RawTable, as_mask
+from target_task import RawCounts, Target, Task, TaskChoice, choose_task
 
 _COLUMNS_TOLD = 5
 _NOT = {"number": "no numbers", "date": "no dates between 1677 and 2262"}
@@ -39,12 +40,14 @@ class OddPolicy(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
-    """How each column will be read, the target among them; what is odd in it; what was found.
+    """The task; how each column will be read, the target among them; what is odd in it; what was
+    found.
 
     `digests` has one of each row, in the table's order. `dropped` gives a reason for each column
     that is left out.
     """
 
+    task: Task
     columns: Mapping[str, Column]
     odd_values: Mapping[str, OddValues]
     dropped: Mapping[str, str]
@@ -52,14 +55,15 @@ class Decisions:
     digests: splitting.Digests
 
 
-def decide(table: RawTable, target: str, policy: OddPolicy) -> Decisions:
+def decide(table: RawTable, target: str, choice: TaskChoice, policy: OddPolicy) -> Decisions:
     """Read the table once, and once more if some values are odd. Raises DataError."""
     if target not in table.columns:
         raise DataError(
             f"{table.source} has no column {target!r} to predict; it has "
             f"{enumerate_names(table.columns)}. Set the parameter TargetColumn"
         )
-    surveys, digests = _survey(table)
+    counts = RawCounts()
+    surveys, digests = _survey(table, target, counts)
     findings = [
         Finding(column="", message=remark, warning=warning) for remark, warning in table.remarks
     ]
@@ -71,14 +75,27 @@ def decide(table: RawTable, target: str, policy: OddPolicy) -> Decisions:
             dropped[name] = "every value is missing"
         else:
             verdicts[name] = verdict
-            findings += _tell_verdict(verdict, seen)
+            findings += _tell_verdict(verdict)
     if target in dropped:
         raise DataError(f"every value of the target {target!r} in {table.source} is missing")
     columns, odd_values = _settle_odd_values(table, verdicts, policy, findings)
-    _check_target(columns[target], verdicts[target], surveys[target], table.source)
+    task = choose_task(
+        choice,
+        Target(
+            table=table,
+            column=columns[target],
+            verdict=verdicts[target],
+            survey=surveys[target],
+            odd_values=odd_values.get(target),
+            values=counts.read(columns[target]),
+            complete=counts.complete,
+        ),
+    )
     if len(columns) == 1:
         raise DataError(f"{table.source} has no column but {target!r} to predict from")
+    findings += _tell_words(surveys, columns, target)
     return Decisions(
+        task=task,
         columns=columns,
         odd_values=odd_values,
         dropped=dropped,
@@ -87,7 +104,9 @@ def decide(table: RawTable, target: str, policy: OddPolicy) -> Decisions:
     )
 
 
-def _survey(table: RawTable) -> tuple[dict[str, Survey], splitting.Digests]:
+def _survey(
+    table: RawTable, target: str, counts: RawCounts
+) -> tuple[dict[str, Survey], splitting.Digests]:
     surveys: dict[str, Survey] = {}
     digests = []
     for batch in table.read():
@@ -96,23 +115,33 @@ def _survey(table: RawTable) -> tuple[dict[str, Survey], splitting.Digests]:
         arrays = batch.arrays()
         for name, seen in surveys.items():
             seen.count(arrays[name])
+        counts.count(arrays[target])
         digests.append(splitting.digest_rows(arrays))
     if not sum(map(len, digests)):
         raise DataError(f"{table.source} has no rows")
     return surveys, np.concatenate(digests)
 
 
-def _tell_verdict(verdict: Verdict, seen: Survey) -> Iterator[Finding]:
+def _tell_verdict(verdict: Verdict) -> Iterator[Finding]:
     column = verdict.column
     if verdict.why_text:
         yield Finding(column=column.name, message=f"read as text: {verdict.why_text}", warning=True)
     if verdict.told:
         yield Finding(column=column.name, message=verdict.told, warning=True)
-    if isinstance(seen, TextSurvey) and seen.missing_words:
-        words = ", ".join(f"{word!r} ({rows})" for word, rows in seen.missing_words.most_common(5))
-        text = (verdict.nearly or column).kind == "text"
-        meaning = "text here; only an empty field is missing" if text else "missing here"
-        yield Finding(column=column.name, message=f"{words}: {meaning}")
+
+
+def _tell_words(
+    surveys: Mapping[str, Survey], columns: Mapping[str, Column], target: str
+) -> Iterator[Finding]:
+    """What words such as NA mean in each column; where they are classes, there is a warning."""
+    for name, column in columns.items():
+        seen = surveys[name]
+        text = column.kind == "text"
+        if isinstance(seen, TextSurvey) and seen.missing_words and not (text and name == target):
+            most = seen.missing_words.most_common(5)
+            words = ", ".join(f"{word!r} ({rows})" for word, rows in most)
+            meaning = "text here; only an empty field is missing" if text else "missing here"
+            yield Finding(column=name, message=f"{words}: {meaning}")
 
 
 def _settle_odd_values(
@@ -162,20 +191,3 @@ def _locate_odd(table: RawTable, suspects: Mapping[str, Column]) -> dict[str, Od
             odd = conversion.find_odd(values, conversion.convert(values, column))
             found[name].add(values, as_mask(odd), batch)
     return found
-
-
-def _check_target(column: Column, verdict: Verdict, seen: Survey, source: str) -> None:
-    where = f"the target {column.name!r} in {source}"
-    if column.kind == "date":
-        raise DataError(
-            f"{where} is a date; only numbers can be predicted. Set the parameter TargetColumn"
-        )
-    if column.kind == "boolean":
-        raise DataError(f"{where} is true or false; only numbers can be predicted: write 1 and 0")
-    if column.kind == "text":
-        why = f": {verdict.why_text}" if verdict.why_text else ""
-        if isinstance(seen, TextSurvey):
-            why += f"; {seen.plain} of {seen.filled} values are numbers"
-        raise DataError(
-            f"{where} is not numeric but text{why}. Correct it, or set the parameter TargetColumn"
-        )

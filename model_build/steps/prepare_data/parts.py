@@ -1,7 +1,7 @@
 """The second reading: rows are converted, put on their side, written, and taken note of.
 
 batch ─▶ convert ─▶ has a target? ─▶ side ─▶ train.parquet
-                                         └─▶ test.parquet, raw rows
+                                         └─▶ test.parquet, test_units.parquet, raw rows
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import splitting
-from column_profile import ColumnProfile
+from column_profile import Amounts, ClassCounts, ColumnProfile
 from decisions import Decisions
 from errors import DataError, enumerate_names
 from findings import Finding, OddValues
@@ -23,6 +23,8 @@ from raw_table import RawBatch, RawTable, as_mask
 from splitting import SplitRule
 
 TRAIN, TEST = PARTS = ("train", "test")
+_UNITS = "test_units"
+_UNITS_SCHEMA = pa.schema([("unit", pa.uint64())])
 # scikit-learn's trees compute in float32, where larger numbers are infinite.
 _LARGEST_NUMBER = float(np.finfo(np.float32).max)
 
@@ -38,7 +40,10 @@ class Parts:
             part: {name: ColumnProfile(kind=kind.kind) for name, kind in decisions.columns.items()}
             for part in PARTS
         }
-        self.targets: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
+        self.targets: dict[str, Amounts | ClassCounts] = {
+            part: ClassCounts() if decisions.task == "classification" else Amounts()
+            for part in PARTS
+        }
         self.raw_rows = RawRows(
             columns=[column for name, column in decisions.columns.items() if name != target]
         )
@@ -51,7 +56,7 @@ class Parts:
         self._infinite: dict[str, OddValues] = {}
 
     def write(self, folder: Path) -> None:
-        """Write train.parquet and test.parquet. Raises DataError."""
+        """Write train.parquet, test.parquet and test_units.parquet. Raises DataError."""
         self._check_split_column()
         if self._rule.how == "time":
             self._threshold = self._rule.find_threshold(self._read_times())
@@ -64,6 +69,9 @@ class Parts:
                 part: stack.enter_context(pq.ParquetWriter(folder / f"{part}.parquet", schema))
                 for part in PARTS
             }
+            writers[_UNITS] = stack.enter_context(
+                pq.ParquetWriter(folder / f"{_UNITS}.parquet", _UNITS_SCHEMA)
+            )
             for batch in self._table.read():
                 digests = self._decisions.digests[start : start + len(batch.columns)]
                 start += len(digests)
@@ -84,25 +92,30 @@ class Parts:
         self._note_infinite(raw, converted, batch)
         rows = pa.table(converted, schema=schema)
         known = as_mask(pc.is_valid(converted[self._target]))
-        held_out = self._choose(converted, digests)
+        units, held_out = self._choose(converted, digests)
         self._collect_raw_rows(raw, converted, batch, digests, known & held_out)
         for part, chosen in ((TRAIN, known & ~held_out), (TEST, known & held_out)):
             taken = rows.filter(pa.array(chosen))
             for name, profile in self.profiles[part].items():
                 profile.count(taken.column(name))
-            self.targets[part].append(taken.column(self._target).to_numpy())
+            self.targets[part].count(taken.column(self._target))
             writers[part].write_table(taken)
             self.rows[part] += len(taken)
+        tested = pa.array(units[known & held_out], pa.uint64())
+        writers[_UNITS].write_table(pa.table([tested], schema=_UNITS_SCHEMA))
 
-    def _choose(self, converted: Arrays, digests: splitting.Digests) -> "np.ndarray":
+    def _choose(
+        self, converted: Arrays, digests: splitting.Digests
+    ) -> tuple[splitting.Digests, "np.ndarray"]:
+        """Each row's unit, and whether it is held out."""
         if self._rule.how == "time":
-            held_out: np.ndarray = _moments(converted[self._rule.column]) >= self._threshold
-            return held_out
+            moments = _moments(converted[self._rule.column])
+            return splitting.digest_moments(moments), moments >= self._threshold
         if self._rule.how == "group":
             # Of the value, not of its text: 1 and 1.0 are one group where they are numbers.
             values = pc.cast(converted[self._rule.column], pa.string())
-            return self._rule.choose(splitting.digest_texts(values))
-        return self._rule.choose(digests)
+            digests = splitting.digest_texts(values)
+        return digests, self._rule.choose(digests)
 
     def _collect_raw_rows(
         self,

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import classes
 import decisions
 import numpy as np
 from column_kinds import Column
-from column_profile import ColumnProfile, describe_target
+from column_profile import ClassCounts, ColumnProfile
 from decisions import Decisions, OddPolicy
 from errors import DataError, enumerate_names
 from findings import Finding, OddValues
 from parts import PARTS, TEST, TRAIN, Parts
 from raw_table import RawTable
 from splitting import SplitRule
+from target_task import Task, TaskChoice
 
 MINIMUM_ROWS_OF_A_PART = 5
 _SHARE_TOLERANCE = 0.05
@@ -27,6 +29,10 @@ class Prepared:
     """What was made of the table, and what is worth telling."""
 
     target: str
+    target_kind: str
+    task: Task
+    # Those of the training part, sorted; none where amounts are predicted.
+    classes: Sequence[Any]
     columns: Sequence[Column]
     gaps: Mapping[str, bool]
     dropped_columns: Mapping[str, str]
@@ -42,6 +48,11 @@ class Prepared:
     targets: Mapping[str, Mapping[str, Any]]
     odd_values: Mapping[str, OddValues]
 
+    def describe_task(self) -> str:
+        """In words, for a person."""
+        into = f" into {len(self.classes)} classes" if self.classes else ""
+        return f"{self.task}{into}"
+
     def list_columns(self) -> list[dict[str, Any]]:
         """The features as dataset.json and the model's metadata name them."""
         return [
@@ -56,13 +67,19 @@ class Prepared:
 
 
 def prepare(
-    table: RawTable, target: str, rule: SplitRule, policy: OddPolicy, folder: Path
+    table: RawTable,
+    target: str,
+    choice: TaskChoice,
+    rule: SplitRule,
+    policy: OddPolicy,
+    folder: Path,
 ) -> Prepared:
-    """Write train.parquet and test.parquet to `folder`. Raises DataError."""
-    decided = decisions.decide(table, target, policy)
+    """Write train.parquet, test.parquet and test_units.parquet to `folder`. Raises DataError."""
+    decided = decisions.decide(table, target, choice, policy)
     parts = Parts(table, decided, target, rule)
     parts.write(folder)
-    _check_parts(parts, table.source, target, rule)
+    _check_parts(parts, table.source, rule)
+    counts = _check_classes(parts, table.source, target)
     dropped = dict(decided.dropped)
     features = [column for name, column in decided.columns.items() if name != target]
     for column in features:
@@ -76,12 +93,16 @@ def prepare(
     duplicates = rows - len(np.unique(decided.digests))
     findings = [
         *decided.findings,
+        *classes.tell_classes(target, counts[TRAIN], counts[TEST]),
         *_tell_dropped(dropped),
         *_tell_rows(target, without_target, duplicates, rows, rule),
         *_tell_share(parts, rule),
     ]
     return Prepared(
         target=target,
+        target_kind=decided.columns[target].kind,
+        task=decided.task,
+        classes=sorted(counts[TRAIN]),
         columns=kept,
         gaps={column.name: _has_gaps(parts, column.name) for column in kept},
         dropped_columns=dropped,
@@ -93,12 +114,12 @@ def prepare(
         findings=findings,
         raw_rows=parts.raw_rows.to_json([column.name for column in kept]),
         profiles=parts.profiles,
-        targets={part: describe_target(np.concatenate(parts.targets[part])) for part in PARTS},
+        targets={part: values.describe() for part, values in parts.targets.items()},
         odd_values=decided.odd_values,
     )
 
 
-def _check_parts(parts: Parts, source: str, target: str, rule: SplitRule) -> None:
+def _check_parts(parts: Parts, source: str, rule: SplitRule) -> None:
     train, test = parts.rows[TRAIN], parts.rows[TEST]
     if min(train, test) < MINIMUM_ROWS_OF_A_PART:
         raise DataError(
@@ -106,12 +127,21 @@ def _check_parts(parts: Parts, source: str, target: str, rule: SplitRule) -> Non
             f"with TestSize {rule.test_size} by {rule.describe()}; each needs at least "
             f"{MINIMUM_ROWS_OF_A_PART}. Add rows, or set the parameter TestSize or SplitBy"
         )
-    profiles = [parts.profiles[part][target] for part in PARTS]
-    if min(profile.least for profile in profiles) == max(profile.most for profile in profiles):
+
+
+def _check_classes(parts: Parts, source: str, target: str) -> dict[str, Mapping[Any, int]]:
+    """The classes' rows in each part; none where amounts are predicted. Raises DataError."""
+    counts: dict[str, Mapping[Any, int]] = {
+        part: values.rows if isinstance(values, ClassCounts) else {}
+        for part, values in parts.targets.items()
+    }
+    if len(counts[TRAIN]) == 1:
         raise DataError(
-            f"the target {target!r} in {source} is the same in every row, so there is nothing to "
-            "learn. Set the parameter TargetColumn"
+            f"the target {target!r} in {source} is the same in every training row: "
+            f"{classes.enumerate_classes(counts[TRAIN])}; the test rows have "
+            f"{classes.enumerate_classes(counts[TEST])}. Set the parameter SplitBy or TestSize"
         )
+    return counts
 
 
 def _has_gaps(parts: Parts, name: str) -> bool:

@@ -1,9 +1,10 @@
 """PrepareData: one table, checked, brought into four kinds of column, and split.
 
-    sklearn:<name> ─┐                          each column's kind, what is odd  (decisions)
-    s3://….csv      ├─▶ RawTable ─▶ decide ─▶  refuse, or go on
+    sklearn:<name> ─┐                          each column's kind, what is odd  (decisions),
+    s3://….csv      ├─▶ RawTable ─▶ decide ─▶  amount or classes (target_task): refuse, or go on
     s3://….parquet ─┘       │
-                            └─▶ convert, split ─▶ train.parquet, test.parquet   (parts)
+                            └─▶ convert, split ─▶ train.parquet, test.parquet,
+                                                  test_units.parquet            (parts)
                                                   raw_rows.json                 (raw_rows)
                                                   dataset.json, data_report.*   (data_report)
 
@@ -33,6 +34,7 @@ from preparation import Prepared, prepare
 from raw_table import RawTable
 from splitting import SplitRule
 from table_source import DataObject
+from target_task import TaskChoice
 
 logger = logging.getLogger("prepare_data")
 
@@ -48,6 +50,7 @@ class Request:
 
     source: str
     target: str
+    task: TaskChoice
     odd_values: OddPolicy
     split: SplitRule
 
@@ -62,6 +65,7 @@ class Request:
         return cls(
             source=source,
             target=target,
+            task=TaskChoice.read(environment.get("TASK", "auto")),
             odd_values=OddPolicy.read(environment.get("ODD_VALUES", "refuse")),
             split=SplitRule.read(
                 environment.get("SPLIT_BY", "row"), args.test_size, args.random_seed
@@ -87,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Check a table and split it. INPUT_DATA_URI and TARGET_COLUMN say which; "
-        "ODD_VALUES and SPLIT_BY how.",
+        "TASK, ODD_VALUES and SPLIT_BY how.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -112,7 +116,9 @@ def prepare_table(request: Request, output: Path) -> None:
         table, objects = open_table(request.source, Path(scratch))
         made = Path(scratch, "made")
         made.mkdir()
-        prepared = prepare(table, request.target, request.split, request.odd_values, made)
+        prepared = prepare(
+            table, request.target, request.task, request.split, request.odd_values, made
+        )
         for finding in prepared.findings:
             logger.log(logging.WARNING if finding.warning else logging.INFO, "%s", finding)
         write_descriptions(prepared, request, objects, made)
@@ -120,7 +126,11 @@ def prepare_table(request: Request, output: Path) -> None:
         for path in sorted(made.iterdir()):
             _move(path, output / path.name)
     logger.info(
-        "%s: %d rows to train, %d to test", request.source, prepared.train_rows, prepared.test_rows
+        "%s: %s, %d rows to train, %d to test",
+        request.source,
+        prepared.describe_task(),
+        prepared.train_rows,
+        prepared.test_rows,
     )
 
 
@@ -142,6 +152,9 @@ def write_descriptions(
         "objects": [asdict(item) for item in objects],
         "digest": prepared.digest,
         "target": request.target,
+        "task": prepared.task,
+        "target_kind": prepared.target_kind,
+        **({"classes": prepared.classes} if prepared.task == "classification" else {}),
         "rows": prepared.train_rows + prepared.test_rows,
         "train_rows": prepared.train_rows,
         "test_rows": prepared.test_rows,

@@ -57,12 +57,14 @@ class RawTable:
 
     `text_columns` are those whose kind must be read off their text; all others are of one of the
     types string, bool, int64, uint64, double, decimal, timestamp[us] (UTC), date32.
+    `categories` are those that the source itself has as categories, of whatever type.
     `remarks` are worth telling of how the files were read; true with those that may be a mistake.
     """
 
     source: str
     columns: tuple[str, ...]
     text_columns: frozenset[str]
+    categories: frozenset[str]
     separator: str
     remarks: tuple[tuple[str, bool], ...]
     read: Callable[[], Iterator[RawBatch]]
@@ -138,6 +140,7 @@ def _open_text(files: Sequence[SourceFile], source: str, scratch: Path) -> RawTa
         source=source,
         columns=columns,
         text_columns=frozenset(columns),
+        categories=frozenset(),
         separator=opened[0].separator,
         remarks=tuple(remarks),
         read=read,
@@ -195,9 +198,27 @@ def _typed_table(files: Sequence[_TypedFile], source: str) -> RawTable:
         source=source,
         columns=(*names, *partition),
         text_columns=frozenset(partition),
+        categories=frozenset.intersection(*(_find_categories(file[1]) for file in files)),
         separator=",",
         remarks=(),
         read=read,
+    )
+
+
+def _find_categories(schema: pa.Schema) -> frozenset[str]:
+    """Columns that are dictionaries, or that pandas, of whose numbers Parquet keeps no dictionary,
+    noted as categories.
+    """
+    try:
+        noted = {
+            column["name"]
+            for column in schema.pandas_metadata["columns"]
+            if column["pandas_type"] == "categorical"
+        }
+    except (KeyError, TypeError, ValueError):
+        noted = set()  # another program wrote it
+    return frozenset(
+        field.name for field in schema if pa.types.is_dictionary(field.type) or field.name in noted
     )
 
 

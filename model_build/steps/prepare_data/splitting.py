@@ -4,6 +4,9 @@ row           by a digest of the row's own cells, so that neither their order no
               move it, and equal rows stay together
 group:COLUMN  by a digest of that column's value: a group is on one side as a whole
 time:COLUMN   the newest rows are held out
+
+Rows that stay together so, copies, a group, a moment, are a unit: what is said of one of them is
+hardly news after the others, so whoever draws test rows anew has to draw units.
 """
 
 import re
@@ -78,6 +81,12 @@ def digest_texts(texts: pa.Array) -> Digests:
     values = pc.fill_null(texts, _MISSING).to_numpy(zero_copy_only=False)
     hashed: Digests = pd.util.hash_array(values, categorize=False)
     return hashed
+
+
+def digest_moments(moments: npt.NDArray[np.float64]) -> Digests:
+    """A number for each moment; -0.0 is 0.0."""
+    bits: Digests = (moments + 0.0).view(np.uint64)
+    return bits
 
 
 def _mix(values: Digests) -> Digests:

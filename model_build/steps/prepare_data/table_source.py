@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from errors import DataError, enumerate_names
 
 logger = logging.getLogger(__name__)
 
-# Bundled with scikit-learn, so no network is needed; each has one numeric column "target".
+# Bundled with scikit-learn, so no network is needed; each has a column "target".
 BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 
 # Folders that tell which files beside them still count; reading all would read deleted rows.
@@ -49,8 +50,18 @@ def read_bundled(name: str) -> pd.DataFrame:
         raise DataError(f"no bundled dataset {name!r}; there are {', '.join(BUNDLED)}")
     from sklearn import datasets  # heavy, and not needed for S3
 
-    frame: pd.DataFrame = getattr(datasets, f"load_{name}")(as_frame=True).frame
+    loaded = getattr(datasets, f"load_{name}")(as_frame=True)
+    frame: pd.DataFrame = loaded.frame
+    if "target_names" in loaded:
+        # Categories, so that nobody takes the classes' numbers for amounts; by name, if they have
+        # one: those of the digits are numbers.
+        names = {number: _plain(label) for number, label in enumerate(loaded.target_names)}
+        frame["target"] = frame["target"].map(names).astype("category")
     return frame
+
+
+def _plain(label: Any) -> str | int:
+    return int(label) if isinstance(label, np.integer) else str(label)
 
 
 def split_address(source: str) -> tuple[str, str]:

@@ -34,6 +34,10 @@ class Result:
         return pd.read_parquet(self.folder / "test.parquet")
 
     @property
+    def units(self) -> pd.Series[Any]:
+        return pd.read_parquet(self.folder / "test_units.parquet")["unit"]
+
+    @property
     def rows(self) -> pd.DataFrame:
         return pd.concat([self.train, self.test], ignore_index=True)
 
@@ -51,6 +55,7 @@ def prepare_files(
     folder: Path,
     *,
     target: str = "target",
+    task: str = "auto",
     odd_values: str = "refuse",
     split_by: str = "row",
     test_size: float = 0.25,
@@ -63,10 +68,12 @@ def prepare_files(
     from decisions import OddPolicy
     from preparation import prepare
     from splitting import SplitRule
+    from target_task import TaskChoice
 
     request = prepare_data.Request(
         source=SOURCE,
         target=target,
+        task=TaskChoice.read(task),
         odd_values=OddPolicy.read(odd_values),
         split=SplitRule.read(split_by, test_size, random_seed),
     )
@@ -79,7 +86,7 @@ def prepare_files(
             sources.append(table_source.SourceFile(path=path, name=name, partition=partition))
         table = raw_table.open_files(sources, SOURCE, Path(scratch))
         folder.mkdir(exist_ok=True)
-        prepared = prepare(table, target, request.split, request.odd_values, folder)
+        prepared = prepare(table, target, request.task, request.split, request.odd_values, folder)
         prepare_data.write_descriptions(prepared, request, [], folder)
     findings = [f"{finding.column}: {finding.message}" for finding in prepared.findings]
     return Result(folder=folder, findings=findings)

@@ -22,6 +22,7 @@ FILES = [
     "dataset.json",
     "raw_rows.json",
     "test.parquet",
+    "test_units.parquet",
     "train.parquet",
 ]
 
@@ -80,6 +81,8 @@ def test_script_leaves_the_cause_of_its_failure_for_sagemaker(
     [
         ({"TARGET_COLUMN": ""}, "the environment variable TARGET_COLUMN is empty"),
         ({"INPUT_DATA_URI": " "}, "the environment variable INPUT_DATA_URI is empty"),
+        ({"TASK": "ranking"}, "Task is 'ranking'; give one of auto, regression, classification"),
+        ({"TASK": ""}, "Task is ''; give one of auto, regression, classification"),
         ({"ODD_VALUES": "drop"}, "OddValues is 'drop'; give one of refuse, missing, text"),
         ({"SPLIT_BY": "date"}, "SplitBy is 'date'; give row, time:<column> or group:<column>"),
     ],
@@ -97,6 +100,31 @@ def test_a_setting_that_is_missing_or_wrong_is_named(
     argv = ["--output", str(tmp_path), "--message-file", str(tmp_path / "message")]
     assert prepare_data.main(argv) == 1
     assert told in caplog.text
+
+
+def test_the_task_stands_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("INPUT_DATA_URI", "sklearn:iris")
+    monkeypatch.setenv("TARGET_COLUMN", "target")
+    caplog.set_level("INFO")
+    assert prepare_data.main(["--output", str(tmp_path / "output")]) == 0
+    assert "sklearn:iris: classification into 3 classes, " in caplog.text
+
+
+def test_nothing_is_left_of_a_table_whose_target_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("INPUT_DATA_URI", "sklearn:digits")
+    monkeypatch.setenv("TARGET_COLUMN", "pixel_0_2")
+    message = tmp_path / "message"
+    argv = ["--output", str(tmp_path / "output"), "--message-file", str(message)]
+    assert prepare_data.main(argv) == 1
+    assert message.read_text(encoding="utf-8").startswith(
+        "the target 'pixel_0_2' in sklearn:digits has 17 different values in 1797 rows, all of "
+        "them whole numbers, so that they may be classes or amounts: "
+    )
+    assert not (tmp_path / "output").exists()
 
 
 def test_message_fits_what_sagemaker_keeps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -209,6 +237,24 @@ def test_the_report_says_of_each_column_what_it_holds(tmp_path: Path) -> None:
     page = (tmp_path / "data_report.html").read_text(encoding="utf-8")
     assert "&lt;n/k&gt;" in page
     assert "<n/k>" not in page
+
+
+def test_the_report_counts_the_classes_of_each_part(tmp_path: Path) -> None:
+    frame = table(200).assign(target=["<yes>", "no", "no", "no"] * 50)
+    result = prepare_files({"a.csv": csv_of(frame)}, tmp_path)
+    report = result.read("data_report.json")
+    assert (report["task"], report["classes"]) == ("classification", ["<yes>", "no"])
+    assert report["columns"][-1]["kind"] == "text"
+    for part in ("train", "test"):
+        rows = (result.train if part == "train" else result.test)["target"].value_counts()
+        assert report["target_values"][part] == {
+            "classes": [{"class": name, "rows": rows[name]} for name in ("<yes>", "no")]
+        }
+    page = (tmp_path / "data_report.html").read_text(encoding="utf-8")
+    negative = int((result.train["target"] == "no").sum())
+    share = f"{negative / len(result.train):.6g}"
+    assert f'<td>no</td><td class="number">{negative}</td><td class="number">{share}</td>' in page
+    assert "<td>&lt;yes&gt;</td>" in page
 
 
 def test_many_different_values_are_counted_up_to_a_limit(tmp_path: Path) -> None:

@@ -9,13 +9,22 @@ import pandas as pd
 import pytest
 from errors import DataError
 
-from tests.model_build.steps.tables import csv_of, parquet_of, prepare_files, table
+from tests.model_build.steps.tables import Result, csv_of, parquet_of, prepare_files, table
 
 
 def held_out(folder: Path, frame: pd.DataFrame, **options: object) -> set[float]:
     result = prepare_files({"a.csv": csv_of(frame)}, folder, **options)  # type: ignore[arg-type]
     assert sorted(result.rows["size"]) == sorted(frame["size"])
     return set(result.test["size"])
+
+
+def assert_units(result: Result, expected: pd.Series) -> None:
+    """Two rows of the test part have one unit if, and only if, they have one expected value."""
+    units = result.units
+    assert units.dtype == "uint64"
+    assert 1 < units.nunique() < len(units) == len(result.test)
+    pairs = set(zip(units, expected, strict=True))
+    assert len(pairs) == units.nunique() == expected.nunique()
 
 
 def test_order_columns_and_further_rows_move_no_row(tmp_path: Path) -> None:
@@ -97,6 +106,46 @@ def test_rows_of_one_moment_are_on_one_side_and_those_without_are_trained_on(
     )
     assert set(result.test["year"]) == {2022.0}
     assert any("100 rows have no time; they are used for training" in t for t in result.findings)
+
+
+def test_copies_of_a_row_are_one_unit_of_the_test_part(tmp_path: Path) -> None:
+    frame = pd.concat([table(100), table(100), table(50)])
+    result = prepare_files({"a.csv": csv_of(frame)}, tmp_path)
+    assert_units(result, result.test["size"])
+
+
+def test_a_group_is_one_unit_whatever_file_its_rows_are_in(tmp_path: Path) -> None:
+    shops = pd.Series([f"{row % 20}" for row in range(200)]).where(np.arange(200) % 20 != 3)
+    files = {
+        "a.csv": csv_of(table(200, shop=shops)),
+        "b.csv": csv_of(table(200, shop=[f"{row % 20}.0" for row in range(200)])),
+    }
+    result = prepare_files(files, tmp_path, split_by="group:shop", test_size=0.5)
+    assert result.test["shop"].isna().any()
+    assert_units(result, result.test["shop"].fillna(-1))
+
+
+@pytest.mark.parametrize("kind", ["date", "number"])
+def test_a_moment_is_one_unit(tmp_path: Path, kind: str) -> None:
+    days = np.arange(400) // 3
+    sold = [f"2024-01-01T{day // 60:02}:{day % 60:02}" for day in days] if kind == "date" else days
+    frame = table(400, sold=sold).sample(frac=1, random_state=1)
+    result = prepare_files({"a.csv": csv_of(frame)}, tmp_path, split_by="time:sold")
+    assert_units(result, result.test["sold"])
+
+
+def test_a_moment_of_minus_zero_is_that_of_zero(tmp_path: Path) -> None:
+    frame = table(400, sold=["-3", "-2", "-1", "0", "-3", "-2", "-1", "-0.0"] * 50)
+    result = prepare_files({"a.csv": csv_of(frame)}, tmp_path, split_by="time:sold")
+    assert len(result.test) == 100
+    assert result.units.nunique() == 1
+
+
+def test_rows_without_a_target_are_no_units(tmp_path: Path) -> None:
+    frame = table(200)
+    frame.loc[::3, "target"] = None
+    result = prepare_files({"a.csv": csv_of(frame)}, tmp_path)
+    assert len(result.units) == len(result.test) < 60
 
 
 @pytest.mark.parametrize(

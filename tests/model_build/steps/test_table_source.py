@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,27 @@ def test_each_bundled_dataset_can_be_used(name: str, tmp_path: Path) -> None:
     found = opened(f"sklearn:{name}", tmp_path)
     assert "target" in found.columns
     assert len(frame_of(found)) >= 150
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [
+        ("breast_cancer", ["benign", "malignant"]),
+        ("diabetes", None),
+        ("digits", list(range(10))),
+        ("iris", ["setosa", "versicolor", "virginica"]),
+        ("wine", ["class_0", "class_1", "class_2"]),
+    ],
+)
+def test_each_bundled_dataset_knows_its_task(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, classes: list[Any] | None
+) -> None:
+    monkeypatch.setenv("INPUT_DATA_URI", f"sklearn:{name}")
+    monkeypatch.setenv("TARGET_COLUMN", "target")
+    assert prepare_data.main(["--output", str(tmp_path)]) == 0
+    described = json.loads((tmp_path / "dataset.json").read_text(encoding="utf-8"))
+    assert described.get("classes") == classes
+    assert described["task"] == ("classification" if classes else "regression")
 
 
 def test_unknown_bundled_dataset_lists_the_known_ones(tmp_path: Path) -> None:

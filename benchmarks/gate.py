@@ -1,7 +1,7 @@
 """How often the gate is wrong: tables of pure noise registered, informative tables refused.
 
-The training step's own columns, estimators, losses and bootstrap, on tables that are drawn here. Each
-kind has 60 tables of 80, 300 or 1000 rows, a quarter of them for the test.
+The training step's own columns, estimators, losses and bootstrap, on tables that are drawn here.
+Each kind has 60 tables of 80, 300 or 1000 rows, a quarter of them for the test.
 
     .venv/bin/python benchmarks/gate.py
 """
@@ -32,7 +32,7 @@ Random = np.random.Generator
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """How a target is drawn from a signal with mean 0 and variance 1 (noise does not look at it)."""
+    """How a target is drawn from a signal of mean 0 and variance 1; noise does not look at it."""
 
     draw: Callable[[Random, Any], Any]
     classes: bool = False

@@ -80,7 +80,7 @@ class Settings:
     random_seed: int
     estimator: str
     estimator_parameters: Mapping[str, Number]
-    limits: Sequence[Limit]
+    metric_limits: str
     champion_margin: float
     champion_needed: bool
 
@@ -118,7 +118,7 @@ class Settings:
             random_seed=args.random_seed,
             estimator=environment["ESTIMATOR"],
             estimator_parameters=_read_estimator(environment["ESTIMATOR"], args),
-            limits=_read_limits(environment["METRIC_LIMITS"]),
+            metric_limits=environment["METRIC_LIMITS"],
             champion_margin=_within("ChampionMargin", args.champion_margin, 0, 10),
             champion_needed=_read_champion_needed(environment["CHAMPION_INCOMPARABLE"]),
         )
@@ -195,9 +195,9 @@ def _read_estimator(name: str, args: argparse.Namespace) -> dict[str, Number]:
     }
 
 
-def _read_limits(text: str) -> Sequence[Limit]:
+def _read_limits(text: str, task: str) -> Sequence[Limit]:
     try:
-        return metrics.read_limits(text)
+        return metrics.read_limits(text, task)
     except ValueError as err:
         raise SettingsError(f"MetricLimits is {text!r}: {err}") from err
 
@@ -227,7 +227,7 @@ def run_job(settings: Settings, data_folder: Path) -> None:
     from model import Recipe
 
     data = training_data.read_training_data(data_folder, settings.target)
-    _check_limits(settings.limits, data.task)
+    limits = _read_limits(settings.metric_limits, data.task)
     recipe = Recipe(
         name=settings.estimator,
         estimator=estimators.find_estimators()[settings.estimator],
@@ -270,7 +270,7 @@ def run_job(settings: Settings, data_folder: Path) -> None:
         for path in data.report_files:
             mlflow.log_artifact(str(path))
 
-        report = _judge(settings, data, predicted, measured, parameters)
+        report = _judge(settings, limits, data, predicted, measured, parameters)
         _log_report(report)
         if report["verdict"] == "passed":
             version = registration.register_version(
@@ -290,18 +290,9 @@ def run_job(settings: Settings, data_folder: Path) -> None:
         )
 
 
-def _check_limits(limits: Sequence[Limit], task: str) -> None:
-    known = [metric.name for metric in metrics.METRICS[task]]
-    unknown = [limit.metric for limit in limits if limit.metric not in known]
-    if unknown:
-        raise SettingsError(
-            f"MetricLimits names {', '.join(unknown)}, which a {task} does not have; it has "
-            f"{', '.join(known)}"
-        )
-
-
 def _judge(
     settings: Settings,
+    limits: Sequence[Limit],
     data: Any,
     predicted: Any,
     measured: Mapping[str, float],
@@ -325,7 +316,7 @@ def _judge(
         baseline_is=constant_is,
         champion=champion.ask_champion(settings.model_name, data, parameters),
         rules=gate.Rules(
-            limits=settings.limits,
+            limits=limits,
             margin=settings.champion_margin,
             champion_needed=settings.champion_needed,
             random_seed=settings.random_seed,

@@ -1,7 +1,7 @@
 """How often the gate is wrong: tables of pure noise registered, informative tables refused.
 
 The training step's own columns, estimators, losses and bootstrap, on tables that are drawn here.
-Each kind has 60 tables of 80, 300 or 1000 rows, a quarter of them for the test.
+Each kind has 60 tables of 300, 600 or 1200 rows, a quarter of them for the test.
 
     .venv/bin/python benchmarks/gate.py
 """
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "model_build/steps/train_evaluate_register"))
 
 TABLES = 60
-ROWS = (80, 300, 1000)
+ROWS = (300, 600, 1200)
 # Share of the tables that may be judged wrongly.
 LIMIT = 0.05
 
@@ -47,7 +47,7 @@ def name(values: Any) -> Any:
 
 
 def choose_class(random: Random, signal: Any) -> Any:
-    noisy = signal + 0.7 * random.normal(size=len(signal))
+    noisy = signal + 0.5 * random.normal(size=len(signal))
     return np.array(["low", "middle", "high"], dtype=object)[np.digitize(noisy, [-0.6, 0.6])]
 
 
@@ -106,10 +106,17 @@ def main() -> None:
         "--estimator", action="append", help="only this one; repeatable (default: all)"
     )
     parser.add_argument("--tables", type=int, default=TABLES, help=f"(default: {TABLES})")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        action="append",
+        help=f"repeatable (default: {', '.join(map(str, ROWS))})",
+    )
     args = parser.parse_args()
     import estimators
 
     began = time.monotonic()
+    sizes = args.rows or list(ROWS)
     wrong = []
     for estimator in args.estimator or list(estimators.find_estimators()):
         for title, kinds, right in (
@@ -122,9 +129,9 @@ def main() -> None:
                 + " registered"
             )
             for kind, how in kinds.items():
-                verdicts = [judge(how, number, estimator) for number in range(args.tables)]
+                verdicts = [judge(how, number, sizes, estimator) for number in range(args.tables)]
                 passed = [verdict == "passed" for verdict in verdicts]
-                by_rows = [sum(passed[place :: len(ROWS)]) for place in range(len(ROWS))]
+                by_rows = [sum(passed[place :: len(sizes)]) for place in range(len(sizes))]
                 share = 1 - verdicts.count(right) / len(verdicts)
                 mark = "" if share <= LIMIT else "   <- wrong too often"
                 wrong += [f"{estimator}, {kind}"] if mark else []
@@ -134,10 +141,9 @@ def main() -> None:
     sys.exit(1 if wrong else 0)
 
 
-def draw_table(kind: Kind, number: int) -> tuple[pd.DataFrame, pd.Series[Any]]:
+def draw_table(kind: Kind, number: int, rows: int) -> tuple[pd.DataFrame, pd.Series[Any]]:
     """Eight columns, of which a text and two numbers tell of the signal, and the target."""
     random = np.random.default_rng(number)
-    rows = ROWS[number % len(ROWS)]
     features = pd.DataFrame(random.normal(size=(rows, 6)), columns=[f"x{i}" for i in range(6)])
     cities = np.array(["Basel", "Bern", "Genf", "Chur"], dtype=object)
     place = random.integers(0, len(cities), rows)
@@ -149,14 +155,14 @@ def draw_table(kind: Kind, number: int) -> tuple[pd.DataFrame, pd.Series[Any]]:
     return features, pd.Series(kind.draw(random, signal))
 
 
-def judge(kind: Kind, number: int, name: str) -> str:
+def judge(kind: Kind, number: int, sizes: list[int], name: str) -> str:
     """The gate's verdict on one table."""
     import estimators
     import evaluation
     import gate
     from model import Recipe
 
-    features, target = draw_table(kind, number)
+    features, target = draw_table(kind, number, sizes[number % len(sizes)])
     cut = len(features) * 3 // 4
     actual = target[cut:].reset_index(drop=True)
     classes = sorted(set(target[:cut])) if kind.classes else []
@@ -171,16 +177,22 @@ def judge(kind: Kind, number: int, name: str) -> str:
     )
     model = recipe.build(features[:cut]).fit(features[:cut], target[:cut])
     predicted = evaluation.predict(model, features[cut:], classes)
-    constant, constant_is = evaluation.predict_constant(target[:cut], len(actual), classes)
+    measures = evaluation.choose_measures(target[:cut], classes)
     report = gate.judge(
         task=recipe.task,
-        measured=evaluation.measure(recipe.task, actual, predicted, classes),
-        comparison=gate.Comparison(
-            np.arange(len(actual)), evaluation.summarise_rows(recipe.task), number
-        ),
-        losses=evaluation.measure_rows(actual, predicted, classes),
-        baseline_losses=evaluation.measure_rows(actual, constant, classes),
-        baseline_is=constant_is,
+        measured=evaluation.measure(actual, predicted, classes, measures),
+        units=np.arange(len(actual)),
+        losses=[
+            gate.Losses(
+                metric=measure.metric,
+                summarise=measure.summarise,
+                new=measure.losses(actual, predicted),
+                constant=measure.losses(actual, measure.constant),
+                champion=None,
+            )
+            for measure in measures
+        ],
+        constant_is="",
         champion=gate.Champion(version=None),
         rules=gate.Rules(limits=[], margin=0, champion_needed=True, random_seed=number),
     )

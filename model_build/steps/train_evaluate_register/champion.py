@@ -32,30 +32,29 @@ class _Incomparable(Exception):
     """It can't be asked about these rows; the message says why."""
 
 
-def ask_champion(model_name: str, data: TrainingData, split: Mapping[str, Any]) -> Champion:
-    """What @champion says of the test rows at this moment.
+def ask_champion(
+    model_name: str, data: TrainingData, split: Mapping[str, Any]
+) -> tuple[Champion, Predictions | None]:
+    """@champion of this moment, and what it says of the test rows; None if it can't be asked.
 
     `split` has the parameters of our own run. Raises MlflowException if MLflow does not answer.
     """
     client = MlflowClient()
     version = _find_champion(client, model_name)
     if version is None:
-        return Champion(version=None)
+        return Champion(version=None), None
     run = client.get_run(version.run_id).data if version.run_id else None
     told = dict(run.params) if run else {}
     try:
         predicted = _predict(version, data, told)
     except _Incomparable as err:
-        return Champion(version=str(version.version), why=str(err))
+        return Champion(version=str(version.version), why=str(err)), None
     except Exception as err:  # whatever the champion's own code raises means the same
         logger.warning("the champion can't be asked", exc_info=err)
         why = f"it can't be loaded or asked here: {type(err).__name__}: {err}"
-        return Champion(version=str(version.version), why=why[:_LONGEST_REASON])
-    return Champion(
-        version=str(version.version),
-        losses=evaluation.measure_rows(data.test.target, predicted, data.classes),
-        remarks=list(_remark_on_split(told, split)),
-    )
+        return Champion(version=str(version.version), why=why[:_LONGEST_REASON]), None
+    remarks = list(_remark_on_split(told, split))
+    return Champion(version=str(version.version), remarks=remarks), predicted
 
 
 def _find_champion(client: MlflowClient, model_name: str) -> ModelVersion | None:

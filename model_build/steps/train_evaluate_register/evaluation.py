@@ -1,4 +1,4 @@
-"""How good the predictions are: the metrics, and what each row adds to the one that counts."""
+"""How good the predictions are: the metrics, and what each row adds to those that count."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -9,18 +9,17 @@ import metrics
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from estimators.contract import CLASSIFICATION, Task
+from metrics import Metric
 from sklearn.metrics import (
-    accuracy_score,
     balanced_accuracy_score,
     log_loss,
     mean_absolute_error,
     r2_score,
     roc_auc_score,
-    root_mean_squared_error,
 )
 
 PERCENTILES = (10, 50, 90)
+MIDDLE = (0.1, 0.9)
 
 Floats = npt.NDArray[np.float64]
 
@@ -61,47 +60,101 @@ def predict(model: Any, features: pd.DataFrame, classes: Sequence[Any]) -> Predi
     return Predictions(values=most_probable, probabilities=probabilities)
 
 
-def predict_constant(
-    train: "pd.Series[Any]", rows: int, classes: Sequence[Any]
-) -> tuple[Predictions, str]:
-    """What one would say knowing nothing of a row: the constant best in the gate's metric.
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A metric that the gate compares: what each row adds to it, and how the mean becomes it.
 
-    That is the training rows' mean for RMSE, and the shares of their classes for the Brier score.
-    Also what it is called.
+    `losses` takes actual targets and predictions, and is smaller where the row is better predicted.
+    `constant` is what one would predict of any row knowing nothing but the training targets: the
+    best of all constants by this metric, as one row.
     """
-    if not classes:
-        values = np.full(rows, float(train.mean()))
-        return Predictions(values=values), "the training rows' mean"
-    shares = train.value_counts(normalize=True).reindex(list(classes), fill_value=0).to_numpy()
-    values = np.full(rows, classes[int(shares.argmax())], dtype=np.asarray(classes).dtype)
-    return (
-        Predictions(values=values, probabilities=np.tile(shares, (rows, 1))),
-        "the training rows' class shares",
-    )
+
+    metric: Metric
+    losses: Callable[["pd.Series[Any]", Predictions], Floats]
+    summarise: Callable[[Floats], Floats]
+    constant: Predictions
+
+    def value(self, actual: "pd.Series[Any]", predicted: Predictions) -> float:
+        """The metric of these rows."""
+        return float(self.summarise(self.losses(actual, predicted).mean(keepdims=True))[0])
 
 
-def measure(
-    task: Task, actual: "pd.Series[Any]", predicted: Predictions, classes: Sequence[Any]
-) -> dict[str, float]:
-    """The metrics of the task by name; one that is not defined on these rows is left out."""
-    if task == CLASSIFICATION:
-        measured = _measure_classes(actual, predicted, classes)
-    else:
-        measured = _measure_numbers(actual, predicted.values)
-    return {name: value for name, value in measured.items() if np.isfinite(value)}
+def choose_measures(train: "pd.Series[Any]", classes: Sequence[Any]) -> list[Measure]:
+    """What the gate compares: RMSE twice, or Brier score and accuracy.
+
+    Of numbers the second counts actual and predicted values beyond the training targets' 10 % and
+    90 % quantiles as these: where few rows are far larger than all others, they alone make RMSE.
+    """
+    return _measures_of_classes(train, classes) if classes else _measures_of_numbers(train)
 
 
-def measure_rows(
+def describe_constant(classes: Sequence[Any]) -> str:
+    """What is known by the best constant."""
+    return "the training rows' class shares" if classes else "the training rows' mean"
+
+
+def _measures_of_numbers(train: "pd.Series[Any]") -> list[Measure]:
+    low, high = (float(bound) for bound in np.quantile(train, MIDDLE))
+    found = [
+        Measure(
+            metric=metrics.RMSE,
+            losses=_squared_errors,
+            summarise=np.sqrt,
+            constant=Predictions(values=np.array([train.mean()])),
+        )
+    ]
+    if low < high:
+
+        def within(actual: "pd.Series[Any]", predicted: Predictions) -> Floats:
+            drawn_in = Predictions(values=np.clip(predicted.values, low, high))
+            return _squared_errors(actual.clip(low, high), drawn_in)
+
+        middle = Predictions(values=np.array([train.clip(low, high).mean()]))
+        found.append(
+            Measure(metric=metrics.RMSE_MIDDLE, losses=within, summarise=np.sqrt, constant=middle)
+        )
+    return found
+
+
+def _measures_of_classes(train: "pd.Series[Any]", classes: Sequence[Any]) -> list[Measure]:
+    counts = train.value_counts().reindex(list(classes), fill_value=0).to_numpy()
+    shares: Floats = counts / counts.sum(dtype=np.float64)
+    most_frequent = np.asarray(classes)[[int(shares.argmax())]]
+    constant = Predictions(values=most_frequent, probabilities=shares[np.newaxis, :])
+    return [
+        Measure(
+            metric=metrics.BRIER_SCORE,
+            losses=lambda actual, predicted: _squared_surprises(actual, predicted, classes),
+            summarise=lambda mean: mean,
+            constant=constant,
+        ),
+        Measure(
+            metric=metrics.ACCURACY,
+            losses=lambda actual, predicted: _count_wrong(actual, predicted),
+            summarise=lambda mean: 1 - mean,
+            constant=constant,
+        ),
+    ]
+
+
+def _count_wrong(actual: "pd.Series[Any]", predicted: Predictions) -> Floats:
+    wrong: Floats = (np.asarray(actual) != predicted.values).astype(np.float64)
+    return wrong
+
+
+def _squared_errors(actual: "pd.Series[Any]", predicted: Predictions) -> Floats:
+    errors: Floats = (np.asarray(actual, dtype=np.float64) - predicted.values) ** 2
+    return errors
+
+
+def _squared_surprises(
     actual: "pd.Series[Any]", predicted: Predictions, classes: Sequence[Any]
 ) -> Floats:
-    """What each row adds to the gate's metric, the first of its task: smaller is better.
+    """Squared differences between probabilities and what came true, summed over the classes.
 
-    A regression's squared errors; for classes the squared differences between probabilities and
-    what came true, summed (of two classes half of it, as the Brier score is usually given).
+    Of two classes half of it, as the Brier score is usually given.
     """
-    if predicted.probabilities is None:
-        errors: Floats = (np.asarray(actual, dtype=np.float64) - predicted.values) ** 2
-        return errors
+    assert predicted.probabilities is not None, "classes have them"
     came_true = np.asarray(actual)[:, np.newaxis] == np.asarray(classes)
     squares = (predicted.probabilities - came_true) ** 2
     # A class that training never saw has no column: its probability was 0.
@@ -110,11 +163,19 @@ def measure_rows(
     return losses / 2 if len(classes) == 2 else losses
 
 
-def summarise_rows(task: Task) -> Callable[[Floats], Floats]:
-    """How the mean of measure_rows becomes the gate's metric."""
-    if task == CLASSIFICATION:
-        return lambda mean: mean
-    return np.sqrt
+def measure(
+    actual: "pd.Series[Any]",
+    predicted: Predictions,
+    classes: Sequence[Any],
+    measures: Sequence[Measure],
+) -> dict[str, float]:
+    """All metrics by name, the gate's first; one that is not defined on these rows is left out."""
+    measured = {each.metric.name: each.value(actual, predicted) for each in measures}
+    if classes:
+        measured |= _measure_classes(actual, predicted, classes)
+    else:
+        measured |= _measure_numbers(actual, predicted.values)
+    return {name: value for name, value in measured.items() if np.isfinite(value)}
 
 
 def format_metric_lines(measured: Mapping[str, float]) -> str:
@@ -136,7 +197,6 @@ def _measure_numbers(actual: "pd.Series[Any]", predicted: Floats) -> dict[str, f
         for percent in PERCENTILES
     }
     return {
-        "rmse": float(root_mean_squared_error(actual, predicted)),
         "r2": float(r2_score(actual, predicted)),
         "mean_absolute_error": float(mean_absolute_error(actual, predicted)),
         "median_absolute_error": percentiles["absolute_error_p50"],
@@ -149,11 +209,7 @@ def _measure_classes(
 ) -> dict[str, float]:
     probabilities = predicted.probabilities
     assert probabilities is not None, "classes have them"
-    measured = {
-        "brier_score": float(measure_rows(actual, predicted, classes).mean()),
-        "accuracy": float(accuracy_score(actual, predicted.values)),
-        "balanced_accuracy": _balanced_accuracy(actual, predicted.values),
-    }
+    measured = {"balanced_accuracy": _balanced_accuracy(actual, predicted.values)}
     # Neither is defined where a class is in one part only.
     with suppress(ValueError):
         measured["log_loss"] = float(log_loss(actual, probabilities, labels=list(classes)))

@@ -5,10 +5,11 @@
                                └─ champion ───▶ worse beyond chance? ───┤
     metrics ───────────────────────────────────▶ within the limits? ────┘
 
-Beyond chance: by a paired bootstrap of the test rows. What is decided here, and how often it is
-wrong, is in docs/decisions/0010-a-gate-beyond-chance.md and benchmarks/gate.py.
+Beyond chance: by a paired bootstrap of the test rows, in one of two metrics. Why these, and how
+often the gate is wrong: docs/decisions/0010-a-gate-beyond-chance.md, benchmarks/gate.py.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +28,10 @@ FEWEST_UNITS = 5
 # More are drawn in blocks of equal numbers of rows, which gives the same intervals.
 _MOST_UNITS = 5000
 
+# What is told beside the first metric.
+_BESIDE = {"regression": metrics.R2, "classification": metrics.ACCURACY}
+
 Floats = npt.NDArray[np.float64]
-Summarise = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +47,28 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Champion:
-    """What serves production now, as the gate meets it.
+class Losses:
+    """What each test row adds to one metric; `champion` is None if there is none to compare.
 
-    `losses` are its rows' losses, None if it could not be asked, which `why` then explains. No
-    champion at all has no version. `remarks` are what to know of the comparison.
+    `summarise` makes the metric of the rows' mean.
+    """
+
+    metric: Metric
+    summarise: Callable[[Floats], Floats]
+    new: Floats
+    constant: Floats
+    champion: Floats | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Champion:
+    """What serves production now, as the gate meets it; no champion at all has no version.
+
+    `why` says why it could not be asked, and is empty if it was. `remarks` are what to know of the
+    comparison.
     """
 
     version: str | None
-    losses: Floats | None = None
     why: str = ""
     remarks: Sequence[str] = ()
 
@@ -71,50 +87,51 @@ class Rules:
     random_seed: int
 
 
-class Comparison:
-    """Bootstrap over independent units of the test rows.
+class Bootstrap:
+    """Draws independent units of the test rows, the same ones for all that is compared.
 
     `units` has a number for each row: rows with an equal one are drawn together.
     """
 
-    def __init__(self, units: npt.NDArray[Any], summarise: Summarise, random_seed: int) -> None:
+    def __init__(self, units: npt.NDArray[Any], random_seed: int) -> None:
         _, self._unit_of_row = np.unique(units, return_inverse=True)
         self.units = int(self._unit_of_row.max()) + 1
-        self._summarise = summarise
         self._seed = random_seed
-        self._block_of_unit = self._choose_blocks()
+        blocks = min(self.units, _MOST_UNITS)
+        self._block_of_unit = np.random.default_rng(random_seed).permutation(self.units) % blocks
         self._rows = self._add(np.ones(len(units)))
 
-    def measure(self, losses: Floats) -> Interval:
+    def measure(self, losses: Floats, summarise: Callable[[Floats], Floats]) -> Interval:
         """The metric of these rows."""
-        return self._bootstrap(losses)
+        return self._draw([losses], lambda means: summarise(means[0]))
 
-    def compare(self, losses: Floats, others: Floats, margin: float = 0.0) -> Interval:
-        """The metric of `losses` less that of `others`, the latter greater by the margin."""
-        return self._bootstrap(losses, others, 1 + margin)
-
-    def _choose_blocks(self) -> npt.NDArray[Any]:
-        blocks = min(self.units, _MOST_UNITS)
-        return np.random.default_rng(self._seed).permutation(self.units) % blocks
+    def compare(
+        self,
+        losses: Floats,
+        others: Floats,
+        summarise: Callable[[Floats], Floats],
+        scale: float = 1.0,
+    ) -> Interval:
+        """The metric of `losses` less that of `others`, the latter times `scale`."""
+        return self._draw(
+            [losses, others], lambda means: summarise(means[0]) - scale * summarise(means[1])
+        )
 
     def _add(self, values: Floats) -> Floats:
         """Sums of the rows' values in each block."""
         sums = np.bincount(self._block_of_unit[self._unit_of_row], weights=values)
         return sums.astype(np.float64)
 
-    def _bootstrap(
-        self, losses: Floats, others: Floats | None = None, scale: float = 1.0
+    def _draw(
+        self, losses: Sequence[Floats], compute: Callable[[Sequence[Floats]], Floats]
     ) -> Interval:
-        sums = [self._add(losses), self._rows]
-        if others is not None:
-            sums.append(self._add(others))
+        sums = [*(self._add(each) for each in losses), self._rows]
 
         def statistic(*drawn: Floats, axis: int = -1) -> Floats:
-            ours, rows, *theirs = (each.sum(axis) for each in drawn)
-            metric = self._summarise(ours / rows)
-            return metric - scale * self._summarise(theirs[0] / rows) if theirs else metric
+            *added, rows = (each.sum(axis) for each in drawn)
+            return compute([each / rows for each in added])
 
-        drawn = stats.bootstrap(
+        found = stats.bootstrap(
             sums,
             statistic,
             paired=True,
@@ -125,123 +142,143 @@ class Comparison:
             confidence_level=_widen(CONFIDENCE, len(self._rows)),
             rng=np.random.default_rng(self._seed),
         ).confidence_interval
-        return Interval(value=float(statistic(*sums)), low=float(drawn.low), high=float(drawn.high))
+        return Interval(value=float(statistic(*sums)), low=float(found.low), high=float(found.high))
 
 
 def judge(
     *,
     task: str,
     measured: Mapping[str, float],
-    comparison: Comparison,
-    losses: Floats,
-    baseline_losses: Floats,
-    baseline_is: str,
+    units: npt.NDArray[Any],
+    losses: Sequence[Losses],
+    constant_is: str,
     champion: Champion,
     rules: Rules,
 ) -> dict[str, Any]:
-    """The gate's report (schema: docs/pipeline.md, "The gate")."""
-    metric = metrics.METRICS[task][0]
+    """The gate's report (schema: docs/pipeline.md, "The gate").
+
+    `losses` has the metric that is told first, and perhaps a second one; `units` are Bootstrap's.
+    """
+    bootstrap = Bootstrap(units, rules.random_seed)
     report: dict[str, Any] = {
         "version": VERSION,
         "task": task,
-        "metric": {
-            "name": metric.name,
-            "label": metric.label,
-            "greater_is_better": metric.greater_is_better,
-        },
-        "rows": len(losses),
-        "units": comparison.units,
+        "rows": len(units),
+        "units": bootstrap.units,
         "confidence": CONFIDENCE,
         "resamples": RESAMPLES,
         "random_seed": rules.random_seed,
-        "metrics": dict(measured),
+        "baseline": constant_is,
+        "champion": _describe_champion(champion, rules.margin),
+        "measures": [],
         "limits": [_check_limit(limit, measured) for limit in rules.limits],
+        "metrics": dict(measured),
     }
-    if comparison.units < FEWEST_UNITS:
-        return _conclude(report, [_say_too_few(comparison.units, len(losses))])
-    report["new"] = comparison.measure(losses).to_json()
-    report["baseline"] = {
-        "what": baseline_is,
-        **comparison.measure(baseline_losses).to_json(),
-        "difference": comparison.compare(losses, baseline_losses).to_json(),
-    }
-    report["champion"] = _meet_champion(comparison, losses, champion, rules.margin)
-    reasons = [
-        _say_no_better(metric, report),
-        *(_say_limit(limit) for limit in report["limits"]),
-        _say_worse(metric, report, rules),
-    ]
-    return _conclude(report, [reason for reason in reasons if reason])
-
-
-def _conclude(report: dict[str, Any], reasons: Sequence[str]) -> dict[str, Any]:
-    report["verdict"] = "failed" if reasons else "passed"
-    report["reason"] = "; ".join(reasons)
+    reasons = []
+    if bootstrap.units < FEWEST_UNITS:
+        reasons.append(_say_too_few(bootstrap.units, len(units)))
+    else:
+        report["measures"] = [_compare(bootstrap, each, rules.margin) for each in losses]
+        reasons += [_say_no_better(report), _say_worse(report)]
+    reasons += [_say_incomparable(report, rules), *map(_say_limit, report["limits"])]
+    kept = [reason for reason in reasons if reason]
+    report["verdict"] = "failed" if kept else "passed"
+    report["reason"] = "; ".join(kept)
     report["summary"] = summarise(report)
     return report
 
 
 def summarise(report: Mapping[str, Any]) -> str:
     """The report in a line: the new one's metric, and beside it what it was compared with."""
-    first, second = metrics.METRICS[report["task"]][:2]
+    first = metrics.METRICS[report["task"]][0]
     measured = report["metrics"]
     told = f"{first.label} {measured[first.name]:.4g}"
-    if "new" in report:
-        told += f" (95 %: {report['new']['low']:.4g} to {report['new']['high']:.4g})"
-    if second.name in measured:
-        told += f", {second.label} {measured[second.name]:.3g}"
-    if "baseline" in report:
-        told += f"; {report['baseline']['what']} {report['baseline']['value']:.4g}"
-    champion = report.get("champion", {"state": "none"})
-    if champion["state"] == "compared":
-        told += f"; champion v{champion['version']} {champion['value']:.4g}, "
-        told += _say_difference(champion["difference"])
-    elif champion["state"] == "incomparable":
-        told += f"; champion v{champion['version']} not compared"
-    elif "new" in report:
-        told += "; no champion yet"
+    beside = _BESIDE[report["task"]]
+    if not report["measures"]:
+        return told
+    measure, *others = report["measures"]
+    told += f" (95 %: {measure['new']['low']:.4g} to {measure['new']['high']:.4g})"
+    if beside.name in measured:
+        told += f", {beside.label} {measured[beside.name]:.3g}"
+    told += f"; {report['baseline']} {measure['baseline']['value']:.4g}"
+    if not measure["baseline"]["better"]:
+        told += "".join(f", better by {each['metric']['label']}" for each in _find_better(others))
+    champion = report["champion"]
+    if champion["state"] == "none":
+        return f"{told}; no champion yet"
+    if champion["state"] == "incomparable":
+        return f"{told}; champion v{champion['version']} not compared"
+    against = measure["champion"]
+    told += f"; champion v{champion['version']} {against['value']:.4g}, "
+    if against["better"] or against["worse"]:
+        return f"{told}{'better' if against['better'] else 'worse'} beyond chance"
+    return f"{told}no difference beyond chance"
+
+
+def _compare(bootstrap: Bootstrap, losses: Losses, margin: float) -> dict[str, Any]:
+    """One metric of the new model, and of what it is compared with."""
+    metric = losses.metric
+    told: dict[str, Any] = {
+        "metric": {
+            "name": metric.name,
+            "label": metric.label,
+            "greater_is_better": metric.greater_is_better,
+        },
+        "new": bootstrap.measure(losses.new, losses.summarise).to_json(),
+        "baseline": _against(bootstrap, losses, losses.constant, 0.0),
+        "champion": None,
+    }
+    if losses.champion is not None:
+        told["champion"] = _against(bootstrap, losses, losses.champion, margin)
     return told
 
 
-def _meet_champion(
-    comparison: Comparison, losses: Floats, champion: Champion, margin: float
-) -> dict[str, Any]:
-    told: dict[str, Any] = {"version": champion.version, "remarks": list(champion.remarks)}
-    if champion.version is None:
-        return {**told, "state": "none", "why": "no version is the champion yet"}
-    if champion.losses is None:
-        return {**told, "state": "incomparable", "why": champion.why}
+def _against(bootstrap: Bootstrap, losses: Losses, other: Floats, margin: float) -> dict[str, Any]:
+    """The other's metric, and the difference to it; `worse` allows for the margin."""
+    greater_is_better = losses.metric.greater_is_better
+    difference = bootstrap.compare(losses.new, other, losses.summarise)
+    allowed = difference
+    if margin:
+        scale = 1 - margin if greater_is_better else 1 + margin
+        allowed = bootstrap.compare(losses.new, other, losses.summarise, scale)
     return {
-        **told,
-        "state": "compared",
-        "why": "",
+        **bootstrap.measure(other, losses.summarise).to_json(),
+        "difference": difference.to_json(),
+        "better": difference.low > 0 if greater_is_better else difference.high < 0,
+        "worse": allowed.high < 0 if greater_is_better else allowed.low > 0,
+    }
+
+
+def _describe_champion(champion: Champion, margin: float) -> dict[str, Any]:
+    state, why = "compared", champion.why
+    if champion.version is None:
+        state, why = "none", "no version is the champion yet"
+    elif why:
+        state = "incomparable"
+    return {
+        "state": state,
+        "version": champion.version,
+        "why": why,
+        "remarks": list(champion.remarks),
         "margin": margin,
-        **comparison.measure(champion.losses).to_json(),
-        "difference": comparison.compare(losses, champion.losses).to_json(),
-        "worse": comparison.compare(losses, champion.losses, margin).low > 0,
     }
 
 
 def _check_limit(limit: Limit, measured: Mapping[str, float]) -> dict[str, Any]:
     value = measured.get(limit.metric)
-    met = value is not None
-    if value is not None and limit.minimum is not None:
-        met = met and value >= limit.minimum
-    if value is not None and limit.maximum is not None:
-        met = met and value <= limit.maximum
+    least = -math.inf if limit.minimum is None else limit.minimum
+    most = math.inf if limit.maximum is None else limit.maximum
     return {
         "metric": limit.metric,
         "min": limit.minimum,
         "max": limit.maximum,
         "value": value,
-        "met": met,
+        "met": value is not None and least <= value <= most,
     }
 
 
-def _say_difference(difference: Mapping[str, float]) -> str:
-    if difference["high"] < 0:
-        return "better beyond chance"
-    return "worse beyond chance" if difference["low"] > 0 else "no difference beyond chance"
+def _find_better(measures: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [measure for measure in measures if measure["baseline"]["better"]]
 
 
 def _say_too_few(units: int, rows: int) -> str:
@@ -252,14 +289,50 @@ def _say_too_few(units: int, rows: int) -> str:
     )
 
 
-def _say_no_better(metric: Metric, report: Mapping[str, Any]) -> str:
-    difference = report["baseline"]["difference"]
-    if difference["high"] < 0:
+def _say_no_better(report: Mapping[str, Any]) -> str:
+    """Better in one of the two is enough: each lets one in forty of pure noise through."""
+    if _find_better(report["measures"]):
         return ""
-    new, baseline = report["new"]["value"], report["baseline"]["value"]
+    told = [
+        f"{measure['metric']['label']} {measure['new']['value']:.4g} is not better beyond chance "
+        f"than {measure['baseline']['value']:.4g}, which {report['baseline']} alone would have "
+        f"(difference {_say_interval(measure['baseline']['difference'])})"
+        for measure in report["measures"][:1]
+    ]
+    others = [measure["metric"]["label"] for measure in report["measures"][1:]]
+    return "".join([*told, *(f", nor is {label}" for label in others)])
+
+
+def _say_worse(report: Mapping[str, Any]) -> str:
+    """Worse in the first metric; or in the second one and not better in the first."""
+    champion = report["champion"]
+    if champion["state"] != "compared":
+        return ""
+    first, *others = report["measures"]
+    worse = [each for each in others if each["champion"]["worse"]]
+    if first["champion"]["worse"]:
+        worse = [first]
+    elif first["champion"]["better"]:
+        worse = []
+    if not worse:
+        return ""
+    measure = worse[0]
+    margin = f" by more than {champion['margin']:.3g} of it" if champion["margin"] else ""
+    told = (
+        f"{measure['metric']['label']} {measure['new']['value']:.4g} is worse beyond chance{margin}"
+        f" than {measure['champion']['value']:.4g} of the champion, version {champion['version']}, "
+        f"on the same rows (difference {_say_interval(measure['champion']['difference'])})"
+    )
+    return ". ".join([told, *champion["remarks"]])
+
+
+def _say_incomparable(report: Mapping[str, Any], rules: Rules) -> str:
+    champion = report["champion"]
+    if champion["state"] != "incomparable" or not rules.champion_needed:
+        return ""
     return (
-        f"{metric.label} {new:.4g} is not better beyond chance than {baseline:.4g}, which "
-        f"{report['baseline']['what']} alone would have (difference {_say_interval(difference)})"
+        f"the champion, version {champion['version']}, can't be compared: {champion['why']}. "
+        "ChampionIncomparable=allow registers without the comparison"
     )
 
 
@@ -274,24 +347,6 @@ def _say_limit(limit: Mapping[str, Any]) -> str:
     return f"{name} {value:.6g} is below the limit {limit['min']:.6g}"
 
 
-def _say_worse(metric: Metric, report: Mapping[str, Any], rules: Rules) -> str:
-    champion = report["champion"]
-    if champion["state"] == "incomparable" and rules.champion_needed:
-        return (
-            f"the champion, version {champion['version']}, can't be compared: {champion['why']}. "
-            "ChampionIncomparable=allow registers without the comparison"
-        )
-    if not champion.get("worse"):
-        return ""
-    margin = f" by more than {rules.margin:.3g} of it" if rules.margin else ""
-    told = (
-        f"{metric.label} {report['new']['value']:.4g} is worse beyond chance{margin} than "
-        f"{champion['value']:.4g} of the champion, version {champion['version']}, on the same rows "
-        f"(difference {_say_interval(champion['difference'])})"
-    )
-    return ". ".join([told, *champion["remarks"]])
-
-
 def _say_interval(difference: Mapping[str, float]) -> str:
     return f"{difference['low']:+.3g} to {difference['high']:+.3g}"
 
@@ -299,8 +354,8 @@ def _say_interval(difference: Mapping[str, float]) -> str:
 def _widen(confidence: float, units: int) -> float:
     """The level at which a percentile interval of few units covers what it should.
 
-    Its variance is that of n - 1 and its tails are the normal's; both are set right as in T.
-    Hesterberg, "What Teachers Should Know About the Bootstrap", 2015, section 5.3 ("expanded
+    The bootstrap's variance is that of n instead of n - 1, and its tails are the normal's; both are
+    set right as in T. Hesterberg, "What Teachers Should Know About the Bootstrap", 2015 ("expanded
     percentile interval").
     """
     tail = (1 - confidence) / 2

@@ -119,33 +119,50 @@ def plot_calibration(
 
 
 def plot_gate(report: Mapping[str, Any]) -> Figure:
-    """The gate's report at a glance: new, champion and constant, each with its 95 % interval."""
-    bars = [("new", report.get("new"))]
-    champion = report.get("champion", {})
-    if champion.get("state") == "compared":
-        bars.append((f"champion v{champion['version']}", champion))
-    bars.append((report.get("baseline", {}).get("what", "constant"), report.get("baseline")))
-    shown = [(name, bar) for name, bar in bars if bar][::-1]
+    """The gate's report at a glance: new, champion and constant, each with its 95 % interval.
+
+    A panel for each of the two metrics.
+    """
     passed = report["verdict"] == "passed"
-    figure = Figure(figsize=(8, 2.6 + 0.5 * len(shown)), layout="constrained")
-    axes = figure.subplots()
+    measures = report["measures"]
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    verdict = "Registered" if passed else f"Not registered: {report['reason']}"
+    told = figure.suptitle("\n".join(textwrap.wrap(verdict, 100)), x=0.02, ha="left", fontsize=10)
+    told.set_parse_math(False)
+    panels = figure.subplots(1, max(len(measures), 1), squeeze=False)[0]
+    for axes, measure in zip(panels, measures, strict=False):
+        _draw_measure(axes, measure, report, _GOOD if passed else _BAD)
+    if not measures:
+        panels[0].set_axis_off()
+    return figure
+
+
+def _draw_measure(
+    axes: Any, measure: Mapping[str, Any], report: Mapping[str, Any], color: str
+) -> None:
+    names = {
+        report["baseline"].replace("' ", "'\n"): measure["baseline"],
+        f"champion, version {report['champion']['version']}": measure["champion"],
+        "new": measure["new"],
+    }
+    shown = [(name, bar) for name, bar in names.items() if bar]
     for place, (name, bar) in enumerate(shown):
-        color = (_GOOD if passed else _BAD) if name == "new" else _PLAIN
-        axes.plot([bar["low"], bar["high"]], [place, place], color=color, linewidth=4, alpha=0.5)
-        axes.plot(bar["value"], place, "o", color=color)
+        chosen = color if name == "new" else _PLAIN
+        axes.plot([bar["low"], bar["high"]], [place, place], color=chosen, linewidth=5, alpha=0.4)
+        axes.plot(bar["value"], place, "o", color=chosen)
         axes.annotate(
             f"{bar['value']:.4g}",
             (bar["value"], place),
-            (0, 8),
+            (0, 9),
             textcoords="offset points",
             ha="center",
         )
     axes.set_yticks(range(len(shown)), [name for name, _ in shown])
     axes.set_ylim(-0.5, len(shown) - 0.3)
-    axes.set_xlabel(f"{report['metric']['label']} of {report['rows']} test rows: less is better")
-    verdict = "Registered" if passed else f"Not registered: {report['reason']}"
-    axes.set_title("\n".join(textwrap.wrap(verdict, 90)), loc="left", fontsize=10, parse_math=False)
-    return figure
+    better = "more" if measure["metric"]["greater_is_better"] else "less"
+    axes.set_xlabel(
+        f"{measure['metric']['label']} of {report['rows']} test rows: {better} is better"
+    )
 
 
 def _square(across: str, up: str) -> tuple[Figure, Any]:

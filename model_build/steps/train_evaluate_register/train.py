@@ -224,6 +224,8 @@ def run_job(settings: Settings, data_folder: Path) -> None:
     import rehearsal
     import tracking
     import training_data
+    import verdict
+    from gate import Rules
     from model import Recipe
 
     data = training_data.read_training_data(data_folder, settings.target)
@@ -260,7 +262,8 @@ def run_job(settings: Settings, data_folder: Path) -> None:
         logger.info("trained %s in %.1f s", recipe.name, time.monotonic() - started)
         recipe.make_ready(model)
         predicted = evaluation.predict(model, data.test.features, data.classes)
-        measured = evaluation.measure(data.task, data.test.target, predicted, data.classes)
+        measures = evaluation.choose_measures(data.train.target, data.classes)
+        measured = evaluation.measure(data.test.target, predicted, data.classes, measures)
         print(evaluation.format_metric_lines(measured), flush=True)
         mlflow.log_metrics(measured)
         for name, figure in plots.list_figures(data, predicted, recipe.rank_columns(model)):
@@ -270,74 +273,31 @@ def run_job(settings: Settings, data_folder: Path) -> None:
         for path in data.report_files:
             mlflow.log_artifact(str(path))
 
-        report = _judge(settings, limits, data, predicted, measured, parameters)
-        _log_report(report)
+        report = verdict.reach(
+            data,
+            predicted,
+            measures,
+            measured=measured,
+            model_name=settings.model_name,
+            split=parameters,
+            rules=Rules(
+                limits=limits,
+                margin=settings.champion_margin,
+                champion_needed=settings.champion_needed,
+                random_seed=settings.random_seed,
+            ),
+        )
+        gate_tags = verdict.keep(report)
+        logger.info("gate %s: %s", report["verdict"], report["summary"])
         if report["verdict"] == "passed":
             version = registration.register_version(
-                logged,
-                settings.model_name,
-                {
-                    **tags,
-                    "gate.metric": report["metric"]["name"],
-                    "gate.value": f"{report['new']['value']:.10g}",
-                    "gate.summary": report["summary"],
-                },
+                logged, settings.model_name, {**tags, **gate_tags}
             )
             logger.info("registered version %d of %s", version, settings.model_name)
     if report["verdict"] != "passed":
         raise QualityGateError(
             f"QualityGateNotMet: {report['reason']}; nothing was registered; {run_url}"
         )
-
-
-def _judge(
-    settings: Settings,
-    limits: Sequence[Limit],
-    data: Any,
-    predicted: Any,
-    measured: Mapping[str, float],
-    parameters: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The gate's report, after the champion of this moment was asked about the same rows."""
-    import champion
-    import evaluation
-    import gate
-
-    actual, classes = data.test.target, data.classes
-    constant, constant_is = evaluation.predict_constant(data.train.target, len(actual), classes)
-    return gate.judge(
-        task=data.task,
-        measured=measured,
-        comparison=gate.Comparison(
-            data.test_units, evaluation.summarise_rows(data.task), settings.random_seed
-        ),
-        losses=evaluation.measure_rows(actual, predicted, classes),
-        baseline_losses=evaluation.measure_rows(actual, constant, classes),
-        baseline_is=constant_is,
-        champion=champion.ask_champion(settings.model_name, data, parameters),
-        rules=gate.Rules(
-            limits=limits,
-            margin=settings.champion_margin,
-            champion_needed=settings.champion_needed,
-            random_seed=settings.random_seed,
-        ),
-    )
-
-
-def _log_report(report: Mapping[str, Any]) -> None:
-    import mlflow
-    import plots
-
-    mlflow.log_dict(report, "gate_report.json")
-    mlflow.log_figure(plots.plot_gate(report), "gate.png")
-    tags = {"gate.verdict": report["verdict"], "gate.summary": report["summary"]}
-    if report["reason"]:
-        tags["gate.reason"] = report["reason"]
-    mlflow.set_tags(tags)
-    if "baseline" in report:
-        name = f"baseline_{report['metric']['name']}"
-        mlflow.log_metric(name, report["baseline"]["value"])
-    logger.info("gate %s: %s", report["verdict"], report["summary"])
 
 
 def describe_origin(settings: Settings, description: Mapping[str, Any]) -> dict[str, str]:

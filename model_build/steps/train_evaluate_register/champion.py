@@ -108,9 +108,9 @@ def _match_columns(model: Any, metadata: Mapping[str, Any], data: TrainingData) 
     schema = model.metadata.get_input_schema()
     if schema is None or not schema.has_input_names():
         raise _Incomparable("its signature has no columns with names")
-    missing = [name for name in schema.required_input_names() if name not in ours]
-    if missing:
-        raise _Incomparable(f"it needs columns that the table lacks: {', '.join(missing)}")
+    absent = [name for name in schema.input_names() if name not in ours]
+    if absent:
+        raise _Incomparable(f"it knows columns that the table lacks: {', '.join(absent)}")
     table = metadata.get("table") or {}
     for column in table.get("columns", []):
         other = ours.get(column["name"])
@@ -118,9 +118,6 @@ def _match_columns(model: Any, metadata: Mapping[str, Any], data: TrainingData) 
             raise _Incomparable(
                 f"the column {column['name']!r} is {column['kind']} for it and {other['kind']} now"
             )
-    absent = [name for name in schema.input_names() if name not in ours]
-    if absent:
-        raise _Incomparable(f"it knows columns that the table lacks: {', '.join(absent)}")
     return list(schema.input_names())
 
 

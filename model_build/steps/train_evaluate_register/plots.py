@@ -126,10 +126,11 @@ def plot_gate(report: Mapping[str, Any]) -> Figure:
     passed = report["verdict"] == "passed"
     measures = report["measures"]
     figure = Figure(figsize=(9, 4), layout="constrained")
-    verdict = "Registered" if passed else f"Not registered: {report['reason']}"
+    reason = report["summary"] if passed else report["reason"]
+    verdict = f"{'Registered' if passed else 'Not registered'}: {reason}"
     told = figure.suptitle("\n".join(textwrap.wrap(verdict, 100)), x=0.02, ha="left", fontsize=10)
     told.set_parse_math(False)
-    panels = figure.subplots(1, max(len(measures), 1), squeeze=False)[0]
+    panels = figure.subplots(1, max(len(measures), 1), squeeze=False, sharey=True)[0]
     for axes, measure in zip(panels, measures, strict=False):
         _draw_measure(axes, measure, report, _GOOD if passed else _BAD)
     if not measures:
@@ -159,9 +160,11 @@ def _draw_measure(
         )
     axes.set_yticks(range(len(shown)), [name for name, _ in shown])
     axes.set_ylim(-0.5, len(shown) - 0.3)
+    axes.margins(x=0.15)
     better = "more" if measure["metric"]["greater_is_better"] else "less"
     axes.set_xlabel(
-        f"{measure['metric']['label']} of {report['rows']} test rows: {better} is better"
+        f"{measure['metric']['label']}: {better} is better\n"
+        f"{report['rows']} test rows, 95 % intervals"
     )
 
 

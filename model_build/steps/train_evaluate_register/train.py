@@ -256,7 +256,7 @@ def run_job(settings: Settings, data_folder: Path) -> None:
             mlflow.set_tag("data.warnings", "\n".join(warnings)[:8000])
         _log_inputs(data)
 
-        model = recipe.build(data.train.features)
+        model = recipe.build(data.train.features, data.train.target)
         started = time.monotonic()
         model.fit(data.train.features, data.train.target)
         logger.info("trained %s in %.1f s", recipe.name, time.monotonic() - started)

@@ -20,6 +20,8 @@ from sklearn.metrics import (
 
 PERCENTILES = (10, 50, 90)
 MIDDLE = (0.1, 0.9)
+# Of probabilities in float32.
+_ROUNDING = 1e-4
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,8 +41,8 @@ class Predictions:
 def predict(model: Any, features: pd.DataFrame, classes: Sequence[Any]) -> Predictions:
     """What a scikit-learn model says of the rows; `classes` is empty for a regression.
 
-    Raises EvaluationError if a value is not finite, or the class is not the most probable one: an
-    endpoint names the class by its probability.
+    Raises EvaluationError if a value is not finite, probabilities do not add up to 1, or the class
+    is not the most probable one: an endpoint names the class by its probability.
     """
     if not classes:
         values = np.asarray(model.predict(features), dtype=np.float64)
@@ -54,6 +56,10 @@ def predict(model: Any, features: pd.DataFrame, classes: Sequence[Any]) -> Predi
         )
     if not np.isfinite(probabilities).all():
         raise EvaluationError("the model gives probabilities that are no finite numbers")
+    if probabilities.shape != (len(features), len(classes)):
+        raise EvaluationError("the model does not give each row a probability for each class")
+    if (probabilities < 0).any() or (abs(probabilities.sum(axis=1) - 1) > _ROUNDING).any():
+        raise EvaluationError("the model gives probabilities that do not add up to 1 in each row")
     most_probable = model.classes_[probabilities.argmax(axis=1)]
     if not np.array_equal(most_probable, model.predict(features)):
         raise EvaluationError("the model predicts another class than the most probable one")

@@ -51,7 +51,7 @@ class Recipe:
         quick: parameters that cost time have the value for that. The encoders are those of all.
         """
         small = rehearsed_with is not None
-        learned = target.iloc[rehearsed_with] if small else target
+        learned = target if rehearsed_with is None else target.iloc[list(rehearsed_with)]
         request = BuildRequest(
             task=self.task,
             parameters={

@@ -187,12 +187,13 @@ def _read_estimator(name: str, args: argparse.Namespace) -> dict[str, Number]:
     found = estimators.find_estimators()
     if name not in found:
         raise SettingsError(f"Estimator is {name!r}; there are {', '.join(found)}")
-    return {
-        parameter.name: _within(
-            parameter.name, getattr(args, parameter.name), parameter.low, parameter.high
-        )
-        for parameter in found[name].parameters
-    }
+    values: dict[str, Number] = {}
+    for parameter in found[name].parameters:
+        value = getattr(args, parameter.name)
+        if not parameter.low <= value <= parameter.high:
+            raise SettingsError(f"{parameter.name} is {value}; give {parameter.expected}")
+        values[parameter.name] = value
+    return values
 
 
 def _read_limits(text: str, task: str) -> Sequence[Limit]:
@@ -240,7 +241,7 @@ def run_job(settings: Settings, data_folder: Path) -> None:
     )
     started = time.monotonic()
     rehearsal.rehearse(recipe, data)
-    logger.info("rehearsed with %d rows in %.1f s", rehearsal.ROWS, time.monotonic() - started)
+    logger.info("rehearsed in %.1f s", time.monotonic() - started)
     tags = describe_origin(settings, data.description)
     parameters = _list_parameters(settings, data.description)
     experiment_id = tracking.connect(settings.tracking_uri, settings.experiment_name)

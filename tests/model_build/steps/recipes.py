@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 ROWS = 400
 SHIPPED = ("random-forest", "hist-gradient-boosting")
 # What makes each of them quick.
-_QUICK = {"n_estimators": 10, "min_samples_leaf": 2, "max_rows_per_tree": 0, "boosting_rounds": 20}
+_QUICK = {"n_estimators": 10, "min_samples_leaf": 2, "max_rows_per_tree": 0, "boosting_rounds": 6}
 
 
 def make_features(rows: int = ROWS) -> pd.DataFrame:

@@ -85,7 +85,8 @@ def test_every_column_has_its_share(features: pd.DataFrame, name: str, count: in
     assert sorted(shares.index) == sorted(features.columns)
     assert shares.sum() == pytest.approx(1)
     assert shares.is_monotonic_decreasing
-    assert "city" in shares.index[:2]
+    if count < 12:
+        assert shares.index[0] == "city"
 
 
 @pytest.mark.parametrize("name", SHIPPED)

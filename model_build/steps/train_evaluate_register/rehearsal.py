@@ -29,7 +29,8 @@ from sklearn.pipeline import Pipeline
 from training_data import TrainingData
 
 ROWS = 20
-_ROWS_OF_A_CLASS = 2
+# With two, scikit-learn takes many classes for numbers, and warns.
+_ROWS_OF_A_CLASS = 3
 
 
 class RehearsalError(Exception):
@@ -77,7 +78,7 @@ def rehearse(recipe: Recipe, data: TrainingData) -> None:
 
 
 def choose_rows(data: TrainingData) -> list[int]:
-    """Positions of about twenty training rows; of each class at least two, if there are."""
+    """Positions of about twenty training rows; of each class at least three, if there are."""
     target = data.train.target
     if data.task != CLASSIFICATION:
         return list(range(min(ROWS, len(target))))

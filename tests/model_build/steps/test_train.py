@@ -10,8 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,68 +21,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import train
-from mlflow import MlflowClient
-from mlflow.entities import Run
 from training_data import read_training_data
 
+from tests.model_build.steps.jobs import ARN, Job
 from tests.model_build.steps.tables import SOURCE
-
-ARN = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/p/execution/abc"
-
-
-class Job:
-    """One training job: where it writes, and what it left."""
-
-    def __init__(self, tracking_uri: str, data: Path, folder: Path) -> None:
-        self.data = data
-        self.failure_file = folder / "output" / "failure"
-        self.name = f"m-{uuid.uuid4().hex[:8]}"
-        self.client = MlflowClient(tracking_uri, tracking_uri)
-        self.environment = {
-            "MLFLOW_TRACKING_URI": tracking_uri,
-            "EXPERIMENT_NAME": self.name,
-            "REGISTERED_MODEL_NAME": self.name,
-            "TARGET_COLUMN": "price",
-            "PIPELINE_EXECUTION_ARN": ARN,
-            "TRAINING_JOB_NAME": "pipelines-abc-Train",
-            "SOURCE_COMMIT": "0123abc",
-        }
-
-    def arguments(self, **hyperparameters: object) -> list[str]:
-        chosen = {"n-estimators": 10, **hyperparameters}
-        words = [word for name, value in chosen.items() for word in (f"--{name}", str(value))]
-        return [*words, "--data", str(self.data), "--failure-file", str(self.failure_file)]
-
-    @property
-    def failure(self) -> str:
-        return self.failure_file.read_text(encoding="utf-8")
-
-    @property
-    def run(self) -> Run:
-        experiment = self.client.get_experiment_by_name(self.name)
-        assert experiment is not None
-        (run,) = self.client.search_runs([experiment.experiment_id])
-        return run
-
-    @property
-    def versions(self) -> list[Any]:
-        return list(self.client.search_model_versions(f"name = '{self.name}'"))
-
-
-@pytest.fixture
-def job(
-    mlflow_sqlite: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Job]:
-    made = Job(mlflow_sqlite, prepared, tmp_path)
-    for name, value in made.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("GIT_PYTHON_REFRESH", "quiet")
-    monkeypatch.chdir(tmp_path)
-    handler = signal.getsignal(signal.SIGTERM)
-    yield made
-    signal.signal(signal.SIGTERM, handler)
-    while mlflow.active_run():
-        mlflow.end_run()
 
 
 def test_good_model_is_logged_and_registered(

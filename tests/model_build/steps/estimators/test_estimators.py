@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import estimators
 import pytest
@@ -12,22 +10,6 @@ import train
 from estimators.contract import Estimator, EstimatorError, Parameter
 
 Plant = Callable[[str, str], None]
-
-
-@pytest.fixture
-def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
-    """Puts one more file into the folder, as far as Python can tell."""
-    before = set(sys.modules)
-    monkeypatch.setattr(estimators, "__path__", [*estimators.__path__, str(tmp_path)])
-
-    def write(name: str, text: str) -> None:
-        Path(tmp_path, f"{name}.py").write_text(text, encoding="utf-8")
-
-    yield write
-    for name in set(sys.modules) - before:
-        if name.startswith("estimators."):
-            del sys.modules[name]
-            vars(estimators).pop(name.rpartition(".")[2], None)
 
 
 def make_parameter(name: str, **fields: float) -> Parameter:
@@ -41,8 +23,8 @@ def test_the_default_is_the_first_of_those_that_are_shipped() -> None:
     assert estimators.DEFAULT == "random-forest"
 
 
-def test_a_file_more_is_an_estimator_more(plant: Plant) -> None:
-    plant(
+def test_a_file_more_is_an_estimator_more(plant_estimator: Plant) -> None:
+    plant_estimator(
         "nearest_rows",
         "from .contract import Estimator, Parameter\n"
         "ESTIMATOR = Estimator(build=print, parameters=(\n"
@@ -54,15 +36,15 @@ def test_a_file_more_is_an_estimator_more(plant: Plant) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "ESTIMATOR = None", "from .contract import Estimator"])
-def test_a_file_without_an_estimator_is_named(plant: Plant, text: str) -> None:
-    plant("empty", text)
+def test_a_file_without_an_estimator_is_named(plant_estimator: Plant, text: str) -> None:
+    plant_estimator("empty", text)
     with pytest.raises(EstimatorError) as caught:
         estimators.find_estimators()
     assert str(caught.value) == "estimators/empty.py has no ESTIMATOR = Estimator(...)"
 
 
-def test_a_file_that_imports_a_missing_package_at_its_top_is_named(plant: Plant) -> None:
-    plant("boosted", "import no_such_package\n")
+def test_a_file_that_imports_a_missing_package_at_its_top_is_named(plant_estimator: Plant) -> None:
+    plant_estimator("boosted", "import no_such_package\n")
     with pytest.raises(EstimatorError) as caught:
         estimators.find_estimators()
     assert str(caught.value) == (
@@ -78,15 +60,17 @@ def test_a_file_that_imports_a_missing_package_at_its_top_is_named(plant: Plant)
         ("from .contract import Estimator\nESTIMATOR = Estimator(make=1)", "TypeError: "),
     ],
 )
-def test_a_file_that_python_cannot_run_is_named(plant: Plant, text: str, problem: str) -> None:
-    plant("broken", text)
+def test_a_file_that_python_cannot_run_is_named(
+    plant_estimator: Plant, text: str, problem: str
+) -> None:
+    plant_estimator("broken", text)
     with pytest.raises(EstimatorError) as caught:
         estimators.find_estimators()
     assert str(caught.value).startswith(f"estimators/broken.py can't be read: {problem}")
 
 
-def test_files_that_mean_a_parameter_differently_are_named(plant: Plant) -> None:
-    plant(
+def test_files_that_mean_a_parameter_differently_are_named(plant_estimator: Plant) -> None:
+    plant_estimator(
         "more_trees",
         "from .contract import Estimator, Parameter\n"
         "ESTIMATOR = Estimator(build=print, parameters=(\n"

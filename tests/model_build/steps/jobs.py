@@ -36,7 +36,7 @@ class Job:
         }
 
     def arguments(self, **hyperparameters: object) -> list[str]:
-        chosen = {"n-estimators": 10, **hyperparameters}
+        chosen = {"n-estimators": 10, "boosting-rounds": 10, **hyperparameters}
         words = [word for name, value in chosen.items() for word in (f"--{name}", str(value))]
         return [*words, "--data", str(self.data), "--failure-file", str(self.failure_file)]
 

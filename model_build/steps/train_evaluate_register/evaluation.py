@@ -1,7 +1,6 @@
 """How good the predictions are: the metrics, and what each row adds to those that count."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +19,8 @@ from sklearn.metrics import (
 
 PERCENTILES = (10, 50, 90)
 MIDDLE = (0.1, 0.9)
-# Of probabilities in float32.
-_ROUNDING = 1e-4
+# Of probabilities in float32; no more than scikit-learn's ROC AUC allows.
+_ROUNDING = 1e-5
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,9 +49,10 @@ def predict(model: Any, features: pd.DataFrame, classes: Sequence[Any]) -> Predi
             raise EvaluationError("the model does not predict one finite number for each row")
         return Predictions(values=values)
     probabilities = np.asarray(model.predict_proba(features), dtype=np.float64)
-    if list(model.classes_) != list(classes):
+    known = np.asarray(model.classes_).tolist()
+    if known != list(classes):
         raise EvaluationError(
-            f"the model knows the classes {list(model.classes_)}, the training rows have {classes}"
+            f"the model knows the classes {known}, the training rows have {list(classes)}"
         )
     if not np.isfinite(probabilities).all():
         raise EvaluationError("the model gives probabilities that are no finite numbers")
@@ -216,10 +216,12 @@ def _measure_classes(
     probabilities = predicted.probabilities
     assert probabilities is not None, "classes have them"
     measured = {"balanced_accuracy": _balanced_accuracy(actual, predicted.values)}
-    # Neither is defined where a class is in one part only.
-    with suppress(ValueError):
+    # Neither is defined for a class that is in one part only: log loss not for one that training
+    # never saw, ROC AUC not for one that no test row has either.
+    tested, known = set(actual), set(classes)
+    if tested <= known and len(classes) > 1:
         measured["log_loss"] = float(log_loss(actual, probabilities, labels=list(classes)))
-    with suppress(ValueError):
+    if tested == known and len(classes) > 1:
         scores = probabilities[:, 1] if len(classes) == 2 else probabilities
         measured["roc_auc"] = float(
             roc_auc_score(actual, scores, multi_class="ovr", labels=list(classes))

@@ -89,11 +89,12 @@ def log_raw_rows(model: Pipeline, data: TrainingData) -> None:
     told = {name: value for name, value in data.raw_rows.items() if name != "positions"}
     prepared = data.test.features.iloc[data.raw_rows["positions"]]
     told["predictions"] = []
+    if data.classes:
+        told |= {"classes": list(data.classes), "probabilities": []}
     if len(prepared):
         predicted = evaluation.predict(model, prepared, data.classes)
         told["predictions"] = [evaluation.to_json(value) for value in predicted.values]
         if predicted.probabilities is not None:
-            told["classes"] = list(data.classes)
             told["probabilities"] = predicted.probabilities.tolist()
     mlflow.log_dict(told, "raw_rows.json")
 

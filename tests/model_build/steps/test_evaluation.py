@@ -158,6 +158,17 @@ def test_a_test_part_of_one_class_has_no_roc_auc(kind: str) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", CLASSES)
+def test_one_class_that_is_always_predicted_is_no_warning(kind: str) -> None:
+    classes = CLASSES[kind]
+    actual = make_series([classes[1]] * 9)
+    probabilities = np.tile(np.eye(len(classes))[1], (9, 1))
+    predicted = Predictions(values=np.asarray(classes)[[1] * 9], probabilities=probabilities)
+    measured = measure_classes(actual, predicted, classes)
+    assert measured["accuracy"] == measured["balanced_accuracy"] == 1
+    assert measured["brier_score"] == 0
+
+
 @pytest.mark.parametrize("kind", ["three texts", "three numbers", "twelve texts"])
 def test_a_class_without_a_test_row_leaves_out_what_it_makes_undefined(kind: str) -> None:
     classes = CLASSES[kind]

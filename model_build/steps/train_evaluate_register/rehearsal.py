@@ -78,13 +78,27 @@ def rehearse(recipe: Recipe, data: TrainingData) -> None:
 
 
 def choose_rows(data: TrainingData) -> list[int]:
-    """Positions of about twenty training rows; of each class at least three, if there are."""
+    """Positions of about twenty training rows, and of some with gaps, which may be few.
+
+    Of each class at least three, if there are; of numbers from the smallest to the largest, since
+    equal ones say nothing to some estimators.
+    """
     target = data.train.target
-    if data.task != CLASSIFICATION:
-        return list(range(min(ROWS, len(target))))
-    of_each = max(_ROWS_OF_A_CLASS, -(-ROWS // len(data.classes)))
-    places = pd.Series(range(len(target)), index=target.to_numpy())
-    return sorted(places.groupby(level=0).head(of_each))
+    if data.task == CLASSIFICATION:
+        of_each = max(_ROWS_OF_A_CLASS, -(-ROWS // len(data.classes)))
+        places = pd.Series(range(len(target)), index=target.to_numpy())
+        chosen = places.groupby(level=0).head(of_each).tolist()
+    else:
+        steps = np.linspace(0, len(target) - 1, min(ROWS, len(target))).astype(int)
+        chosen = target.to_numpy().argsort(kind="stable")[steps].tolist()
+    return sorted({*chosen, *_find_gaps(data.train.features)})
+
+
+def _find_gaps(features: pd.DataFrame) -> list[int]:
+    """The first row with a gap of each column, of twenty columns that have one."""
+    gaps = features.isna().to_numpy()
+    first: list[int] = gaps[:, gaps.any(axis=0)].argmax(axis=0)[:ROWS].tolist()
+    return first
 
 
 class _Step:

@@ -21,6 +21,8 @@ from training_data import Part, TrainingData, read_training_data
 from tests.model_build.steps.jobs import Job
 from tests.model_build.steps.recipes import SHIPPED, make_recipe
 
+TRIED = r"tried with \d+ rows before the training"
+
 # A file that is right, of which each plant changes something.
 RIGHT = """
 from .contract import REGRESSION, BuildRequest, Estimator, Parameter
@@ -76,7 +78,7 @@ FAULTS = {
     "untrusted type": (
         "regression",
         "FIELDS['trusted_types'] = {}",
-        "its model can't be saved, tried with 20 rows before the training: nobody reviewed "
+        "its model can't be saved, TRIED: nobody reviewed "
         "sklearn.tree._tree.Tree. Read what loading them does, and add each to `trusted_types` "
         "with the reason why it is harmless",
     ),
@@ -91,7 +93,7 @@ FAULTS = {
             "    return make_pipeline(nothing, make(request))"
         )
         + "FIELDS['rank'] = None",
-        "its model can't be saved, tried with 20 rows before the training: the model holds objects "
+        "its model can't be saved, TRIED: the model holds objects "
         'of the package joblib, which no server would have. Add "joblib" to `packages`',
     ),
     "class of its own file": (
@@ -100,21 +102,21 @@ FAULTS = {
         "class Own(RandomForestRegressor): pass\n"
         "FIELDS['trusted_types']['estimators.planted.Own'] = 'mine'\n"
         + build_as("return Own(random_state=1)"),
-        "its model can't be saved, tried with 20 rows before the training: the model holds objects "
+        "its model can't be saved, TRIED: the model holds objects "
         "of the training step's own module estimators, which no server would have. Build it of the "
         "classes of packages that pip installs",
     ),
     "package that is not installed": (
         "regression",
         "FIELDS['packages'] = ('no-such-package',)",
-        "its model can't be pinned, tried with 20 rows before the training: PackageNotFoundError: "
+        "its model can't be pinned, TRIED: PackageNotFoundError: "
         "No package metadata was found for no-such-package. `packages` has the names that pip "
         "knows; requirements.txt installs them",
     ),
     "rank too short": (
         "regression",
         rank_as("[1.0, 2.0]"),
-        r"its model can't be ranked, tried with 20 rows before the training: it gives 2 shares of "
+        "its model can't be ranked, TRIED: it gives 2 shares of "
         r"\d+ encoded columns. `rank` gives each encoded column a share of 0 or more, or is None",
     ),
     "rank too long": (
@@ -130,12 +132,12 @@ FAULTS = {
     "rank NaN": (
         "regression",
         rank_as("forest.feature_importances_ * float('nan')"),
-        r"its model can't be ranked, .*: it gives nan. `rank` gives each",
+        "its model can't be ranked, .*: it gives nan. `rank` gives each",
     ),
     "rank raises": (
         "regression",
         rank_as("forest.coef_"),
-        r"its model can't be ranked, .*: AttributeError: 'RandomForestRegressor' object has no",
+        "its model can't be ranked, .*: AttributeError: 'RandomForestRegressor' object has no",
     ),
     "another class than the most probable": (
         "text",
@@ -179,19 +181,19 @@ FAULTS = {
     "task that it does not do": (
         "integer",
         "FIELDS['tasks'] = ('regression',)",
-        "its model can't be taken, tried with 21 rows before the training: it does no "
+        "its model can't be taken, TRIED: it does no "
         "classification. its file's `tasks` are regression",
     ),
     "build raises": (
         "regression",
         build_as("raise RuntimeError('no GPU here')"),
-        "its model can't be built, tried with 20 rows before the training: RuntimeError: no GPU "
+        "its model can't be built, TRIED: RuntimeError: no GPU "
         "here. `request.parameters` has planted_trees",
     ),
     "wrong keyword": (
         "regression",
         build_as("return request.parameters['n_trees']"),
-        "its model can't be built, tried with 20 rows before the training: KeyError: 'n_trees'. "
+        "its model can't be built, TRIED: KeyError: 'n_trees'. "
         "`request.parameters` has planted_trees",
     ),
     "missing package in a function": (
@@ -207,7 +209,7 @@ FAULTS = {
     "missing values": (
         "regression",
         build_as("from sklearn.linear_model import Ridge\n    return Ridge()"),
-        "its model can't be trained, tried with 20 rows before the training: Input X contains NaN",
+        "its model can't be trained, TRIED: Input X contains NaN",
     ),
     "more rows than twenty": (
         "regression",
@@ -217,7 +219,7 @@ FAULTS = {
             "    from sklearn.neighbors import KNeighborsRegressor\n"
             "    return make_pipeline(SimpleImputer(), KNeighborsRegressor(50))"
         ),
-        "its model can't be asked, tried with 20 rows before the training: Expected n_neighbors",
+        "its model can't be asked, TRIED: Expected n_neighbors",
     ),
     "setting for serving that is none": (
         "regression",
@@ -238,7 +240,7 @@ FAULTS = {
     "reason that is no text": (
         "regression",
         "FIELDS['trusted_types'] = {'sklearn.tree._tree.Tree': object()}",
-        "its model can't be saved, tried with 20 rows before the training: RepresenterError: ",
+        "its model can't be saved, TRIED: RepresenterError: ",
     ),
 }
 
@@ -257,6 +259,7 @@ def test_a_planted_fault_is_told_before_the_training(
     plant_estimator("planted", f"{RIGHT}\n{change}\nESTIMATOR = Estimator(**FIELDS)\n")
     monkeypatch.setenv("ESTIMATOR", "planted")
     assert train.main(job.arguments()) == 1
+    told = told.replace("TRIED", TRIED)
     assert re.match(f"estimators/planted.py: {told}", job.failure), job.failure
     assert not job.has_run
     assert job.versions == []
@@ -296,10 +299,15 @@ def data(prepared: Path) -> TrainingData:
     return read_training_data(prepared, "price")
 
 
+def drop_gaps(data: TrainingData) -> TrainingData:
+    features = data.train.features[["garden", "id", "sold"]]
+    return dataclasses.replace(data, train=Part(features=features, target=data.train.target))
+
+
 @pytest.mark.parametrize(("classes", "rows"), [(2, 20), (3, 21), (12, 36), (60, 180)])
 def test_of_each_class_there_are_rows(data: TrainingData, classes: int, rows: int) -> None:
     target = pd.Series([f"class {at % classes:02d}" for at in range(180)], dtype=object)
-    chosen = rehearsal.choose_rows(make_data(data, target))
+    chosen = rehearsal.choose_rows(drop_gaps(make_data(data, target)))
     assert len(chosen) == len(set(chosen)) == rows
     counts = target.iloc[chosen].value_counts()
     assert len(counts) == classes
@@ -308,14 +316,32 @@ def test_of_each_class_there_are_rows(data: TrainingData, classes: int, rows: in
 
 def test_rare_classes_are_among_the_rows(data: TrainingData) -> None:
     target = pd.Series(["often"] * 170 + ["twice", "twice", "once"], dtype=object)
-    chosen = rehearsal.choose_rows(make_data(data, target))
+    chosen = rehearsal.choose_rows(drop_gaps(make_data(data, target)))
     assert target.iloc[chosen].value_counts().to_dict() == {"often": 7, "twice": 2, "once": 1}
 
 
-def test_of_numbers_there_are_the_first_rows(data: TrainingData) -> None:
-    assert rehearsal.choose_rows(data) == list(range(20))
-    few = make_data(data, pd.Series(np.arange(7.0)))
+def test_of_numbers_there_are_small_and_large_ones(data: TrainingData) -> None:
+    """The first rows of this table have all the same."""
+    target = pd.Series([0.0] * 150 + [*range(30, 0, -1)])
+    chosen = rehearsal.choose_rows(drop_gaps(make_data(data, target)))
+    assert len(chosen) == 20
+    assert target.iloc[chosen].agg(["min", "max"]).tolist() == [0, 30]
+    few = drop_gaps(make_data(data, pd.Series(np.arange(7.0))))
     assert rehearsal.choose_rows(few) == list(range(7))
+
+
+@pytest.mark.parametrize("kind", ["object", "float64"])
+def test_rows_with_gaps_are_among_them(data: TrainingData, kind: str) -> None:
+    target = pd.Series([f"class {at % 3}" if kind == "object" else at for at in range(170)])
+    made = make_data(data, target.astype(kind))
+    features = made.train.features[["id"]].copy()
+    for at in range(30):
+        features[f"number {at}"] = np.where(np.arange(170) == 90 + at, np.nan, 1.0)
+    made = dataclasses.replace(made, train=Part(features=features, target=made.train.target))
+    chosen = rehearsal.choose_rows(made)
+    assert set(range(90, 110)) <= set(chosen)
+    assert len(chosen) == len(set(chosen)) <= 41
+    assert chosen == sorted(chosen)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -245,6 +245,7 @@ def run_job(settings: Settings, data_folder: Path) -> None:
     tags = describe_origin(settings, data.description)
     parameters = _list_parameters(settings, data.description)
     experiment_id = tracking.connect(settings.tracking_uri, settings.experiment_name)
+    tracking.check_model_name(settings.model_name)
     with mlflow.start_run(tags=tags) as run:
         run_url = tracking.locate_run(settings.tracking_uri, experiment_id, run.info.run_id)
         logger.info("MLflow run: %s", run_url)

@@ -335,14 +335,29 @@ def test_wrong_settings_are_one_sentence_and_no_run(
     assert job.versions == []
 
 
-def test_whatever_breaks_after_the_start_ends_the_run_as_failed(
+def test_whatever_breaks_after_the_start_ends_the_run_as_failed(job: Job, tmp_path: Path) -> None:
+    job.data = shutil.copytree(job.data, tmp_path / "beyond")
+    raw = json.loads((job.data / "raw_rows.json").read_text(encoding="utf-8"))
+    raw["positions"][-1] = 10**6
+    (job.data / "raw_rows.json").write_text(json.dumps(raw), encoding="utf-8")
+    assert train.main(job.arguments()) == 1
+    assert job.run.info.status == "FAILED"
+    assert job.failure.startswith("IndexError: ")
+    assert job.versions == []
+
+
+def test_a_model_name_that_the_registry_refuses_is_told_before_the_training(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REGISTERED_MODEL_NAME", "not/a/name")
     assert train.main(job.arguments()) == 1
-    assert job.run.info.status == "FAILED"
-    assert job.failure.startswith("MlflowException: ")
-    assert "not/a/name" in job.failure
+    assert job.failure == (
+        "MLflow's registry refuses the model 'not/a/name': Invalid model name 'not/a/name'. Names "
+        "cannot contain '/' or ':'. Check RegisteredModelName, and what the login may read"
+    )
+    experiment = job.client.get_experiment_by_name(job.name)
+    assert experiment is not None
+    assert job.client.search_runs([experiment.experiment_id]) == []
 
 
 def test_all_missing_settings_are_named(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

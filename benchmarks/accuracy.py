@@ -281,9 +281,11 @@ def read_table(table: Table) -> tuple[pd.DataFrame, Any]:
 def choose_encoder(
     name: str, features: pd.DataFrame, classes: bool, seed: int
 ) -> ColumnTransformer:
-    import forest
+    from columns import encode_columns
 
-    ours = forest.encode_columns(features, seed)
+    # A target of 0 and 1 has the same means either way, so that figures from before there were
+    # classes can be compared.
+    ours = encode_columns(features, seed, classes=2 if classes else 0)
     if name == "ours":
         return ours
     text = [column for column in features.columns if features[column].dtype == object]
@@ -303,11 +305,14 @@ def choose_encoder(
 
 
 def choose_estimator(name: str, classes: bool, seed: int) -> Any:
+    """The same for either task and all encoders, and so not quite the training step's.
+
+    Its forest of classes looks at few columns for each split, and its boosting stops early.
+    """
     if name == "boosting":
         boosting = HistGradientBoostingClassifier if classes else HistGradientBoostingRegressor
         return boosting(random_state=seed)
     forest = RandomForestClassifier if classes else RandomForestRegressor
-    # The defaults of the training step; all columns for each split, as a regressor has it.
     return forest(100, min_samples_leaf=3, max_features=1.0, random_state=seed, n_jobs=2)
 
 

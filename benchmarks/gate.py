@@ -193,7 +193,7 @@ def judge(kind: Kind, number: int, sizes: list[int], name: str) -> str:
         parameters={parameter.name: parameter.default for parameter in estimator.parameters},
         random_seed=number,
     )
-    model = recipe.build(features[:cut]).fit(features[:cut], target[:cut])
+    model = recipe.build(features[:cut], target[:cut]).fit(features[:cut], target[:cut])
     predicted = evaluation.predict(model, features[cut:], classes)
     measures = evaluation.choose_measures(target[:cut], classes)
     report = gate.judge(

@@ -66,20 +66,23 @@ def main() -> None:
 def measure(rows: int, noise: float, bound: int, trees: int, jobs: int) -> dict[str, float]:
     """Train once, as the training step does."""
     sys.path.insert(0, str(STEP))
-    import forest
+    import estimators
     import skops.io
+    from model import Recipe
 
     features, target = make_table(rows + TEST_ROWS, noise)
     spread = float(target.std())
     known, asked = features[:rows], features[rows:]
-    model = forest.build_model(
-        known,
-        n_estimators=trees,
-        min_samples_leaf=3,
-        max_rows_per_tree=bound,
+    recipe = Recipe(
+        name="random-forest",
+        estimator=estimators.find_estimators()["random-forest"],
+        task="regression",
+        classes=[],
+        parameters={"NEstimators": trees, "MinSamplesLeaf": 3, "MaxRowsPerTree": bound},
         random_seed=1,
     )
-    model.set_params(forest__n_jobs=jobs)
+    model = recipe.build(known, target[:rows])
+    model.set_params(estimator__n_jobs=jobs)
     # The pipeline's two steps, one after the other, to see where the time goes.
     began, used = time.monotonic(), time.process_time()
     encoded = model[0].fit_transform(known, target[:rows])
@@ -88,7 +91,7 @@ def measure(rows: int, noise: float, bound: int, trees: int, jobs: int) -> dict[
     training, used = time.monotonic() - began - encoding, time.process_time() - used
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     error = estimate_error(model[1], model[0].transform(asked), np.asarray(target[rows:]))
-    forest.reset_for_serving(model)
+    recipe.make_ready(model)
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "model.skops"
         skops.io.dump(model, saved)

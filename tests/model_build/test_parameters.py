@@ -143,7 +143,7 @@ def test_limits_are_checked_against_the_task_where_it_is_known() -> None:
         check_values({**limits, "Task": "regression"}, DECLARED)
     assert str(caught.value).startswith(
         "--parameters: MetricLimits='accuracy>=0.9' won't do; "
-        "accuracy is no metric of regression, which has rmse, r2, "
+        "accuracy is no metric of regression, which has rmse, rmse_middle, r2, "
     )
 
 

@@ -38,11 +38,20 @@ class Recipe:
         """What a server has to install besides MLflow."""
         return sorted({*_PACKAGES, *self.estimator.packages})
 
-    def build(self, features: pd.DataFrame, *, small: bool = False) -> Pipeline:
+    def build(
+        self,
+        features: pd.DataFrame,
+        target: "pd.Series[Any]",
+        *,
+        rehearsed_with: Sequence[int] | None = None,
+    ) -> Pipeline:
         """Untrained, for features as columns.encode_columns takes them.
 
-        `small` makes it quick to train: parameters that cost time have the value for that.
+        `rehearsed_with`, the positions of the few rows that it will be trained with, makes it
+        quick: parameters that cost time have the value for that. The encoders are those of all.
         """
+        small = rehearsed_with is not None
+        learned = target if rehearsed_with is None else target.iloc[list(rehearsed_with)]
         request = BuildRequest(
             task=self.task,
             parameters={
@@ -50,7 +59,8 @@ class Recipe:
                 for parameter in self.estimator.parameters
             },
             random_seed=self.random_seed,
-            rows=len(features),
+            rows=len(learned),
+            class_rows=learned.value_counts().tolist() if self.classes else [],
         )
         encoded = columns.encode_columns(features, self.random_seed, len(self.classes))
         return Pipeline([("columns", encoded), ("estimator", self.estimator.build(request))])

@@ -17,7 +17,10 @@ _MOST_POINTS = 5000
 _MOST_COLUMNS = 20
 _MOST_CLASSES = 20
 _MOST_CURVES = 8
-_BINS = 10
+_MOST_GROUPS = 10
+_ROWS_OF_A_GROUP = 20
+# Characters of names: of a column or a curve, of a class at the side, of one that needs no slant.
+_LONG_NAME, _SHORT_NAME, _UPRIGHT_NAME = 40, 20, 5
 _GOOD, _BAD, _PLAIN = "tab:green", "tab:red", "tab:gray"
 
 
@@ -51,13 +54,15 @@ def plot_residuals(actual: "pd.Series[Any]", predicted: npt.NDArray[np.float64])
 
 
 def plot_importances(shares: "pd.Series[float]") -> Figure:
-    """The share of each column in what the forest learned; the 20 largest."""
+    """The share of each column in what was learned; the 20 largest."""
     shown = shares.head(_MOST_COLUMNS)[::-1]
     figure = Figure(figsize=(7, 1.2 + 0.3 * len(shown)), layout="constrained")
     axes = figure.subplots()
     # parse_math is off: a column called "price_$_per_$" is a name, not a formula.
     axes.barh(range(len(shown)), shown.to_numpy())
-    axes.set_yticks(range(len(shown)), [str(name)[:40] for name in shown.index], parse_math=False)
+    axes.set_yticks(
+        range(len(shown)), [_shorten(name, _LONG_NAME) for name in shown.index], parse_math=False
+    )
     axes.set_xlabel("share in what was learned")
     axes.set_title(f"Importance of {len(shown)} of {len(shares)} columns")
     return figure
@@ -81,12 +86,22 @@ def plot_confusion(
     for (row, column), count in np.ndenumerate(counts):
         color = "white" if of_row[row, column] > 0.5 else "black"
         axes.text(column, row, str(count), ha="center", va="center", color=color)
-    names = [str(value)[:20] for value in shown]
-    axes.set_xticks(range(len(shown)), names, parse_math=False, rotation=45, ha="right")
+    names = [_shorten(value, _SHORT_NAME) for value in shown]
+    upright = max(map(len, names)) <= _UPRIGHT_NAME
+    axes.set_xticks(
+        range(len(shown)),
+        names,
+        parse_math=False,
+        rotation=0 if upright else 45,
+        ha="center" if upright else "right",
+    )
     axes.set_yticks(range(len(shown)), names, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("actual")
-    axes.set_title(f"{_count(counts.sum(), actual)} by class", wrap=True)
+    of_all = (
+        "" if len(shown) == len(classes) else f"\nthe {len(shown)} most frequent of {len(classes)}"
+    )
+    axes.set_title(f"{_count(counts.sum(), actual)} by class{of_all}")
     return figure
 
 
@@ -105,15 +120,22 @@ def plot_roc(actual: "pd.Series[Any]", predicted: Predictions, classes: Sequence
 def plot_calibration(
     actual: "pd.Series[Any]", predicted: Predictions, classes: Sequence[Any]
 ) -> Figure:
-    """How often what was given a probability came true, in ten groups of equally many rows."""
+    """How often what was given a probability came true, in at most ten groups of equal size."""
     figure, axes = _square("predicted probability", "share that came true")
     axes.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":")
+    # Of fewer rows the share that came true is mostly chance.
+    groups = min(_MOST_GROUPS, max(2, len(actual) // _ROWS_OF_A_GROUP))
+    most = 0.0
     for name, came_true, probabilities in _list_curves(actual, predicted, classes):
         shares, means = calibration_curve(
-            came_true, np.clip(probabilities, 0, 1), n_bins=_BINS, strategy="quantile"
+            came_true, np.clip(probabilities, 0, 1), n_bins=groups, strategy="quantile"
         )
         axes.plot(means, shares, marker="o", label=name)
-    _add_legend(axes, "upper left")
+        most = max(most, *means, *shares)
+    # Of many classes each is improbable.
+    bounds = (-0.05 * (most or 1), 1.05 * (most or 1))
+    axes.set(xlim=bounds, ylim=bounds)
+    _add_legend(axes, "best")
     axes.set_title(f"Calibration on {len(actual)} test rows")
     return figure
 
@@ -177,8 +199,12 @@ def _square(across: str, up: str) -> tuple[Figure, Any]:
 
 
 def _add_legend(axes: Any, place: str) -> None:
-    legend = axes.legend(loc=place)
-    for text in legend.get_texts():
+    if not axes.get_legend_handles_labels()[0]:
+        axes.text(
+            0.95, 0.05, "all test rows are of one class", ha="right", transform=axes.transAxes
+        )
+        return
+    for text in axes.legend(loc=place).get_texts():
         text.set_parse_math(False)
 
 
@@ -196,7 +222,9 @@ def _list_curves(
         came_true = np.asarray(actual == value)
         if 0 < came_true.sum() < len(actual):
             place = list(classes).index(value)
-            curves.append((str(value)[:40], came_true, predicted.probabilities[:, place]))
+            curves.append(
+                (_shorten(value, _LONG_NAME), came_true, predicted.probabilities[:, place])
+            )
     return curves
 
 
@@ -205,6 +233,13 @@ def _choose_frequent(actual: "pd.Series[Any]", classes: Sequence[Any], most: int
     counts = actual.value_counts()
     frequent = sorted(classes, key=lambda value: -counts.get(value, 0))[:most]
     return [value for value in classes if value in frequent]
+
+
+def _shorten(name: Any, most: int) -> str:
+    """In one line, without its middle if it is long: many names differ only at their ends."""
+    text = " ".join(str(name).split())
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}\N{HORIZONTAL ELLIPSIS}{text[-half:]}"
 
 
 def _count(shown: int, actual: "pd.Series[Any]") -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import evaluation
 import mlflow
@@ -39,7 +40,13 @@ class LoggedModel:
 
 
 def log_model(model: Pipeline, recipe: Recipe, data: TrainingData) -> LoggedModel:
-    """Log the model to the active run: skops, signature, input example, pinned requirements.
+    """Log the model to the active run: skops, signature, input example, pinned requirements."""
+    info = mlflow.sklearn.log_model(model, name="model", **describe_model(recipe, data))
+    return LoggedModel(uri=info.model_uri)
+
+
+def describe_model(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
+    """What MLflow is told of a model to save it.
 
     Its metadata says, under "table", how the table's columns are written, so that a server reads
     a row of the table as PrepareData did; under "classes" in which order it knows them; and under
@@ -51,18 +58,17 @@ def log_model(model: Pipeline, recipe: Recipe, data: TrainingData) -> LoggedMode
         "reviewed_types": recipe.trusted_types,
         **({"classes": list(data.classes)} if data.classes else {}),
     }
-    info = mlflow.sklearn.log_model(
-        model,
-        name="model",
-        serialization_format="skops",
-        skops_trusted_types=list(recipe.trusted_types),
-        signature=sign(data),
-        input_example=_choose_example(data.train.features),
+    return {
+        "serialization_format": "skops",
+        "skops_trusted_types": list(recipe.trusted_types),
+        "signature": sign(data),
+        "input_example": _choose_example(data.train.features),
         # The job has mlflow-skinny, whose version is the same; a server needs all of mlflow.
-        pip_requirements=sorted([*pin_packages(recipe.packages), f"mlflow=={mlflow.__version__}"]),
-        metadata=metadata,
-    )
-    return LoggedModel(uri=info.model_uri)
+        "pip_requirements": sorted(
+            [*pin_packages(recipe.packages), f"mlflow=={mlflow.__version__}"]
+        ),
+        "metadata": metadata,
+    }
 
 
 def sign(data: TrainingData) -> ModelSignature:
@@ -83,11 +89,12 @@ def log_raw_rows(model: Pipeline, data: TrainingData) -> None:
     told = {name: value for name, value in data.raw_rows.items() if name != "positions"}
     prepared = data.test.features.iloc[data.raw_rows["positions"]]
     told["predictions"] = []
+    if data.classes:
+        told |= {"classes": list(data.classes), "probabilities": []}
     if len(prepared):
         predicted = evaluation.predict(model, prepared, data.classes)
         told["predictions"] = [evaluation.to_json(value) for value in predicted.values]
         if predicted.probabilities is not None:
-            told["classes"] = list(data.classes)
             told["probabilities"] = predicted.probabilities.tolist()
     mlflow.log_dict(told, "raw_rows.json")
 

@@ -7,6 +7,7 @@ What an estimator's file lacks is known within seconds, not after the training.
 
 import io
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,8 @@ from sklearn.pipeline import Pipeline
 from training_data import TrainingData
 
 ROWS = 20
-_ROWS_OF_A_CLASS = 2
+# With two, scikit-learn takes many classes for numbers, and warns.
+_ROWS_OF_A_CLASS = 3
 
 
 class RehearsalError(Exception):
@@ -40,36 +42,32 @@ def rehearse(recipe: Recipe, data: TrainingData) -> None:
 
     Raises RehearsalError.
     """
-    step = _Step(recipe.name)
+    rows = choose_rows(data)
+    step = _Step(recipe.name, len(rows))
     with step("taken", f"its file's `tasks` are {', '.join(recipe.estimator.tasks)}"):
         if recipe.task not in recipe.estimator.tasks:
             raise ValueError(f"it does no {recipe.task}")
     with step("pinned", "`packages` has the names that pip knows; requirements.txt installs them"):
-        requirements = pin_packages(recipe.packages)
-    rows = choose_rows(data)
+        pin_packages(recipe.packages)
     features, target = data.train.features.iloc[rows], data.train.target.iloc[rows]
-    with step("built"):
+    with step("built", f"`request.parameters` has {_list_keywords(recipe)}"):
         # Of all rows, as the real one: which encoders there are follows from them.
-        model = recipe.build(data.train.features, small=True)
+        model = recipe.build(data.train.features, data.train.target, rehearsed_with=rows)
     with step("trained"):
         model.fit(features, target)
         recipe.make_ready(model)
     with step("asked"):
         before = evaluation.predict(model, features, recipe.classes)
-    with step("ranked", "`rank` gives each column a share of 0 or more, or is None"):
+    with step("ranked", "`rank` gives each encoded column a share of 0 or more, or is None"):
         _check_ranking(recipe, model)
+    with step("remarked on", "`remark` gives a list of sentences, or is None"):
+        _check_remarks(recipe, features)
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
         path = Path(folder, "model")
         with step("saved"):
             _check_types(recipe, model)
-            mlflow.sklearn.save_model(
-                model,
-                str(path),
-                serialization_format="skops",
-                skops_trusted_types=list(recipe.trusted_types),
-                signature=registration.sign(data),
-                pip_requirements=requirements,
-            )
+            saved_as = registration.describe_model(recipe, data)
+            mlflow.sklearn.save_model(model, str(path), **saved_as)
         with step("loaded and asked"):
             loaded = mlflow.pyfunc.load_model(str(path))
             served = np.asarray(loaded.predict(features))
@@ -80,20 +78,35 @@ def rehearse(recipe: Recipe, data: TrainingData) -> None:
 
 
 def choose_rows(data: TrainingData) -> list[int]:
-    """Positions of about twenty training rows; of each class at least two, if there are."""
+    """Positions of about twenty training rows, and of some with gaps, which may be few.
+
+    Of each class at least three, if there are; of numbers from the smallest to the largest, since
+    equal ones say nothing to some estimators.
+    """
     target = data.train.target
-    if data.task != CLASSIFICATION:
-        return list(range(min(ROWS, len(target))))
-    of_each = max(_ROWS_OF_A_CLASS, -(-ROWS // len(data.classes)))
-    places = pd.Series(range(len(target)), index=target.to_numpy())
-    return sorted(places.groupby(level=0).head(of_each))
+    if data.task == CLASSIFICATION:
+        of_each = max(_ROWS_OF_A_CLASS, -(-ROWS // len(data.classes)))
+        places = pd.Series(range(len(target)), index=target.to_numpy())
+        chosen = places.groupby(level=0).head(of_each).tolist()
+    else:
+        steps = np.linspace(0, len(target) - 1, min(ROWS, len(target))).astype(int)
+        chosen = target.to_numpy().argsort(kind="stable")[steps].tolist()
+    return sorted({*chosen, *_find_gaps(data.train.features)})
+
+
+def _find_gaps(features: pd.DataFrame) -> list[int]:
+    """The first row with a gap of each column, of twenty columns that have one."""
+    gaps = features.isna().to_numpy()
+    first: list[int] = gaps[:, gaps.any(axis=0)].argmax(axis=0)[:ROWS].tolist()
+    return first
 
 
 class _Step:
     """Names what was tried in the message of whatever goes wrong there."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, rows: int) -> None:
         self._name = name
+        self._rows = rows
 
     @contextmanager
     def __call__(self, what: str, advice: str = "") -> Iterator[None]:
@@ -103,15 +116,35 @@ class _Step:
             told = str(err) if type(err) is ValueError else f"{type(err).__name__}: {err}"
             file = f"estimators/{self._name.replace('-', '_')}.py"
             raise RehearsalError(
-                f"{file}: its model can't be {what}, tried with {ROWS} rows before the training: "
-                f"{told}{advice and f'. {advice}'}"
+                f"{file}: its model can't be {what}, tried with {self._rows} rows before the "
+                f"training: {told}{advice and f'. {advice}'}"
             ) from err
 
 
+def _list_keywords(recipe: Recipe) -> str:
+    keywords = [parameter.keyword for parameter in recipe.estimator.parameters]
+    return ", ".join(keywords) or "nothing: the file declares no `parameters`"
+
+
 def _check_ranking(recipe: Recipe, model: Pipeline) -> None:
-    shares = recipe.rank_columns(model)
-    if shares is not None and not (np.isfinite(shares) & (shares >= 0)).all():
-        raise ValueError(f"it gives {shares.min():g}")
+    if recipe.estimator.rank is None:
+        return
+    shares = np.asarray(recipe.estimator.rank(model.named_steps["estimator"]), dtype=np.float64)
+    columns = len(model.named_steps["columns"].get_feature_names_out())
+    if shares.shape != (columns,):
+        raise ValueError(f"it gives {shares.size} shares of {columns} encoded columns")
+    wrong = shares[~(np.isfinite(shares) & (shares >= 0))]
+    if len(wrong):
+        raise ValueError(f"it gives {wrong[0]:g}")
+    recipe.rank_columns(model)
+
+
+def _check_remarks(recipe: Recipe, features: pd.DataFrame) -> None:
+    if recipe.estimator.remark is None:
+        return
+    told = recipe.estimator.remark(features)
+    if isinstance(told, str) or not all(isinstance(sentence, str) for sentence in told):
+        raise ValueError(f"it gives {told!r}")
 
 
 def _check_types(recipe: Recipe, model: Pipeline) -> None:
@@ -125,7 +158,14 @@ def _check_types(recipe: Recipe, model: Pipeline) -> None:
         )
     installed_by = packages_distributions()
     wanted = {_normalise(name) for name in recipe.packages}
-    for module in sorted(_list_modules(content)):
+    modules = _list_modules(content)
+    own = sorted(modules & {path.stem for path in Path(__file__).parent.iterdir()})
+    if own:
+        raise ValueError(
+            f"the model holds objects of the training step's own module {own[0]}, which no server "
+            "would have. Build it of the classes of packages that pip installs"
+        )
+    for module in sorted(modules):
         names = [_normalise(name) for name in installed_by.get(module, [])]
         if names and not wanted & set(names):
             raise ValueError(
@@ -155,4 +195,5 @@ def _collect_modules(node: Any, found: set[str]) -> None:
 
 
 def _normalise(name: str) -> str:
-    return name.lower().replace("_", "-")
+    """As pip compares names."""
+    return re.sub(r"[-_.]+", "-", name).lower()

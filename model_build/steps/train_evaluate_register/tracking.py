@@ -43,6 +43,25 @@ def connect(tracking_uri: str, experiment_name: str) -> str:
     return experiment_id
 
 
+def check_model_name(model_name: str) -> None:
+    """Ask the registry for the model before it is trained: a version comes at the very end.
+
+    Raises TrackingError if the registry would not take one of that name.
+    """
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+    try:
+        MlflowClient().get_registered_model(model_name)
+    except MlflowException as err:
+        if err.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            raise TrackingError(
+                f"MLflow's registry refuses the model {model_name!r}: {str(err).rstrip('.')}. "
+                "Check RegisteredModelName, and what the login may read"
+            ) from err
+
+
 def locate_run(tracking_uri: str, experiment_id: str, run_id: str) -> str:
     """Where a person finds the run."""
     if tracking_uri.startswith(("http://", "https://")):

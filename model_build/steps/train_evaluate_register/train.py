@@ -187,12 +187,13 @@ def _read_estimator(name: str, args: argparse.Namespace) -> dict[str, Number]:
     found = estimators.find_estimators()
     if name not in found:
         raise SettingsError(f"Estimator is {name!r}; there are {', '.join(found)}")
-    return {
-        parameter.name: _within(
-            parameter.name, getattr(args, parameter.name), parameter.low, parameter.high
-        )
-        for parameter in found[name].parameters
-    }
+    values: dict[str, Number] = {}
+    for parameter in found[name].parameters:
+        value = getattr(args, parameter.name)
+        if not parameter.low <= value <= parameter.high:
+            raise SettingsError(f"{parameter.name} is {value}; give {parameter.expected}")
+        values[parameter.name] = value
+    return values
 
 
 def _read_limits(text: str, task: str) -> Sequence[Limit]:
@@ -240,10 +241,11 @@ def run_job(settings: Settings, data_folder: Path) -> None:
     )
     started = time.monotonic()
     rehearsal.rehearse(recipe, data)
-    logger.info("rehearsed with %d rows in %.1f s", rehearsal.ROWS, time.monotonic() - started)
+    logger.info("rehearsed in %.1f s", time.monotonic() - started)
     tags = describe_origin(settings, data.description)
     parameters = _list_parameters(settings, data.description)
     experiment_id = tracking.connect(settings.tracking_uri, settings.experiment_name)
+    tracking.check_model_name(settings.model_name)
     with mlflow.start_run(tags=tags) as run:
         run_url = tracking.locate_run(settings.tracking_uri, experiment_id, run.info.run_id)
         logger.info("MLflow run: %s", run_url)
@@ -256,7 +258,7 @@ def run_job(settings: Settings, data_folder: Path) -> None:
             mlflow.set_tag("data.warnings", "\n".join(warnings)[:8000])
         _log_inputs(data)
 
-        model = recipe.build(data.train.features)
+        model = recipe.build(data.train.features, data.train.target)
         started = time.monotonic()
         model.fit(data.train.features, data.train.target)
         logger.info("trained %s in %.1f s", recipe.name, time.monotonic() - started)

@@ -82,7 +82,9 @@ def register(name: str, data: TrainingData, **params: Any) -> str:
         parameters={"NEstimators": 10, "MinSamplesLeaf": 2, "MaxRowsPerTree": 0},
         random_seed=1,
     )
-    model = recipe.build(data.train.features).fit(data.train.features, data.train.target)
+    model = recipe.build(data.train.features, data.train.target).fit(
+        data.train.features, data.train.target
+    )
     recipe.make_ready(model)
     with mlflow.start_run():
         mlflow.log_params({**SPLIT, "target": data.description["target"], **params})

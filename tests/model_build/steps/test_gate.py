@@ -338,7 +338,7 @@ def train_and_judge(draw: Draw, seed: int) -> str:
         parameters={"NEstimators": 15, "MinSamplesLeaf": 3, "MaxRowsPerTree": 0},
         random_seed=seed,
     )
-    model = recipe.build(features[:200]).fit(features[:200], target[:200])
+    model = recipe.build(features[:200], target[:200]).fit(features[:200], target[:200])
     recipe.make_ready(model)
     new = evaluation.predict(model, features[200:], classes)
     actual = target[200:].reset_index(drop=True)

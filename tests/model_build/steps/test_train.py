@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import estimators
+import metrics
 import mlflow
 import numpy as np
 import pyarrow as pa
@@ -22,68 +24,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import train
-from mlflow import MlflowClient
-from mlflow.entities import Run
+from model import pin_packages
 from training_data import read_training_data
 
+from tests.model_build.steps.jobs import ARN, Job
+from tests.model_build.steps.recipes import SHIPPED, make_recipe
 from tests.model_build.steps.tables import SOURCE
-
-ARN = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/p/execution/abc"
-
-
-class Job:
-    """One training job: where it writes, and what it left."""
-
-    def __init__(self, tracking_uri: str, data: Path, folder: Path) -> None:
-        self.data = data
-        self.failure_file = folder / "output" / "failure"
-        self.name = f"m-{uuid.uuid4().hex[:8]}"
-        self.client = MlflowClient(tracking_uri, tracking_uri)
-        self.environment = {
-            "MLFLOW_TRACKING_URI": tracking_uri,
-            "EXPERIMENT_NAME": self.name,
-            "REGISTERED_MODEL_NAME": self.name,
-            "TARGET_COLUMN": "price",
-            "PIPELINE_EXECUTION_ARN": ARN,
-            "TRAINING_JOB_NAME": "pipelines-abc-Train",
-            "SOURCE_COMMIT": "0123abc",
-        }
-
-    def arguments(self, **hyperparameters: object) -> list[str]:
-        chosen = {"n-estimators": 10, **hyperparameters}
-        words = [word for name, value in chosen.items() for word in (f"--{name}", str(value))]
-        return [*words, "--data", str(self.data), "--failure-file", str(self.failure_file)]
-
-    @property
-    def failure(self) -> str:
-        return self.failure_file.read_text(encoding="utf-8")
-
-    @property
-    def run(self) -> Run:
-        experiment = self.client.get_experiment_by_name(self.name)
-        assert experiment is not None
-        (run,) = self.client.search_runs([experiment.experiment_id])
-        return run
-
-    @property
-    def versions(self) -> list[Any]:
-        return list(self.client.search_model_versions(f"name = '{self.name}'"))
-
-
-@pytest.fixture
-def job(
-    mlflow_sqlite: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Job]:
-    made = Job(mlflow_sqlite, prepared, tmp_path)
-    for name, value in made.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("GIT_PYTHON_REFRESH", "quiet")
-    monkeypatch.chdir(tmp_path)
-    handler = signal.getsignal(signal.SIGTERM)
-    yield made
-    signal.signal(signal.SIGTERM, handler)
-    while mlflow.active_run():
-        mlflow.end_run()
 
 
 def test_good_model_is_logged_and_registered(
@@ -106,19 +52,21 @@ def test_good_model_is_logged_and_registered(
     assert run.data.tags["data.warnings"].splitlines() == description["warnings"]
     assert origin.items() <= run.data.tags.items()
     assert origin.items() <= version.tags.items()
-    error = run.data.metrics["median_absolute_error"]
-    assert float(version.tags["median_absolute_error"]) == pytest.approx(error)
-    assert f"median_absolute_error: {error:.10g}\n" in capsys.readouterr().out
-    assert {
-        "absolute_error_p10",
-        "absolute_error_p50",
-        "absolute_error_p90",
-        "rmse",
-        "r2",
-        "baseline_median_absolute_error",
-        "max_median_absolute_error",
-    } <= set(run.data.metrics)
+    names = {metric.name for metric in metrics.METRICS["regression"]}
+    assert set(run.data.metrics) == {*names, "baseline_rmse", "baseline_rmse_middle"}
+    assert run.data.metrics["rmse"] < run.data.metrics["baseline_rmse"]
+    assert find_in_log(capsys.readouterr().out) == {
+        name: pytest.approx(run.data.metrics[name]) for name in names
+    }
+    assert run.data.tags["gate.verdict"] == "passed"
+    assert "gate.reason" not in run.data.tags
+    assert version.tags["gate.metric"] == "rmse"
+    assert float(version.tags["gate.value"]) == pytest.approx(run.data.metrics["rmse"])
+    assert version.tags["gate.summary"] == run.data.tags["gate.summary"]
+    assert len(version.tags["gate.summary"]) <= 200
     assert run.data.params["n_estimators"] == "10"
+    assert run.data.params["estimator"] == "random-forest"
+    assert run.data.params["task"] == "regression"
     assert {tag.value for item in run.inputs.dataset_inputs for tag in item.tags} == {
         "training",
         "testing",
@@ -130,7 +78,12 @@ def test_good_model_is_logged_and_registered(
         "raw_rows.json",
         "data_report.json",
         "data_report.html",
+        "gate_report.json",
+        "gate.png",
     }
+    report = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/gate_report.json")
+    assert report["verdict"] == "passed"
+    assert report["summary"] == run.data.tags["gate.summary"]
     assert not job.failure_file.exists()
 
     folder = Path(
@@ -159,8 +112,111 @@ def test_good_model_is_logged_and_registered(
         "sold": ("datetime", True),
         "garden": ("boolean", True),
     }
-    assert model.metadata.metadata["table"] == {"version": 1, "columns": description["columns"]}
-    assert model.get_raw_model().named_steps["forest"].n_jobs is None
+    assert [column.type.name for column in model.metadata.get_output_schema().inputs] == ["double"]
+    assert model.metadata.metadata == {
+        "table": {"version": 1, "columns": description["columns"]},
+        "task": "regression",
+        "reviewed_types": make_recipe().trusted_types,
+    }
+    assert model.get_raw_model().named_steps["estimator"].n_jobs is None
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("kind", ["text", "boolean", "integer"])
+def test_a_target_of_classes_is_classified(
+    kind: str,
+    name: str,
+    start_job: Callable[[Path], Job],
+    prepared_classes: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = start_job(prepared_classes[kind])
+    monkeypatch.setenv("ESTIMATOR", name)
+    monkeypatch.setenv("METRIC_LIMITS", "accuracy>=0.5, brier_score<=0.6")
+    assert train.main(job.arguments()) == 0, job.failure
+    run = job.run
+    (version,) = job.versions
+    names = {metric.name for metric in metrics.METRICS["classification"]}
+    assert set(run.data.metrics) == {*names, "baseline_brier_score", "baseline_accuracy"}
+    assert find_in_log(capsys.readouterr().out) == {
+        each: pytest.approx(run.data.metrics[each]) for each in names
+    }
+    assert run.data.params["task"] == "classification"
+    assert version.tags["gate.metric"] == "brier_score"
+    artifacts = {item.path for item in job.client.list_artifacts(run.info.run_id)}
+    assert artifacts == {
+        "confusion_matrix.png",
+        "roc_curve.png",
+        "calibration.png",
+        "feature_importances.png",
+        "raw_rows.json",
+        "data_report.json",
+        "data_report.html",
+        "gate_report.json",
+        "gate.png",
+    }
+    classes = json.loads((job.data / "dataset.json").read_text(encoding="utf-8"))["classes"]
+    assert (
+        classes
+        == {
+            "text": ["$middle$", "high", "low"],
+            "boolean": [False, True],
+            "integer": [1, 3, 5],
+        }[kind]
+    )
+
+    folder = Path(
+        mlflow.artifacts.download_artifacts(f"models:/{job.name}/{version.version}"),
+    )
+    requirements = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    expected = pin_packages(["mlflow", *estimators.find_estimators()[name].packages])
+    assert {*expected, *pin_packages(["numpy", "pandas", "scikit-learn", "skops"])} == set(
+        requirements
+    )
+    model = mlflow.pyfunc.load_model(str(folder))
+    assert model.metadata.metadata["task"] == "classification"
+    assert model.metadata.metadata["classes"] == classes
+    assert list(map(type, model.metadata.metadata["classes"])) == list(map(type, classes))
+    assert set(model.metadata.metadata["reviewed_types"]) == set(
+        model.metadata.flavors["sklearn"]["skops_trusted_types"]
+    )
+    (answer,) = model.metadata.get_output_schema().inputs
+    assert answer.type.name == {"text": "string", "boolean": "boolean", "integer": "long"}[kind]
+
+    raw = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/raw_rows.json")
+    data = read_training_data(job.data, kind)
+    rows = data.test.features.iloc[data.raw_rows["positions"]]
+    assert raw["classes"] == classes
+    np.testing.assert_array_equal(raw["probabilities"], model.get_raw_model().predict_proba(rows))
+    most = [classes[int(np.argmax(each))] for each in raw["probabilities"]]
+    assert raw["predictions"] == most == model.predict(rows).tolist()
+    assert {type(value) for value in raw["predictions"]} == {type(classes[0])}
+
+
+def test_parameters_of_another_estimator_are_no_concern_of_the_chosen_one(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ESTIMATOR", "hist-gradient-boosting")
+    chosen = {"boosting-rounds": 7, "learning-rate": 0.3, "n-estimators": 10**9}
+    assert train.main(job.arguments(**chosen)) == 0, job.failure
+    assert job.run.data.params["boosting_rounds"] == "7"
+    assert job.run.data.params["learning_rate"] == "0.3"
+    assert "n_estimators" not in job.run.data.params
+    assert "data.warnings" in job.run.data.tags
+
+
+def test_what_the_estimator_cannot_do_with_the_table_is_told(job: Job, tmp_path: Path) -> None:
+    """Only the forest computes in float32."""
+    job.data = shutil.copytree(job.data, tmp_path / "large")
+    for part in ("train", "test"):
+        table = pq.read_table(job.data / f"{part}.parquet")
+        large = pa.array([2.0**31 * (at % 2) + at for at in range(len(table))])
+        at = table.column_names.index("rooms")
+        pq.write_table(table.set_column(at, "rooms", large), job.data / f"{part}.parquet")
+    assert train.main(job.arguments()) == 0, job.failure
+    *_, told = job.run.data.tags["data.warnings"].splitlines()
+    assert told.startswith("column 'rooms': ")
 
 
 def test_raw_rows_are_those_of_the_table_with_predictions_of_the_prepared_ones(job: Job) -> None:
@@ -190,35 +246,118 @@ def test_gaps_of_the_input_example_are_null(job: Job, tmp_path: Path) -> None:
             values = pc.if_else(keep, table.column(name), gaps)
             table = table.set_column(column, name, values)
         pq.write_table(table, path)
-    assert train.main(job.arguments(**{"max-median-absolute-error": 1e9})) == 0
-    (version,) = job.versions
-    folder = mlflow.artifacts.download_artifacts(f"models:/{job.name}/{version.version}")
+    train.main(job.arguments())
+    (logged,) = job.run.outputs.model_outputs
+    folder = mlflow.artifacts.download_artifacts(f"models:/{logged.model_id}")
     text = Path(folder, "serving_input_example.json").read_text(encoding="utf-8")
     sent = json.loads(text, parse_constant=pytest.fail)["dataframe_split"]["data"]
     assert None in [cell for row in sent for cell in row]
     assert "NaT" not in text
 
 
-def test_model_above_its_limit_is_logged_but_not_registered(job: Job) -> None:
-    assert train.main(job.arguments(**{"max-median-absolute-error": 0.001})) == 1
+def test_model_above_its_limit_is_logged_but_not_registered(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METRIC_LIMITS", "median_absolute_error<=0.001")
+    assert train.main(job.arguments()) == 1
     run = job.run
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["max_median_absolute_error"] == 0.001
     assert job.versions == []
+    assert run.data.tags["gate.verdict"] == "failed"
     reason = run.data.tags["gate.reason"]
-    assert "is above 0.001, the limit MaxMedianAbsoluteError" in reason
+    assert reason.startswith("median_absolute_error ")
+    assert reason.endswith(" is above the limit 0.001")
     assert job.failure.startswith(f"QualityGateNotMet: {reason}; nothing was registered; ")
     assert run.info.run_id in job.failure
+    artifacts = {item.path for item in job.client.list_artifacts(run.info.run_id)}
+    assert {"gate_report.json", "gate.png", "raw_rows.json"} <= artifacts
+    assert len(run.outputs.model_outputs) == 1
 
 
-def test_whatever_breaks_after_the_start_ends_the_run_as_failed(
+@pytest.mark.parametrize(
+    ("settings", "arguments", "told"),
+    [
+        (
+            {"ESTIMATOR": "ridge"},
+            {},
+            "Estimator is 'ridge'; there are random-forest, hist-gradient-boosting",
+        ),
+        ({}, {"n-estimators": 0}, "NEstimators is 0; give a whole number from 1 to 10000"),
+        (
+            {},
+            {"min-samples-leaf": 1_000_001},
+            "MinSamplesLeaf is 1000001; give a whole number from 1 to 1000000",
+        ),
+        (
+            {"ESTIMATOR": "hist-gradient-boosting"},
+            {"learning-rate": "nan"},
+            "LearningRate is nan; give a number from 0.0001 to 1",
+        ),
+        ({}, {"champion-margin": 11}, "ChampionMargin is 11.0; give a number from 0 to 10"),
+        ({}, {"champion-margin": "nan"}, "ChampionMargin is nan; give a number from 0 to 10"),
+        (
+            {"METRIC_LIMITS": "accuracy>=0.9"},
+            {},
+            "MetricLimits is 'accuracy>=0.9': accuracy is no metric of regression, which has rmse,",
+        ),
+        ({"METRIC_LIMITS": "rmse<5"}, {}, "MetricLimits is 'rmse<5': 'rmse<5' is no limit; write"),
+        (
+            {"CHAMPION_INCOMPARABLE": "maybe"},
+            {},
+            "ChampionIncomparable is 'maybe'; give refuse or allow",
+        ),
+        (
+            {"TARGET_COLUMN": "cost"},
+            {},
+            "{data} was prepared for the target 'price', and TARGET_COLUMN is 'cost'",
+        ),
+        (
+            {"ESTIMATOR": "", "METRIC_LIMITS": "", "CHAMPION_INCOMPARABLE": ""},
+            {},
+            "not in the environment: ESTIMATOR, METRIC_LIMITS, CHAMPION_INCOMPARABLE; the pipeline",
+        ),
+    ],
+)
+def test_wrong_settings_are_one_sentence_and_no_run(
+    job: Job,
+    settings: dict[str, str],
+    arguments: dict[str, object],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert train.main(job.arguments(**arguments)) == 1
+    assert job.failure.startswith(told.format(data=job.data))
+    assert "Traceback" not in caplog.text
+    assert not job.has_run
+    assert job.versions == []
+
+
+def test_whatever_breaks_after_the_start_ends_the_run_as_failed(job: Job, tmp_path: Path) -> None:
+    job.data = shutil.copytree(job.data, tmp_path / "beyond")
+    raw = json.loads((job.data / "raw_rows.json").read_text(encoding="utf-8"))
+    raw["positions"][-1] = 10**6
+    (job.data / "raw_rows.json").write_text(json.dumps(raw), encoding="utf-8")
+    assert train.main(job.arguments()) == 1
+    assert job.run.info.status == "FAILED"
+    assert job.failure.startswith("IndexError: ")
+    assert job.versions == []
+
+
+def test_a_model_name_that_the_registry_refuses_is_told_before_the_training(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REGISTERED_MODEL_NAME", "not/a/name")
     assert train.main(job.arguments()) == 1
-    assert job.run.info.status == "FAILED"
-    assert job.failure.startswith("MlflowException: ")
-    assert "not/a/name" in job.failure
+    assert job.failure == (
+        "MLflow's registry refuses the model 'not/a/name': Invalid model name 'not/a/name'. Names "
+        "cannot contain '/' or ':'. Check RegisteredModelName, and what the login may read"
+    )
+    experiment = job.client.get_experiment_by_name(job.name)
+    assert experiment is not None
+    assert job.client.search_runs([experiment.experiment_id]) == []
 
 
 def test_all_missing_settings_are_named(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +437,7 @@ def test_a_stopped_job_leaves_no_running_run(
     """
     job = Job(mlflow_server, prepared, tmp_path)
     process = subprocess.Popen(
-        [sys.executable, "train.py", *job.arguments(**{"n-estimators": 100_000})],
+        [sys.executable, "train.py", *job.arguments(**{"n-estimators": 10_000})],
         cwd=Path(train.__file__).parent,
         env={
             **os.environ,
@@ -348,6 +487,12 @@ except train.StoppedError:
     folder = Path(train.__file__).parent
     process = subprocess.run([sys.executable, "-c", script], cwd=folder, timeout=60)
     assert process.returncode == 7
+
+
+def find_in_log(output: str) -> dict[str, float]:
+    """What SageMaker finds there by the pipeline's expressions."""
+    found = {name: re.findall(metrics.EXPRESSION.format(name=name), output) for name in metrics.ALL}
+    return {name: float(value) for name, values in found.items() for value in values}
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -12,6 +12,7 @@ from .contract import Estimator, EstimatorError, Parameter
 
 DEFAULT = "random-forest"
 _NO_ESTIMATORS = ("contract",)
+_OWN_FLAGS = ("champion-margin", "data", "failure-file", "help", "random-seed")
 
 
 def find_estimators() -> dict[str, Estimator]:
@@ -27,7 +28,13 @@ def list_parameters(estimators: Mapping[str, Estimator]) -> list[Parameter]:
     declared: dict[str, tuple[str, Parameter]] = {}
     for name, estimator in estimators.items():
         for parameter in estimator.parameters:
-            other, same = declared.setdefault(parameter.name, (name, parameter))
+            if parameter.flag in _OWN_FLAGS:
+                raise EstimatorError(
+                    f"{name} declares the parameter {parameter.name}, and the training step has "
+                    f"--{parameter.flag} itself; give it another name"
+                )
+            # By its flag: the training step must tell them apart too.
+            other, same = declared.setdefault(parameter.flag, (name, parameter))
             if same != parameter:
                 raise EstimatorError(
                     f"{other} and {name} both declare the parameter {parameter.name}, and not in "
@@ -45,6 +52,8 @@ def _read(name: str) -> Estimator:
             f"{where} can't be read without its packages: {err}. Import them in its functions, not "
             "at its top"
         ) from err
+    except Exception as err:  # whatever the file does wrong
+        raise EstimatorError(f"{where} can't be read: {type(err).__name__}: {err}") from err
     estimator = getattr(module, "ESTIMATOR", None)
     if not isinstance(estimator, Estimator):
         raise EstimatorError(f"{where} has no ESTIMATOR = Estimator(...)")

@@ -55,17 +55,26 @@ class Parameter:
     def expected(self) -> str:
         """What a value should be, for messages: `a whole number from 1 to 10000`."""
         what = "a whole number" if isinstance(self.default, int) else "a number"
-        return f"{what} from {self.low:g} to {self.high:g}"
+        return f"{what} from {_write(self.low)} to {_write(self.high)}"
+
+
+def _write(number: Number) -> str:
+    """1000000, not 1e+06."""
+    return str(int(number)) if number == int(number) else f"{number:g}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRequest:
-    """What an estimator is built for. `parameters` has the file's own, by keyword."""
+    """What an estimator is built for. `parameters` has the file's own, by keyword.
+
+    `rows` is how many it will learn from, `class_rows` how many of each class; none for numbers.
+    """
 
     task: Task
     parameters: Mapping[str, Any]
     random_seed: int
     rows: int
+    class_rows: Sequence[int] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The model takes the table's own columns, and gives the same numbers in training and serving."""
+"""The table's own columns become the same numbers in training and serving."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from forest import (
-    TRUSTED_TYPES,
-    build_model,
-    encode_columns,
-    find_merged,
-    rank_columns,
-    required_packages,
-    reset_for_serving,
-)
+from columns import encode_columns
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.metrics import root_mean_squared_error
@@ -24,48 +16,12 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 
-ROWS = 400
+from tests.model_build.steps import recipes
+from tests.model_build.steps.recipes import make_features, make_recipe, make_target
 
 
-def make_features(rows: int = ROWS) -> pd.DataFrame:
-    """A column of each kind, all but `sex` and `id` with gaps."""
-    rng = np.random.default_rng(5)
-    sold = pd.Timestamp("2022-03-01") + pd.to_timedelta(rng.integers(0, 24 * 900, rows), "h")
-    features = pd.DataFrame(
-        {
-            "size": rng.gamma(4, 20, rows),
-            "garden": pd.Series(rng.choice([True, False, None], rows), dtype=object),
-            "city": pd.Series(rng.choice(["Bern", "Basel", "Genf", None], rows), dtype=object),
-            "sex": rng.choice(["f", "m"], rows),
-            "id": [f"house-{number}" for number in range(rows)],
-            "sold": sold.astype("datetime64[ns]"),
-        }
-    )
-    features.loc[::9, "size"] = np.nan
-    features.loc[::7, "sold"] = pd.NaT
-    return features
-
-
-def make_target(features: pd.DataFrame) -> pd.Series[Any]:
-    """Most from whether the city is known; then size, city, garden, the hour of the sale."""
-    city = features["city"].map({"Bern": 500, "Basel": 300}).fillna(0)
-    garden = features["garden"].map({True: 400, False: 0}).fillna(200).astype(float)
-    hour = features["sold"].dt.hour.fillna(12) * 50
-    price = features["size"].fillna(50) * 10 + city + garden + hour
-    return price + features["city"].isna() * 5000
-
-
-def train(features: pd.DataFrame, target: pd.Series[Any], **settings: int) -> Pipeline:
-    chosen = {
-        "n_estimators": 10,
-        "min_samples_leaf": 2,
-        "max_rows_per_tree": 0,
-        "random_seed": 3,
-        **settings,
-    }
-    model = build_model(features, **chosen).fit(features, target)
-    reset_for_serving(model)
-    return model
+def train(features: pd.DataFrame, target: pd.Series[Any]) -> Pipeline:
+    return recipes.train(make_recipe(), features, target)
 
 
 @pytest.fixture(scope="module")
@@ -91,15 +47,9 @@ def encode(features: pd.DataFrame, *parts: str) -> list[list[float]]:
     return [made[:, columns.output_indices_[part]].ravel().tolist() for part in parts]
 
 
-def test_same_seed_same_model(features: pd.DataFrame, model: Pipeline) -> None:
-    again = train(features, make_target(features))
-    other = train(features, make_target(features), random_seed=4)
-    np.testing.assert_array_equal(model.predict(features), again.predict(features))
-    assert not np.array_equal(model.predict(features), other.predict(features))
-
-
 def test_every_kind_is_learned_from(features: pd.DataFrame, model: Pipeline) -> None:
-    shares = rank_columns(model)
+    shares = make_recipe().rank_columns(model)
+    assert shares is not None
     assert shares.index[0] == "city"
     assert shares[["size", "garden", "sold"]].min() > 0.002
     assert root_mean_squared_error(make_target(features), model.predict(features)) < 200
@@ -140,7 +90,6 @@ def test_numbers_far_from_zero_are_told_apart(start: int) -> None:
     predicted = model.predict(features)
     assert len(np.unique(predicted)) > 60
     np.testing.assert_allclose(predicted, rows * 10.0, atol=100)
-    assert find_merged(features) == []
 
 
 def test_moments_of_one_day_are_told_apart() -> None:
@@ -148,14 +97,6 @@ def test_moments_of_one_day_are_told_apart() -> None:
     features = pd.DataFrame({"at": pd.Timestamp("2026-11-29 10:00") + pd.to_timedelta(rows, "s")})
     predicted = train(features, pd.Series(rows * 1.0)).predict(features)
     assert len(np.unique(predicted)) > 100
-
-
-def test_numbers_that_trees_cannot_tell_apart_are_told() -> None:
-    near, far = np.arange(100.0), 2.0**31 + np.arange(100.0)
-    features = pd.DataFrame({"id": np.concatenate([near, far]), "size": np.linspace(0, 1, 200)})
-    (told,) = find_merged(features)
-    assert told.startswith("column 'id': 200 different numbers are 101 for the forest")
-    assert find_merged(features.assign(id=features["id"] + 0.5)) == []
 
 
 def test_every_midnight_is_the_start_of_its_day() -> None:
@@ -228,24 +169,6 @@ def test_columns_without_a_value_in_training_are_harmless() -> None:
     np.testing.assert_array_equal(model.predict(asked), model.predict(features.head(1)))
 
 
-@pytest.mark.parametrize(
-    "kept", [["size"], ["garden"], ["city"], ["id"], ["sold"], ["sex", "size"]]
-)
-def test_table_of_any_kinds_is_saved_with_no_more_than_the_reviewed_types(
-    features: pd.DataFrame, kept: list[str]
-) -> None:
-    model = train(features[kept], make_target(features))
-    saved = skops.io.dumps(model)
-    assert set(skops.io.get_untrusted_types(data=saved)) <= set(TRUSTED_TYPES)
-    loaded = skops.io.loads(saved, trusted=list(TRUSTED_TYPES))
-    np.testing.assert_array_equal(loaded.predict(features[kept]), model.predict(features[kept]))
-
-
-def test_all_reviewed_types_are_needed(features: pd.DataFrame, model: Pipeline) -> None:
-    assert set(skops.io.get_untrusted_types(data=skops.io.dumps(model))) == set(TRUSTED_TYPES)
-    assert required_packages(model) == ("numpy", "pandas", "scikit-learn", "skops")
-
-
 def test_large_identifier_leaves_nothing_in_the_model() -> None:
     rows = 6000
     features = pd.DataFrame({"id": pd.Series([f"house-{at}" for at in range(rows)])})
@@ -254,7 +177,9 @@ def test_large_identifier_leaves_nothing_in_the_model() -> None:
     assert len(skops.io.dumps(model)) < 1_000_000
     assert np.ptp(model.predict(features)) < 0.1
     named = features.assign(size=target)
-    assert rank_columns(train(named, target))["id"] == pytest.approx(0, abs=0.001)
+    shares = make_recipe().rank_columns(train(named, target))
+    assert shares is not None
+    assert shares["id"] == pytest.approx(0, abs=0.001)
 
 
 def test_only_the_most_frequent_of_very_many_values_are_known() -> None:
@@ -267,32 +192,6 @@ def test_only_the_most_frequent_of_very_many_values_are_known() -> None:
     assert len(known) == 5000
     assert "Ring" in known
     assert not set(rarely) & set(known)
-
-
-def test_serving_uses_one_thread(model: Pipeline) -> None:
-    assert model.named_steps["forest"].n_jobs is None
-
-
-def test_every_column_has_its_share(features: pd.DataFrame, model: Pipeline) -> None:
-    """However many numbers an encoder made of it."""
-    shares = rank_columns(model)
-    assert model.named_steps["forest"].n_features_in_ > len(features.columns)
-    assert sorted(shares.index) == sorted(features.columns)
-    assert shares.sum() == pytest.approx(1)
-    assert shares.is_monotonic_decreasing
-
-
-def test_tree_draws_no_more_rows_than_asked(features: pd.DataFrame) -> None:
-    target = make_target(features)
-    bounded = train(features, target, max_rows_per_tree=50).named_steps["forest"]
-    free = train(features, target, max_rows_per_tree=0).named_steps["forest"]
-    roomy = train(features, target, max_rows_per_tree=ROWS).named_steps["forest"]
-    roots = [tree.tree_.weighted_n_node_samples[0] for tree in bounded.estimators_]
-    assert set(roots) == {50}
-    assert bounded.estimators_[0].tree_.node_count < free.estimators_[0].tree_.node_count / 3
-    assert [tree.tree_.node_count for tree in roomy.estimators_] == [
-        tree.tree_.node_count for tree in free.estimators_
-    ]
 
 
 def encode_means_only(features: pd.DataFrame) -> ColumnTransformer:
@@ -336,3 +235,25 @@ def test_encoder_that_differs_between_training_and_serving_is_caught() -> None:
     planted = measure_error(encode_means_only(features), features, target)
     assert ours < 1.03 * one_hot
     assert planted > 1.1 * one_hot
+
+
+@pytest.mark.parametrize(("classes", "of_each_text"), [(2, 1), (3, 3), (10, 10), (11, 0)])
+def test_text_has_a_mean_for_each_class_unless_they_are_many(
+    features: pd.DataFrame, classes: int, of_each_text: int
+) -> None:
+    """Of two classes the second's share says all."""
+    target = recipes.make_classes(features, "text", classes)
+    columns = encode_columns(features, random_seed=3, classes=classes).fit(features, target)
+    place = columns.output_indices_.get("mean_target", slice(0, 0))
+    assert place.stop - place.start == 2 * of_each_text  # city, sex; each id is in one row
+
+
+def test_whole_numbers_that_are_classes_have_no_mean() -> None:
+    """By itself scikit-learn would take 0 and 3 for two classes, 0, 3 and 7 for numbers or not."""
+    features = pd.DataFrame({"city": ["Bern", "Basel", "Bern", "Genf"] * 25})
+    target = pd.Series([0, 3, 0, 7] * 25)
+    columns = encode_columns(features, random_seed=3, classes=3)
+    columns.fit(features, target)
+    means = columns.named_transformers_["mean_target"]
+    assert means.target_type_ == "multiclass"
+    assert list(means.classes_) == [0, 3, 7]

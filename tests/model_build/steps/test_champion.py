@@ -67,6 +67,8 @@ def make_data(classes: Sequence[Any] = (), target: str = "price") -> TrainingDat
 def name(mlflow_sqlite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a registered model that does not exist yet."""
     monkeypatch.chdir(tmp_path)
+    # MLflow writes it there, and it would outlast the test.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_sqlite)
     mlflow.set_tracking_uri(mlflow_sqlite)
     mlflow.set_registry_uri(mlflow_sqlite)
     return f"m-{uuid.uuid4().hex[:8]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -134,18 +135,26 @@ class Project:
         return {tag["Key"]: tag["Value"] for tag in tags}["mlflow:model-version"]
 
 
-def run_pipelines(terminal, runs):
+def run_pipelines(terminal, runs, folder=PROJECT_DIR):
     """Name -> how `run-pipeline` ended with these parameters, two at a time.
 
-    Each has a pipeline, an experiment and a model of its own, unless it names another.
+    Each has a pipeline, an experiment and a model of its own, unless it names another. `folder` is
+    where the command is typed: a clone's has the clone's code.
     """
 
     def run(name, parameters):
         own = {"ExperimentName": name, "RegisteredModelName": name, **parameters}
-        return terminal.run(
-            "run-pipeline",
-            *("--kwargs", json.dumps({"pipeline_name": name, "base_job_prefix": name})),
-            *("--parameters", *(f"{key}={value}" for key, value in own.items())),
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "model_build.run_pipeline"),
+                *("--kwargs", json.dumps({"pipeline_name": name, "base_job_prefix": name})),
+                *("--parameters", *(f"{key}={value}" for key, value in own.items())),
+            ],
+            cwd=folder,
+            env=dict(terminal.environment),
+            capture_output=True,
+            text=True,
+            timeout=240,
         )
 
     with ThreadPoolExecutor(2) as aside:

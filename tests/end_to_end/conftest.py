@@ -26,6 +26,15 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
 
 
 @pytest.fixture(scope="session")
+def deployed(terminal: Terminal) -> Terminal:
+    """`local-aws deploy` there, and a terminal that has read the new environment."""
+    answer = terminal.run("local-aws", "deploy", "--state-dir", str(terminal.state_dir))
+    assert answer.returncode == 0, answer.stderr
+    environment = json.loads((terminal.state_dir / "running.json").read_text())["environment"]
+    return Terminal({**clean_environment(), **environment}, terminal.state_dir)
+
+
+@pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     """`local-aws demo --yes` on a terminal, which stays up when it has told its story; and another
     terminal that talks to it. What it told is in `demo.log` beside the state folder, `tmp` is its

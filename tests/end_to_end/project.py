@@ -1,30 +1,44 @@
-"""The project's modeldeploy pipeline, as a person with git, `aws` and `local-aws` meets it."""
+"""The project's pipelines, as a person with git, `aws` and `local-aws` meets them."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 from mlflow import MlflowClient
 
+from local_aws.project.unit_files import write_unit
+from tests.end_to_end.shell import PROJECT_DIR
+
 MODEL = "sklearn-random-forest"
 PIPELINE = "sagemaker-local-p-local-modeldeploy"
+BUILD_PIPELINE = "sagemaker-local-p-local-modelbuild"
 
 
 class Project:
-    """What a person with git, `aws` and `local-aws` does and sees."""
+    """What a person with git, `aws` and `local-aws` does and sees: a clone of one unit's
+    repository, which is called as its pipeline is.
+    """
 
-    def __init__(self, terminal, folder):
+    def __init__(self, terminal, folder, pipeline=PIPELINE):
         self.terminal = terminal
         self.codepipeline = self.client("codepipeline")
         self.folder = folder
-        url = self.client("codecommit").get_repository(repositoryName=PIPELINE)
+        self.pipeline = pipeline
+        url = self.client("codecommit").get_repository(repositoryName=pipeline)
         self._git("clone", url["repositoryMetadata"]["cloneUrlHttp"], folder, cwd=folder.parent)
         self._git("config", "user.name", "A Person")
         self._git("config", "user.email", "person@example.com")
+
+    def fill(self):
+        """The unit's files as this tree has them, as the repository's first push brings them."""
+        self._git("rm", "-r", "--quiet", "--ignore-unmatch", ".")
+        write_unit(self.pipeline.rpartition("-")[2], self.folder, PROJECT_DIR)
 
     def client(self, service):
         environment = self.terminal.environment
@@ -51,11 +65,12 @@ class Project:
         if deploy:
             path = self.folder / "model_deploy" / "deploy.json"
             path.write_text(json.dumps(deploy) + "\n")
-        self._git("commit", "--all", "--allow-empty", "--message", message)
-        self._git("push")
+        self._git("add", "--all")
+        self._git("commit", "--allow-empty", "--message", message)
+        self._git("push", "origin", "HEAD:main")
         commit = self._git("rev-parse", "HEAD")
         for _ in until(30):
-            answer = self.codepipeline.list_pipeline_executions(pipelineName=PIPELINE)
+            answer = self.codepipeline.list_pipeline_executions(pipelineName=self.pipeline)
             for execution in answer["pipelineExecutionSummaries"]:
                 if commit in [row["revisionId"] for row in execution.get("sourceRevisions", [])]:
                     return execution["pipelineExecutionId"]
@@ -63,14 +78,14 @@ class Project:
 
     def status(self, execution):
         answer = self.codepipeline.get_pipeline_execution(
-            pipelineName=PIPELINE, pipelineExecutionId=execution
+            pipelineName=self.pipeline, pipelineExecutionId=execution
         )
         return answer["pipelineExecution"]["status"]
 
     def actions(self, execution):
         """Action -> its last details."""
         answer = self.codepipeline.list_action_executions(
-            pipelineName=PIPELINE, filter={"pipelineExecutionId": execution}
+            pipelineName=self.pipeline, filter={"pipelineExecutionId": execution}
         )
         details = answer["actionExecutionDetails"]
         return {row["actionName"]: row for row in reversed(details)}
@@ -83,7 +98,7 @@ class Project:
 
     def wait_for_approval(self, execution):
         for _ in until(150):
-            state = self.codepipeline.get_pipeline_state(name=PIPELINE)
+            state = self.codepipeline.get_pipeline_state(name=self.pipeline)
             for stage in state["stageStates"]:
                 holder = stage.get("latestExecution", {}).get("pipelineExecutionId")
                 for action in stage["actionStates"]:
@@ -118,6 +133,48 @@ class Project:
         arn = sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointArn"]
         tags = sagemaker.list_tags(ResourceArn=arn)["Tags"]
         return {tag["Key"]: tag["Value"] for tag in tags}["mlflow:model-version"]
+
+
+def run_pipelines(terminal, runs, folder=PROJECT_DIR):
+    """Name -> how `run-pipeline` ended with these parameters, two at a time.
+
+    Each has a pipeline, an experiment and a model of its own, unless it names another. `folder` is
+    where the command is typed: a clone's has the clone's code.
+    """
+
+    def run(name, parameters):
+        own = {"ExperimentName": name, "RegisteredModelName": name, **parameters}
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "model_build.run_pipeline"),
+                *("--kwargs", json.dumps({"pipeline_name": name, "base_job_prefix": name})),
+                *("--parameters", *(f"{key}={value}" for key, value in own.items())),
+            ],
+            cwd=folder,
+            env=dict(terminal.environment),
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    with ThreadPoolExecutor(2) as aside:
+        ended = {name: aside.submit(run, name, parameters) for name, parameters in runs.items()}
+    return {name: run.result() for name, run in ended.items()}
+
+
+def runs_of(terminal, experiment):
+    """The runs of an experiment, the newest first; none if there is no such experiment."""
+    uri = terminal.environment["MLFLOW_TRACKING_URI"]
+    client = MlflowClient(uri, uri)
+    found = client.get_experiment_by_name(experiment)
+    return client.search_runs([found.experiment_id]) if found else []
+
+
+def versions_of(terminal, model):
+    """The model's versions by their numbers."""
+    uri = terminal.environment["MLFLOW_TRACKING_URI"]
+    found = MlflowClient(uri, uri).search_model_versions(f"name='{model}'")
+    return {str(version.version): version for version in found}
 
 
 def until(seconds):

@@ -198,7 +198,8 @@ def test_a_rejection_leaves_prod_alone_and_says_who_and_why(project):
 
 def test_an_approval_brings_version_2_to_prod_and_archives_version_1(project):
     told = project.type("approve", "--comment", "better", "--yes")
-    assert "median" in told, "the approval shows the metrics"
+    assert "RMSE" in told, "the approval shows the metrics"
+    assert "champion v1" in told
     (execution,) = [
         row["pipelineExecutionId"]
         for row in project.codepipeline.list_pipeline_executions(pipelineName=PIPELINE)[

@@ -21,6 +21,9 @@ TRACKED = [
 DOCUMENTS = [path for path in TRACKED if path.suffix == ".md"]
 SOURCES = [path for path in TRACKED if path.suffix in (".py", ".sh", ".yml", ".ini", ".toml")]
 
+# Named because a document has its reader write it: tests/end_to_end/test_your_estimator.py does so.
+FOR_THE_READER_TO_WRITE = "model_build/steps/train_evaluate_register/estimators/lightgbm.py"
+
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT_DIR)))
 def test_relative_links_lead_somewhere(path):
@@ -39,7 +42,7 @@ def test_named_files_and_commands_exist(path):
     for command in re.findall(r"local-aws ([a-z]+)\b", text):
         assert re.search(rf"^    {command} ", commands, re.MULTILINE), f"local-aws {command}"
     for name in re.findall(r"`((?:model_build|model_deploy|local_aws|tests|docs)/[\w./-]+)`", text):
-        assert (PROJECT_DIR / name).exists(), name
+        assert (PROJECT_DIR / name).exists() or name == FOR_THE_READER_TO_WRITE, name
 
 
 def test_decision_records_have_at_most_40_lines():

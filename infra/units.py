@@ -33,12 +33,18 @@ UNITS: Mapping[str, tuple[str, ...]] = {
     "modelbuild": (
         *_BOTH,
         "codebuild-buildspec.yml",
-        "docs/decisions/001*",
+        "docs/decisions/001[01345]*",
         "docs/pipeline.md",
         "model_build/*",
         "requirements/model-build.*",
         "requirements/sagemaker-sklearn.*",
-        "tests/model_build/*",
+        # At most 100 files in CodeCommit's first commit: the tests of what is edited there.
+        "tests/model_build/conftest.py",
+        "tests/model_build/pipeline_definition.json",
+        "tests/model_build/test_p*.py",
+        "tests/model_build/steps/conftest.py",
+        "tests/model_build/steps/tables.py",
+        "tests/model_build/steps/train_evaluate_register/*",
     ),
     "modeldeploy": (
         *_BOTH,

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.model_build.steps.jobs import Job
+from tests.model_build.steps.train_evaluate_register.jobs import Job
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ from estimators.contract import Estimator
 from model import Recipe
 from training_data import Part, TrainingData, read_training_data
 
-from tests.model_build.steps.jobs import Job
-from tests.model_build.steps.recipes import SHIPPED, make_recipe
+from tests.model_build.steps.train_evaluate_register.jobs import Job
+from tests.model_build.steps.train_evaluate_register.recipes import SHIPPED, make_recipe
 
 TRIED = r"tried with \d+ rows before the training"
 

@@ -14,7 +14,7 @@ from model import pin_packages
 from sklearn.metrics import accuracy_score
 from sklearn.pipeline import Pipeline
 
-from tests.model_build.steps.recipes import (
+from tests.model_build.steps.train_evaluate_register.recipes import (
     SHIPPED,
     list_classes,
     make_classes,

@@ -27,9 +27,9 @@ import train
 from model import pin_packages
 from training_data import read_training_data
 
-from tests.model_build.steps.jobs import ARN, Job
-from tests.model_build.steps.recipes import SHIPPED, make_recipe
 from tests.model_build.steps.tables import SOURCE
+from tests.model_build.steps.train_evaluate_register.jobs import ARN, Job
+from tests.model_build.steps.train_evaluate_register.recipes import SHIPPED, make_recipe
 
 
 def test_good_model_is_logged_and_registered(

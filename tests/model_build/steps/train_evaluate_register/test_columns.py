@@ -16,8 +16,12 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 
-from tests.model_build.steps import recipes
-from tests.model_build.steps.recipes import make_features, make_recipe, make_target
+from tests.model_build.steps.train_evaluate_register import recipes
+from tests.model_build.steps.train_evaluate_register.recipes import (
+    make_features,
+    make_recipe,
+    make_target,
+)
 
 
 def train(features: pd.DataFrame, target: pd.Series[Any]) -> Pipeline:

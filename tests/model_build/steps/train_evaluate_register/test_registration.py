@@ -13,7 +13,7 @@ import pytest
 import registration
 from training_data import TrainingData, read_training_data
 
-from tests.model_build.steps.recipes import SHIPPED, make_recipe, train
+from tests.model_build.steps.train_evaluate_register.recipes import SHIPPED, make_recipe, train
 
 
 @pytest.fixture

@@ -8,7 +8,13 @@ import pytest
 from estimators.random_forest import find_merged
 from sklearn.pipeline import Pipeline
 
-from tests.model_build.steps.recipes import ROWS, make_features, make_recipe, make_target, train
+from tests.model_build.steps.train_evaluate_register.recipes import (
+    ROWS,
+    make_features,
+    make_recipe,
+    make_target,
+    train,
+)
 
 
 @pytest.fixture(scope="module")

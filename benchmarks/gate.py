@@ -142,7 +142,7 @@ def main() -> None:
         for title, (kinds, right) in (JUDGED | FAINT).items():
             print(
                 f"\n{estimator}, {title:22}"
-                + "".join(f"{rows:>6}" for rows in ROWS)
+                + "".join(f"{rows:>6}" for rows in sizes)
                 + " registered"
             )
             for kind, how in kinds.items():

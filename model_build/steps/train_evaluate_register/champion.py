@@ -1,15 +1,19 @@
 """The version that serves production, asked about the same test rows.
 
-    @champion ─▶ its columns, kinds, classes and target as ours? ─▶ load ─▶ predict ─▶ losses
+    @champion ─▶ fetch ─▶ its columns, kinds, classes and target as ours? ─▶ load ─▶ predict
 
-It is loaded as MLflow does it everywhere, in the environment of this job.
+It is loaded as MLflow does it everywhere, in the environment of this job. An MLflow that does not
+answer says nothing about the champion: then the job fails, and nothing is registered.
 """
 
 import logging
+import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import evaluation
+import mlflow.artifacts
 import mlflow.pyfunc
 import numpy as np
 from evaluation import Predictions
@@ -28,6 +32,10 @@ _OF_THE_SPLIT = ("random_seed", "test_size", "split_by")
 _LONGEST_REASON = 300
 
 
+class ChampionError(Exception):
+    """MLflow does not tell or give the champion."""
+
+
 class _Incomparable(Exception):
     """It can't be asked about these rows; the message says why."""
 
@@ -37,16 +45,18 @@ def ask_champion(
 ) -> tuple[Champion, Predictions | None]:
     """@champion of this moment, and what it says of the test rows; None if it can't be asked.
 
-    `split` has the parameters of our own run. Raises MlflowException if MLflow does not answer.
+    `split` has the parameters of our own run. Raises ChampionError if MLflow does not answer.
     """
     client = MlflowClient()
     version = _find_champion(client, model_name)
     if version is None:
         return Champion(version=None), None
-    run = client.get_run(version.run_id).data if version.run_id else None
-    told = dict(run.params) if run else {}
+    told = _read_parameters(client, version)
     try:
-        predicted = _predict(version, data, told)
+        with tempfile.TemporaryDirectory(prefix="champion-") as folder:
+            predicted = _predict(_fetch(version, folder), data, told or {})
+    except ChampionError:
+        raise
     except _Incomparable as err:
         return Champion(version=str(version.version), why=str(err)), None
     except Exception as err:  # whatever the champion's own code raises means the same
@@ -60,18 +70,66 @@ def ask_champion(
 def _find_champion(client: MlflowClient, model_name: str) -> ModelVersion | None:
     try:
         aliases = client.get_registered_model(model_name).aliases
+        return client.get_model_version(model_name, aliases[ALIAS]) if ALIAS in aliases else None
     except MlflowException as err:
-        if err.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+        if _is_gone(err):
             return None
-        raise
-    return client.get_model_version(model_name, aliases[ALIAS]) if ALIAS in aliases else None
+        raise _explain(f"which version of {model_name!r} is the champion", err) from err
 
 
-def _predict(version: ModelVersion, data: TrainingData, told: Mapping[str, str]) -> Predictions:
+def _read_parameters(client: MlflowClient, version: ModelVersion) -> dict[str, str] | None:
+    """Its run's; None if it has no run, or that was deleted."""
+    if not version.run_id:
+        return None
+    try:
+        return dict(client.get_run(version.run_id).data.params)
+    except MlflowException as err:
+        if _is_gone(err):
+            return None
+        raise _explain(f"the run of the champion, version {version.version}", err) from err
+
+
+def _fetch(version: ModelVersion, folder: str) -> str:
+    """The model's folder on this machine. Raises _Incomparable if it was deleted."""
+    try:
+        path: str = mlflow.artifacts.download_artifacts(
+            f"models:/{version.name}/{version.version}", dst_path=folder
+        )
+    except Exception as err:  # each kind of store has errors of its own
+        if _is_gone(err):
+            raise _Incomparable("its files are gone") from err
+        raise _explain(f"the files of the champion, version {version.version}", err) from err
+    # Of a folder that was deleted, some stores give nothing rather than an error.
+    if not Path(path, "MLmodel").is_file():
+        raise _Incomparable("its files are gone")
+    return path
+
+
+def _is_gone(err: BaseException | None) -> bool:
+    """Whether MLflow or its store answered that there is no such thing."""
+    while err is not None:
+        status = getattr(getattr(err, "response", None), "status_code", None)
+        code = getattr(err, "error_code", None)
+        if status == 404 or code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            return True
+        if isinstance(err, FileNotFoundError):
+            return True
+        err = err.__cause__
+    return False
+
+
+def _explain(what: str, err: Exception) -> ChampionError:
+    return ChampionError(
+        f"MLflow does not tell {what}, so that the model can't be compared: {err}. Nothing was "
+        "registered; start the pipeline again once MLflow answers"
+    )
+
+
+def _predict(path: str, data: TrainingData, told: Mapping[str, str]) -> Predictions:
     """Raises _Incomparable, and whatever the champion raises."""
     if told.get("target", data.description["target"]) != data.description["target"]:
         raise _Incomparable(f"it predicts the column {told['target']!r}")
-    model = mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}")
+    model = mlflow.pyfunc.load_model(path)
     metadata = model.metadata.metadata or {}
     # Versions from before there were tasks are regressions.
     task = metadata.get("task", "regression")
@@ -121,7 +179,10 @@ def _match_columns(model: Any, metadata: Mapping[str, Any], data: TrainingData) 
     return list(schema.input_names())
 
 
-def _remark_on_split(told: Mapping[str, str], split: Mapping[str, Any]) -> Iterator[str]:
+def _remark_on_split(told: Mapping[str, str] | None, split: Mapping[str, Any]) -> Iterator[str]:
+    if told is None:
+        yield "Its run is gone, so that nobody knows whether it learned from some of these rows"
+        return
     other = [
         f"{name} {told[name]}"
         for name in _OF_THE_SPLIT

@@ -1,5 +1,6 @@
 """From a trained model to MLflow: the logged model, its raw rows, a registered version."""
 
+import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,12 +51,14 @@ def describe_model(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
 
     Its metadata says, under "table", how the table's columns are written, so that a server reads
     a row of the table as PrepareData did; under "classes" in which order it knows them; and under
-    "reviewed_types" why what skops must create to load it is harmless.
+    "reviewed_types" why what skops must create to load it is harmless, with the names that pip has
+    for these types' packages under "package_of_module".
     """
     metadata = {
         "table": {"version": 1, "columns": list(data.columns)},
         "task": data.task,
         "reviewed_types": recipe.trusted_types,
+        "package_of_module": find_packages(recipe),
         **({"classes": list(data.classes)} if data.classes else {}),
     }
     return {
@@ -68,6 +71,18 @@ def describe_model(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
             [*pin_packages(recipe.packages), f"mlflow=={mlflow.__version__}"]
         ),
         "metadata": metadata,
+    }
+
+
+def find_packages(recipe: Recipe) -> dict[str, str]:
+    """Top module of each reviewed type -> the one of the model's packages that installs it."""
+    modules = {name.partition(".")[0] for name in recipe.trusted_types}
+    installed_by = importlib.metadata.packages_distributions()
+    return {
+        module: package
+        for module in sorted(modules)
+        for package in recipe.packages
+        if package in installed_by.get(module, [])
     }
 
 

@@ -50,7 +50,7 @@ def rehearse(recipe: Recipe, data: TrainingData) -> None:
     with step("pinned", "`packages` has the names that pip knows; requirements.txt installs them"):
         pin_packages(recipe.packages)
     features, target = data.train.features.iloc[rows], data.train.target.iloc[rows]
-    with step("built", f"`request.parameters` has {_list_keywords(recipe)}"):
+    with step("built", f"`request.parameters` has {_list_keywords(recipe)}", when=KeyError):
         # Of all rows, as the real one: which encoders there are follows from them.
         model = recipe.build(data.train.features, data.train.target, rehearsed_with=rows)
     with step("trained"):
@@ -109,10 +109,15 @@ class _Step:
         self._rows = rows
 
     @contextmanager
-    def __call__(self, what: str, advice: str = "") -> Iterator[None]:
+    def __call__(
+        self, what: str, advice: str = "", when: type[Exception] = Exception
+    ) -> Iterator[None]:
+        """The advice is given to errors of the kind `when`."""
         try:
             yield
         except Exception as err:
+            if not isinstance(err, when):
+                advice = ""
             told = str(err) if type(err) is ValueError else f"{type(err).__name__}: {err}"
             file = f"estimators/{self._name.replace('-', '_')}.py"
             raise RehearsalError(

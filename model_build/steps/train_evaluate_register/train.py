@@ -43,6 +43,7 @@ OWN_MODULES = frozenset(
     {
         "__main__",
         "train",
+        "champion",
         "estimators.contract",
         "evaluation",
         "mlflow_login",
@@ -134,6 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # MLflow's thread that sends it takes a variable away while requests read the environment; that
     # ends the job with KeyError now and then. And a job tells nobody outside what it does.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     data_folder = args.data or Path(os.environ.get("SM_CHANNEL_PREPARED", DATA_FOLDER))
     try:
         settings = Settings.read(args, os.environ)

@@ -28,7 +28,7 @@ def reach(
 ) -> dict[str, Any]:
     """The gate's report, after the champion of this moment was asked about the same rows.
 
-    Raises MlflowException if MLflow does not answer.
+    Raises ChampionError if MLflow does not answer.
     """
     serving, theirs = champion.ask_champion(model_name, data, split)
     actual = data.test.target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import champion
 import evaluation
 import mlflow
+import mlflow.artifacts
 import mlflow.sklearn
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ import pytest
 import registration
 from estimators import find_estimators
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import RestException
 from model import Recipe
 from sklearn.ensemble import RandomForestRegressor
 from training_data import Part, TrainingData
@@ -242,12 +244,47 @@ def test_champion_without_a_signature_is_said(name: str) -> None:
     assert told.why == "its signature has no columns with names"
 
 
-def test_mlflow_that_refuses_is_no_missing_champion(
+def test_champion_whose_files_are_gone_is_said(name: str) -> None:
+    version = register(name, make_data())
+    source = MlflowClient().get_model_version_download_uri(name, version)
+    shutil.rmtree(source.removeprefix("file://"))
+    told, predicted = champion.ask_champion(name, make_data(), SPLIT)
+    assert predicted is None
+    assert told.why == "its files are gone"
+
+
+def test_champion_whose_run_is_gone_is_compared_all_the_same(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_arguments: Any) -> Any:
-        raise MlflowException("database is locked")
+    register(name, make_data())
+    monkeypatch.setattr(MlflowClient, "get_run", refuse("RESOURCE_DOES_NOT_EXIST"))
+    told, predicted = champion.ask_champion(name, make_data(), SPLIT)
+    assert predicted is not None
+    (remark,) = told.remarks
+    assert remark.startswith("Its run is gone")
 
-    monkeypatch.setattr(MlflowClient, "get_registered_model", refuse)
-    with pytest.raises(MlflowException, match="database is locked"):
+
+@pytest.mark.parametrize(
+    ("place", "what"),
+    [
+        ((MlflowClient, "get_registered_model"), "which version of 'm-"),
+        ((MlflowClient, "get_run"), "the run of the champion, version 1"),
+        ((mlflow.artifacts, "download_artifacts"), "the files of the champion, version 1"),
+    ],
+)
+def test_mlflow_that_refuses_says_nothing_about_the_champion(
+    name: str, monkeypatch: pytest.MonkeyPatch, place: tuple[Any, str], what: str
+) -> None:
+    """Or ChampionIncomparable=allow would let a worse model through."""
+    register(name, make_data())
+    monkeypatch.setattr(*place, refuse("PERMISSION_DENIED"))
+    with pytest.raises(champion.ChampionError, match="start the pipeline again") as caught:
         champion.ask_champion(name, make_data(), SPLIT)
+    assert str(caught.value).startswith(f"MLflow does not tell {what}")
+
+
+def refuse(code: str) -> Any:
+    def answer(*_arguments: Any, **_named: Any) -> Any:
+        raise RestException({"error_code": code, "message": "no"})
+
+    return answer

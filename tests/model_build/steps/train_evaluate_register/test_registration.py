@@ -62,6 +62,7 @@ def test_metadata_is_json_and_says_how_to_read_and_what_was_reviewed(
         "task": "classification",
         "classes": data.description["classes"],
         "reviewed_types": recipe.trusted_types,
+        "package_of_module": {"numpy": "numpy", "sklearn": "scikit-learn"},
     }
     assert sorted(told["skops_trusted_types"]) == sorted(recipe.trusted_types)
     assert f"mlflow=={mlflow.__version__}" in told["pip_requirements"]

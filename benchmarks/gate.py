@@ -74,6 +74,9 @@ NOISE = {
     "one in ten, classes": Kind(
         draw=lambda random, signal: name(flip(random, np.full(len(signal), 0.1))), classes=True
     ),
+    "one in fifty, classes": Kind(
+        draw=lambda random, signal: name(flip(random, np.full(len(signal), 0.02))), classes=True
+    ),
     "five classes": Kind(
         draw=lambda random, signal: random.choice(list("abcde"), len(signal)).astype(object),
         classes=True,
@@ -149,7 +152,7 @@ def main() -> None:
                 verdicts = [judge(how, number, sizes, estimator) for number in range(args.tables)]
                 passed = [verdict == "passed" for verdict in verdicts]
                 by_rows = [sum(passed[place :: len(sizes)]) for place in range(len(sizes))]
-                share = 1 - verdicts.count(right) / len(verdicts)
+                share = (len(verdicts) - verdicts.count(right)) / len(verdicts)
                 mark = "" if share <= LIMIT or title in FAINT else "   <- wrong too often"
                 wrong += [f"{estimator}, {kind}"] if mark else []
                 told = "".join(f"{count:>6}" for count in by_rows)
@@ -199,6 +202,7 @@ def judge(kind: Kind, number: int, sizes: list[int], name: str) -> str:
     report = gate.judge(
         task=recipe.task,
         measured=evaluation.measure(actual, predicted, classes, measures),
+        actual=actual.to_numpy(),
         units=np.arange(len(actual)),
         losses=[
             gate.Losses(

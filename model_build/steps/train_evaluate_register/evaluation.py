@@ -47,6 +47,11 @@ def predict(model: Any, features: pd.DataFrame, classes: Sequence[Any]) -> Predi
         if values.shape != (len(features),) or not np.isfinite(values).all():
             raise EvaluationError("the model does not predict one finite number for each row")
         return Predictions(values=values)
+    if not hasattr(model, "predict_proba"):
+        raise EvaluationError(
+            "the model has no predict_proba, so it gives classes no probability; take an estimator "
+            "or a setting that has it, or CalibratedClassifierCV around it"
+        )
     probabilities = np.asarray(model.predict_proba(features), dtype=np.float64)
     known = np.asarray(model.classes_).tolist()
     if known != list(classes):

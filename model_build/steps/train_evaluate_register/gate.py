@@ -23,7 +23,8 @@ from scipy import stats
 VERSION = 1
 CONFIDENCE = 0.95
 RESAMPLES = 4000
-# Fewer independent rows than this tell nothing beyond chance.
+# Fewer independent rows than this tell nothing beyond chance; nor do more of which all but fewer
+# have the same target: whoever is more sure of that one is better on every row.
 FEWEST_UNITS = 5
 # More are drawn in blocks of equal numbers of rows, which gives the same intervals.
 _MOST_UNITS = 5000
@@ -149,6 +150,7 @@ def judge(
     *,
     task: str,
     measured: Mapping[str, float],
+    actual: npt.NDArray[Any],
     units: npt.NDArray[Any],
     losses: Sequence[Losses],
     constant_is: str,
@@ -157,14 +159,17 @@ def judge(
 ) -> dict[str, Any]:
     """The gate's report (schema: docs/pipeline.md, "The gate").
 
-    `losses` has the metric that is told first, and perhaps a second one; `units` are Bootstrap's.
+    `losses` has the metric that is told first, and perhaps a second one; `actual` are the targets,
+    `units` are Bootstrap's.
     """
     bootstrap = Bootstrap(units, rules.random_seed)
+    usual, units_apart = _find_usual(actual, units)
     report: dict[str, Any] = {
         "version": VERSION,
         "task": task,
         "rows": len(units),
         "units": bootstrap.units,
+        "units_apart": units_apart,
         "confidence": CONFIDENCE,
         "resamples": RESAMPLES,
         "random_seed": rules.random_seed,
@@ -179,7 +184,11 @@ def judge(
         reasons.append(_say_too_few(bootstrap.units, len(units)))
     else:
         report["measures"] = [_compare(bootstrap, each, rules.margin) for each in losses]
-        reasons += [_say_no_better(report), _say_worse(report)]
+        too_few_apart = units_apart < FEWEST_UNITS
+        reasons += [
+            _say_too_few_apart(report, usual) if too_few_apart else _say_no_better(report),
+            _say_worse(report),
+        ]
     reasons += [_say_incomparable(report, rules), *map(_say_limit, report["limits"])]
     kept = [reason for reason in reasons if reason]
     report["verdict"] = "failed" if kept else "passed"
@@ -210,9 +219,18 @@ def summarise(report: Mapping[str, Any]) -> str:
         return f"{told}; champion v{champion['version']} not compared"
     against = measure["champion"]
     told += f"; champion v{champion['version']} {against['value']:.4g}, "
-    if against["better"] or against["worse"]:
-        return f"{told}{'better' if against['better'] else 'worse'} beyond chance"
-    return f"{told}no difference beyond chance"
+    if against["better"]:
+        return f"{told}better beyond chance"
+    if not against["worse"]:
+        return f"{told}no difference beyond chance"
+    return f"{told}worse beyond chance{'' if against['beyond_margin'] else ', within the margin'}"
+
+
+def _find_usual(actual: npt.NDArray[Any], units: npt.NDArray[Any]) -> tuple[Any, int]:
+    """The most frequent target, and how many independent rows have another."""
+    values, counts = np.unique(actual, return_counts=True)
+    usual = values[counts.argmax()]
+    return usual, len(np.unique(units[actual != usual]))
 
 
 def _compare(bootstrap: Bootstrap, losses: Losses, margin: float) -> dict[str, Any]:
@@ -234,18 +252,23 @@ def _compare(bootstrap: Bootstrap, losses: Losses, margin: float) -> dict[str, A
 
 
 def _against(bootstrap: Bootstrap, losses: Losses, other: Floats, margin: float) -> dict[str, Any]:
-    """The other's metric, and the difference to it; `worse` allows for the margin."""
+    """The other's metric, and the difference to it, beyond chance and beyond the margin."""
     greater_is_better = losses.metric.greater_is_better
     difference = bootstrap.compare(losses.new, other, losses.summarise)
     allowed = difference
     if margin:
         scale = 1 - margin if greater_is_better else 1 + margin
         allowed = bootstrap.compare(losses.new, other, losses.summarise, scale)
+
+    def is_worse(interval: Interval) -> bool:
+        return interval.high < 0 if greater_is_better else interval.low > 0
+
     return {
         **bootstrap.measure(other, losses.summarise).to_json(),
         "difference": difference.to_json(),
         "better": difference.low > 0 if greater_is_better else difference.high < 0,
-        "worse": allowed.high < 0 if greater_is_better else allowed.low > 0,
+        "worse": is_worse(difference),
+        "beyond_margin": is_worse(allowed),
     }
 
 
@@ -289,6 +312,14 @@ def _say_too_few(units: int, rows: int) -> str:
     )
 
 
+def _say_too_few_apart(report: Mapping[str, Any], usual: Any) -> str:
+    return (
+        f"the target is {usual} in all of the {report['rows']} test rows but "
+        f"{report['units_apart']}, and {FEWEST_UNITS} others are needed to tell anything beyond "
+        "chance; add such rows, or set TestSize or SplitBy"
+    )
+
+
 def _say_no_better(report: Mapping[str, Any]) -> str:
     """Better in one of the two is enough: each lets one in forty of pure noise through."""
     if _find_better(report["measures"]):
@@ -309,8 +340,8 @@ def _say_worse(report: Mapping[str, Any]) -> str:
     if champion["state"] != "compared":
         return ""
     first, *others = report["measures"]
-    worse = [each for each in others if each["champion"]["worse"]]
-    if first["champion"]["worse"]:
+    worse = [each for each in others if each["champion"]["beyond_margin"]]
+    if first["champion"]["beyond_margin"]:
         worse = [first]
     elif first["champion"]["better"]:
         worse = []

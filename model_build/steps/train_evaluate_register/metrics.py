@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """`name` is the key in MLflow and in MetricLimits, `label` is for people."""
+    """`name` is the key in MLflow and in MetricLimits, `label` is for people.
+
+    A metric of which more is better is 1 at most, one of which less is better is never below 0.
+    """
 
     name: str
     label: str
@@ -95,8 +98,19 @@ def read_limits(text: str, task: str | None = None) -> list[Limit]:
             raise ValueError(f"{name} has two limits with {sign}; give one")
         limit = replace(limit, maximum=bound) if sign == "<=" else replace(limit, minimum=bound)
         _check_order(limit)
+        _check_reachable(limit)
         limits[name] = limit
+    if not any(limits.keys() <= {metric.name for metric in known} for known in METRICS.values()):
+        raise ValueError(f"no task has all of {', '.join(limits)}")
     return list(limits.values())
+
+
+def _check_reachable(limit: Limit) -> None:
+    metric = ALL[limit.metric]
+    if metric.greater_is_better and limit.minimum is not None and limit.minimum > 1:
+        raise ValueError(f"{limit.metric} is 1 at most, so {limit.minimum:g} can't be reached")
+    if not metric.greater_is_better and limit.maximum is not None and limit.maximum < 0:
+        raise ValueError(f"{limit.metric} is 0 at least, so {limit.maximum:g} can't be reached")
 
 
 def _check_name(name: str, task: str | None) -> None:

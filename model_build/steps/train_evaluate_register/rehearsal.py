@@ -29,6 +29,9 @@ from sklearn.pipeline import Pipeline
 from training_data import TrainingData
 
 ROWS = 20
+# All else that modelDeploy takes from an estimator's file are classes, whose names begin with a
+# capital letter: a function could do anything with what the file gives it.
+_NO_CLASSES = ("collections.defaultdict", "collections.deque", "numpy.dtype", "numpy.interp")
 # With two, scikit-learn takes many classes for numbers, and warns.
 _ROWS_OF_A_CLASS = 3
 
@@ -53,11 +56,13 @@ def rehearse(recipe: Recipe, data: TrainingData) -> None:
     with step("built", f"`request.parameters` has {_list_keywords(recipe)}", when=KeyError):
         # Of all rows, as the real one: which encoders there are follows from them.
         model = recipe.build(data.train.features, data.train.target, rehearsed_with=rows)
-    with step("trained"):
+    with step("trained", "A parameter that needs more rows has `small`, a value for so few"):
         model.fit(features, target)
         recipe.make_ready(model)
-    with step("asked"):
-        before = evaluation.predict(model, features, recipe.classes)
+    asked = _add_gaps(features, data)
+    gaps = "Values may be missing: NaN in the columns that it gets"
+    with step("asked", gaps, when=ValueError):
+        before = evaluation.predict(model, asked, recipe.classes)
     with step("ranked", "`rank` gives each encoded column a share of 0 or more, or is None"):
         _check_ranking(recipe, model)
     with step("remarked on", "`remark` gives a list of sentences, or is None"):
@@ -70,7 +75,7 @@ def rehearse(recipe: Recipe, data: TrainingData) -> None:
             mlflow.sklearn.save_model(model, str(path), **saved_as)
         with step("loaded and asked"):
             loaded = mlflow.pyfunc.load_model(str(path))
-            served = np.asarray(loaded.predict(features))
+            served = np.asarray(loaded.predict(asked))
             if not np.array_equal(served, before.values):
                 raise ValueError("it answers otherwise than before it was saved")
     with step("written as JSON"):
@@ -92,6 +97,22 @@ def choose_rows(data: TrainingData) -> list[int]:
         steps = np.linspace(0, len(target) - 1, min(ROWS, len(target))).astype(int)
         chosen = target.to_numpy().argsort(kind="stable")[steps].tolist()
     return sorted({*chosen, *_find_gaps(data.train.features)})
+
+
+def _add_gaps(features: pd.DataFrame, data: TrainingData) -> pd.DataFrame:
+    """The rows, and their first one again without a value in each column that may lack one.
+
+    The only gaps of a column may be in the test part, or in a request.
+    """
+    gaps = [column["name"] for column in data.columns if column["gaps"]]
+    if not gaps:
+        return features
+    empty = features.head(1).copy()
+    for name in gaps:
+        empty[name] = pd.Series([None], index=empty.index, dtype=object).astype(
+            features[name].dtype
+        )
+    return pd.concat([features, empty])
 
 
 def _find_gaps(features: pd.DataFrame) -> list[int]:
@@ -161,6 +182,12 @@ def _check_types(recipe: Recipe, model: Pipeline) -> None:
             f"nobody reviewed {', '.join(unknown)}. Read what loading them does, and add each to "
             "`trusted_types` with the reason why it is harmless"
         )
+    functions = [name for name in recipe.trusted_types if not _is_class(name)]
+    if functions:
+        raise ValueError(
+            f"{', '.join(functions)} in `trusted_types` is no class, and no deployment takes a "
+            "function's word from here. Build the model without it"
+        )
     installed_by = packages_distributions()
     wanted = {_normalise(name) for name in recipe.packages}
     modules = _list_modules(content)
@@ -177,6 +204,10 @@ def _check_types(recipe: Recipe, model: Pipeline) -> None:
                 f"the model holds objects of the package {names[0]}, which no server would have. "
                 f'Add "{names[0]}" to `packages`'
             )
+
+
+def _is_class(name: str) -> bool:
+    return name in _NO_CLASSES or name.rpartition(".")[2].lstrip("_")[:1].isupper()
 
 
 def _list_modules(content: bytes) -> set[str]:

@@ -35,6 +35,7 @@ def reach(
     return gate.judge(
         task=data.task,
         measured=measured,
+        actual=actual.to_numpy(),
         units=data.test_units,
         losses=[
             gate.Losses(

@@ -40,6 +40,7 @@ def judge(
     return gate.judge(
         task="classification" if classes else "regression",
         measured=evaluation.measure(actual, new, classes, measures),
+        actual=actual.to_numpy(),
         units=np.arange(len(actual)) if units is None else units,
         losses=[
             gate.Losses(
@@ -209,6 +210,19 @@ def test_margin_lets_a_model_be_worse_by_that_share(target: Any, noise: Any) -> 
     assert [verdict(margin) for margin in (0.0, 0.4, 0.6)] == ["failed", "failed", "passed"]
 
 
+def test_model_within_the_margin_is_not_called_as_good(target: Any, noise: Any) -> None:
+    report = judge(
+        target,
+        numbers(target + 1.5 * noise),
+        theirs=numbers(target + noise),
+        champion=CHAMPION,
+        rules=replace(RULES, margin=0.6),
+    )
+    assert report["summary"].endswith(", worse beyond chance, within the margin")
+    assert report["measures"][0]["champion"]["worse"]
+    assert not report["measures"][0]["champion"]["beyond_margin"]
+
+
 def test_what_is_known_of_the_comparison_stands_in_the_reason(target: Any, noise: Any) -> None:
     champion = replace(CHAMPION, remarks=["It was trained with test_size 0.1"])
     theirs, new = numbers(target + noise / 9), numbers(target + noise)
@@ -254,7 +268,8 @@ def test_limit_of_a_metric_that_is_not_defined_is_not_met() -> None:
         classes=CLASSES,
         rules=replace(RULES, limits=[limit]),
     )
-    assert report["reason"] == "roc_auc, which has a limit, is not defined on these test rows"
+    told = "; roc_auc, which has a limit, is not defined on these test rows"
+    assert report["reason"].endswith(told)
 
 
 def test_copies_are_no_further_evidence(target: Any, noise: Any) -> None:
@@ -280,6 +295,20 @@ def test_too_few_independent_rows_tell_nothing(target: Any) -> None:
     assert report["reason"].startswith("of the 120 test rows only 4 are independent")
     assert report["measures"] == []
     assert report["summary"] == "RMSE 0"
+
+
+@pytest.mark.parametrize("others", [0, 1, 4])
+def test_being_sure_of_what_nearly_all_rows_are_is_no_knowledge(others: int) -> None:
+    """Each row is better predicted than by the shares, though nothing was learned."""
+    actual = np.where(np.arange(100) < others, "yes", "no").astype(object)
+    train = np.where(np.arange(300) < 15, "yes", "no").astype(object)
+    report = judge(actual, chances(CLASSES, np.full(100, 1e-4)), train=train, classes=CLASSES)
+    assert report["verdict"] == "failed"
+    assert report["units_apart"] == others
+    told = f"the target is no in all of the 100 test rows but {others}, and 5 others are needed"
+    assert report["reason"].startswith(told)
+    zeros = judge(np.where(np.arange(100) < others, 9.0, 0.0), numbers(np.zeros(100)))
+    assert zeros["verdict"] == "failed"
 
 
 def test_many_rows_are_drawn_in_blocks() -> None:

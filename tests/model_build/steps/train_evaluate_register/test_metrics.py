@@ -45,6 +45,9 @@ def test_each_metric_can_have_a_limit() -> None:
         ("rmse<=nan", "the limit of rmse, 'nan', is no finite number"),
         ("rmse<=5,rmse<=6", "rmse has two limits with <=; give one"),
         ("r2>=0.9,r2<=0.4", "r2 can't be at least 0.9 and at most 0.4"),
+        ("accuracy>=95", "accuracy is 1 at most, so 95 can't be reached"),
+        ("rmse<=-1", "rmse is 0 at least, so -1 can't be reached"),
+        ("r2>=0.4,accuracy>=0.5", "no task has all of r2, accuracy"),
     ],
 )
 def test_what_is_no_limit_is_refused_in_words(text: str, problem: str) -> None:

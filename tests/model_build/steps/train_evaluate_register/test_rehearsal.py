@@ -16,6 +16,7 @@ import rehearsal
 import train
 from estimators.contract import Estimator
 from model import Recipe
+from sklearn.linear_model import Ridge
 from training_data import Part, TrainingData, read_training_data
 
 from tests.model_build.steps.train_evaluate_register.jobs import Job
@@ -84,17 +85,21 @@ FAULTS = {
     ),
     "package that a server lacks": (
         "regression",
-        "from joblib import hash as hashed\n"
-        "FIELDS['trusted_types']['joblib.hashing.hash'] = 'pure'\n"
+        "import joblib\n"
+        "FIELDS['trusted_types']['joblib.memory.NotMemorizedResult'] = 'a value'\n"
         + build_as(
-            "from sklearn.pipeline import make_pipeline\n"
-            "    from sklearn.preprocessing import FunctionTransformer\n"
-            "    nothing = FunctionTransformer(None, inverse_func=hashed)\n"
-            "    return make_pipeline(nothing, make(request))"
-        )
-        + "FIELDS['rank'] = None",
+            "kept = joblib.memory.NotMemorizedResult(1)\n"
+            "    forest = make(request); forest.kept = kept\n"
+            "    return forest"
+        ),
         "its model can't be saved, TRIED: the model holds objects "
         'of the package joblib, which no server would have. Add "joblib" to `packages`',
+    ),
+    "function in the place of a class": (
+        "regression",
+        "FIELDS['trusted_types']['numpy.load'] = 'harmless, surely'\n",
+        "its model can't be saved, TRIED: numpy.load in `trusted_types` is no class, and no "
+        "deployment takes a function's word from here. Build the model without it",
     ),
     "class of its own file": (
         "regression",
@@ -153,7 +158,8 @@ FAULTS = {
             "    from sklearn.linear_model import RidgeClassifier\n"
             "    return make_pipeline(SimpleImputer(), RidgeClassifier())"
         ),
-        "its model can't be asked, .*: AttributeError: .*predict_proba",
+        "its model can't be asked, TRIED: EvaluationError: the model has no "
+        "predict_proba, .*around it$",
     ),
     "probabilities that are none": (
         "boolean",
@@ -385,3 +391,21 @@ def test_a_file_of_two_words_is_named_as_it_is_called(data: TrainingData) -> Non
     )
     with pytest.raises(rehearsal.RehearsalError, match=r"^estimators/nearest_rows\.py: its model"):
         rehearsal.rehearse(recipe, data)
+
+
+def test_gap_that_only_the_test_part_has_is_rehearsed(data: TrainingData) -> None:
+    """Planted: no training row has a gap, so that fitting does not meet one."""
+    size = np.arange(float(len(data.train.target)))
+    late = dataclasses.replace(
+        data,
+        train=Part(features=pd.DataFrame({"size": size}), target=data.train.target),
+        description={
+            **data.description,
+            "columns": [{"name": "size", "kind": "number", "gaps": True}],
+        },
+    )
+    recipe = make_recipe("random-forest")
+    rehearsal.rehearse(recipe, late)
+    ridge = dataclasses.replace(recipe, estimator=Estimator(build=lambda _: Ridge()))
+    with pytest.raises(rehearsal.RehearsalError, match=r"can't be asked, .*NaN"):
+        rehearsal.rehearse(ridge, late)

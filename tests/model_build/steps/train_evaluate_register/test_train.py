@@ -117,6 +117,7 @@ def test_good_model_is_logged_and_registered(
         "table": {"version": 1, "columns": description["columns"]},
         "task": "regression",
         "reviewed_types": make_recipe().trusted_types,
+        "package_of_module": {"numpy": "numpy", "sklearn": "scikit-learn"},
     }
     assert model.get_raw_model().named_steps["estimator"].n_jobs is None
 

@@ -234,7 +234,7 @@ def _problems_of_classes(document: dict[str, Any], rows: int) -> Iterator[str]:
 
 
 def _problem_of_probabilities(row: Any, classes: int) -> str:
-    numbers = row if isinstance(row, list) and len(row) == classes else [None]
+    numbers: list[Any] = row if isinstance(row, list) and len(row) == classes else [None]
     if not all(type(value) is int or _is_real(value) for value in numbers):
         return "is not a number for each of the classes"
     # Compared before they are added: an integer may be too large for any float.

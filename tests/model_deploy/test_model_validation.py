@@ -356,8 +356,12 @@ def test_a_class_that_the_file_may_call_needs_a_review_here(
 
 def test_a_function_of_skops_oldest_protocol_hides_behind_no_instance(registry: Any) -> None:
     """There a function's name is in the node's content."""
+    import skops.io
+    from sklearn.linear_model import LinearRegression
+
     name = "pandas.ExcelFile"
     folder = registry.copy_of_model()
+    skops.io.dump(LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0]), folder / "model.skops")
 
     def forge(text: str) -> str:
         schema = json.loads(text)

@@ -168,7 +168,7 @@ def test_prod_that_passes_claims_production(
 def test_labels_without_the_recorded_probabilities_move_nothing(
     endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    raw_rows["classes"] = ["a", "b"]
+    raw_rows["classes"], raw_rows["predictions"] = ["a", "b"], ["a", "b"]
     raw_rows["probabilities"] = [[0.5, 0.5], [0.25, 0.75]]
     endpoint_test.register(raw_rows)
     assert endpoint_test.run() == 1

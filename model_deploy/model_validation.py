@@ -4,8 +4,9 @@
 
 Loading a pickle runs whatever is in it, so a scikit-learn model must be saved with skops, and every
 type its file needs must have been reviewed: here, by who passes --trusted-skops-type, or in its
-estimator's file, whose reasons the model carries (reviewed_types; of pinned packages only). Other
-flavours serialise as their library does (docs/decisions/0021).
+estimator's file, whose reasons the model carries (reviewed_types; only classes of pinned packages,
+of which the file makes plain instances). Other flavours serialise as their library does
+(docs/decisions/0021).
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import json
 import logging
 import re
 import sys
+import zipfile
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +35,38 @@ _PICKLES = ("pickle", "cloudpickle")
 
 # Of Python's own, what the model's metadata may name: these hold things and do nothing.
 _CONTAINERS = ("collections.OrderedDict", "collections.defaultdict", "collections.deque")
-# Their business is to load or run what they are given; no estimator is made of them.
-_LOADERS = ("cloudpickle", "dill", "joblib", "mlflow", "skops")
+# What no estimator is made of: loaders and installers, and our own modules, those of the training
+# step among them.
+_REFUSED = (
+    *("cloudpickle", "dill", "joblib", "mlflow", "skops"),
+    *("distutils", "pip", "pkg_resources", "setuptools", "__main__", "__mp_main__"),
+    *("infra", "local_aws", "model_build", "model_deploy", "serving"),
+    *("champion", "columns", "estimators", "evaluation", "gate", "metrics", "mlflow_login"),
+    *("model", "plots", "registration", "rehearsal", "tracking", "train", "training_data"),
+    "verdict",
+)
+# Compared in lower case, as some file systems find modules.
+_SILENCED = {name.lower() for name in (*sys.stdlib_module_names, *_REFUSED)}
 _PACKAGE_OF_MODULE: Mapping[str, str] = {"sklearn": "scikit-learn"}
-_DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
+# The last name starts with a capital letter: functions seldom do.
+_CLASS_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*\.)+_*[A-Z][A-Za-z0-9_]*", re.ASCII)
+# Of skops' ways to use a type, the one that does not call it: __new__, then __setstate__ or
+# __dict__; and the reference to something that was made before.
+_INSTANCES = {"ObjectNode", "CachedNode"}
 # One version and no condition: `lightgbm==4.6.0`.
 _PIN = re.compile(
     r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(\[[^]]*])?\s*==\s*[\w.!+-]+\s*(#.*)?", re.ASCII
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """What the model itself says of types: its metadata and its pinned requirements."""
+
+    reasons: Mapping[Any, Any] = field(default_factory=dict)
+    package_of_module: Mapping[str, str] = field(default_factory=dict)
+    malformed: str = ""
+    pinned: Collection[str] = ()
 
 
 def validate_model(
@@ -140,12 +167,10 @@ def _serialisation_problems(
         )
     declared = set((sklearn or {}).get("skops_trusted_types") or [])
     trusted = {*REVIEWED_SKOPS_TYPES, *trusted_skops_types}
-    metadata = description.get("metadata")
-    told = metadata.get("reviewed_types") if isinstance(metadata, Mapping) else None
-    pinned = _read_pinned_packages(model_folder)
+    told = _read_told(description, model_folder)
     for path in sorted(model_folder.rglob("*.skops")):
         name = path.relative_to(model_folder).as_posix()
-        problems.extend(_skops_problems(path, name, trusted, declared, told, pinned))
+        problems.extend(_skops_problems(path, name, trusted, declared, told))
     return problems
 
 
@@ -154,8 +179,7 @@ def _skops_problems(
     name: str,
     trusted: Collection[str],
     declared: Collection[str],
-    told: object,
-    pinned: Collection[str],
+    told: _Told,
 ) -> list[str]:
     try:
         from skops.io import get_untrusted_types
@@ -168,10 +192,11 @@ def _skops_problems(
         needed = get_untrusted_types(file=path)
     except Exception as err:  # noqa: BLE001 - a damaged file fails in many ways; all mean the same
         return [f"{name} is not a readable skops file: {type(err).__name__}: {err}"]
+    uses = _read_uses(path)
     unknown: list[str] = []
     for each in sorted(set(needed) - set(trusted)):
-        reason = told.get(each) if isinstance(told, Mapping) else None
-        objection = _find_objection(each, reason, pinned)
+        reason = told.reasons.get(each)
+        objection = _find_objection(each, reason, told, uses.get(each, set()))
         if objection is None:
             logger.info("%s: %s was reviewed with its estimator: %r", name, each, reason)
         else:
@@ -192,7 +217,9 @@ def _skops_problems(
     return problems
 
 
-def _find_objection(skops_type: str, reason: object, pinned: Collection[str]) -> str | None:
+def _find_objection(
+    skops_type: str, reason: object, told: _Told, uses: Collection[str]
+) -> str | None:
     """Why the model's own word for a type does not count, in brackets; None if it does."""
     if reason is None:
         return ""
@@ -201,12 +228,69 @@ def _find_objection(skops_type: str, reason: object, pinned: Collection[str]) ->
     if skops_type in _CONTAINERS:
         return None
     module = skops_type.partition(".")[0]
-    if module in sys.stdlib_module_names or module in _LOADERS:
+    if module.lower() in _SILENCED:
         return f" (its metadata can't speak for {module})"
-    package = _normalise(_PACKAGE_OF_MODULE.get(module, module))
-    if not _DOTTED_NAME.fullmatch(skops_type) or package not in pinned:
-        return f" (its metadata names it, but its requirements.txt does not pin {package} with ==)"
+    elsewhere = "read it, then add it to REVIEWED_SKOPS_TYPES or pass --trusted-skops-type"
+    if not _CLASS_NAME.fullmatch(skops_type):
+        return f" (its metadata can speak for classes only, by this name it is none: {elsewhere})"
+    package = _normalise(
+        _PACKAGE_OF_MODULE.get(module) or told.package_of_module.get(module, module)
+    )
+    if package not in told.pinned:
+        also = f"; {told.malformed}" if told.malformed else ""
+        return (
+            f" (its metadata names it, but its requirements.txt does not pin {package} "
+            f"with =={also})"
+        )
+    other = sorted(set(uses) - _INSTANCES)
+    if other or not uses:
+        how = ", ".join(other) or "no node of its name"
+        return (
+            f" (its metadata can speak for instances of a class only, the file has it as {how}: "
+            f"{elsewhere})"
+        )
     return None
+
+
+def _read_uses(path: Path) -> dict[str, set[str]]:
+    """How the skops file uses each type: its nodes' loaders; nothing where that is not told.
+
+    Only narrows what skops says that the file needs: a node that is not understood helps nobody.
+    """
+    with zipfile.ZipFile(path) as packed:
+        schema = json.loads(packed.read("schema.json"))
+    uses: dict[str, set[str]] = {}
+    # Protocol 0 names a function elsewhere than in its node.
+    todo: list[Any] = [schema] if schema.get("protocol") else []
+    while todo:
+        each = todo.pop()
+        if isinstance(each, list):
+            todo += each
+        elif isinstance(each, dict):
+            todo += each.values()
+            loader = each.get("__loader__")
+            if isinstance(loader, str):
+                name = f"{each.get('__module__')}.{each.get('__class__')}"
+                uses.setdefault(name, set()).add(loader)
+    return uses
+
+
+def _read_told(description: Mapping[str, Any], model_folder: Path) -> _Told:
+    metadata = description.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    reasons, packages = metadata.get("reviewed_types"), metadata.get("package_of_module", {})
+    named = packages if isinstance(packages, Mapping) else {}
+    kept = {k: v for k, v in named.items() if isinstance(k, str) and isinstance(v, str)}
+    malformed = ""
+    if kept != packages:
+        malformed = "its metadata's package_of_module is no mapping of texts to texts"
+        logger.warning("%s: what is none of it is ignored", malformed)
+    return _Told(
+        reasons=reasons if isinstance(reasons, Mapping) else {},
+        package_of_module=kept,
+        malformed=malformed,
+        pinned=_read_pinned_packages(model_folder),
+    )
 
 
 def _read_pinned_packages(model_folder: Path) -> set[str]:

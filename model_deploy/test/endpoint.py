@@ -99,7 +99,7 @@ class Endpoint:
                 classes=document.get("classes"),
                 probabilities=document.get("probabilities"),
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return Answer(error=f'the answer holds no "predictions": {text[:200]!r}')
 
 

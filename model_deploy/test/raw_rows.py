@@ -40,6 +40,8 @@ NAME_JSON = "answers raw rows as JSON as offline"
 NAME_CSV = "answers raw rows as CSV as offline"
 
 _VERSION = 1
+# How far a row's probabilities may be from 1 in sum: some models compute in single precision.
+_SUM_TOLERANCE = 1e-3
 
 
 class MalformedRawRows(ValueError):
@@ -66,7 +68,7 @@ class RawRows:
         """Raises MalformedRawRows."""
         try:
             document = json.loads(content)
-        except ValueError as err:
+        except (ValueError, RecursionError) as err:
             raise MalformedRawRows(f"{FILE} of the model's run is not JSON: {err}") from err
         problems = list(_problems(document))
         if problems:
@@ -186,9 +188,10 @@ def _problems(document: Any) -> Iterator[str]:
         version = document.get("version") if isinstance(document, dict) else None
         yield f"its version is {version!r}, this test reads version {_VERSION}"
         return
-    columns, rows = document.get("columns") or [], document.get("rows")
+    columns, rows = document.get("columns"), document.get("rows")
     if not columns or not _is_list_of(str, columns):
         yield '"columns" is not a list of names'
+        columns = []
     if not rows or not _is_list_of(list, rows):
         yield '"rows" is not a list of rows, or has none'
         return
@@ -211,23 +214,44 @@ def _problems_of_classes(document: dict[str, Any], rows: int) -> Iterator[str]:
     if not isinstance(classes, list) or not any(_are_classes(k, classes) for k in (str, bool, int)):
         yield '"classes" is not a list of two or more texts, booleans or integers'
         return
+    if len(set(classes)) < len(classes):
+        yield '"classes" has one of them twice'
+    predictions = document.get("predictions")
+    # With their types, as true equals 1.
+    known = {(type(label), label) for label in classes}
+    for number, label in enumerate(predictions if isinstance(predictions, list) else [], 1):
+        if isinstance(label, list | dict) or (type(label), label) not in known:
+            yield f'entry {number} of "predictions" is none of the classes'
+            break
     if not isinstance(probabilities, list) or len(probabilities) != rows:
         yield f'"probabilities" has {_entries(probabilities)} entries for {rows} rows'
         return
     for number, row in enumerate(probabilities, 1):
-        if not isinstance(row, list) or not _are_probabilities(row, len(classes)):
-            yield f'row {number} of "probabilities" is not a number for each of the classes'
+        problem = _problem_of_probabilities(row, len(classes))
+        if problem:
+            yield f'row {number} of "probabilities" {problem}'
             return
+
+
+def _problem_of_probabilities(row: Any, classes: int) -> str:
+    numbers: list[Any] = row if isinstance(row, list) and len(row) == classes else [None]
+    if not all(type(value) is int or _is_real(value) for value in numbers):
+        return "is not a number for each of the classes"
+    # Compared before they are added: an integer may be too large for any float.
+    if not all(-_SUM_TOLERANCE <= value <= 1 + _SUM_TOLERANCE for value in numbers):
+        return "has a number that is not between 0 and 1"
+    if abs(math.fsum(numbers) - 1) > _SUM_TOLERANCE:
+        return f"adds up to {math.fsum(numbers):g} and not to 1"
+    return ""
+
+
+def _is_real(value: Any) -> bool:
+    return type(value) is float and not math.isnan(value)
 
 
 def _are_classes(kind: type, value: list[Any]) -> bool:
     """Two or more of that kind; true is no integer here."""
     return len(value) > 1 and all(type(each) is kind for each in value)
-
-
-def _are_probabilities(row: list[Any], classes: int) -> bool:
-    numbers = [v for v in row if isinstance(v, int | float) and not isinstance(v, bool)]
-    return len(numbers) == len(row) == classes and all(map(math.isfinite, numbers))
 
 
 def _is_list_of(kind: type, value: Any) -> bool:

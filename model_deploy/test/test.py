@@ -3,7 +3,7 @@
     staging-config-export.json ─▶ checks ─▶ results.json
                                      └─ all passed ─▶ staging: Staging, prod: Production
 
-Exit codes: 0 passed and moved, 1 a check failed (no stage moved), 2 wrong input, 3 AWS or MLflow
+Exit codes: 0 passed and moved, 1 a check or the test itself failed, 2 wrong input, 3 AWS or MLflow
 refused, 130 interrupted.
 """
 
@@ -194,6 +194,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         results.error = "interrupted"
         logger.error("interrupted; no stage was moved")
         code = 130
+    except Exception as err:
+        # What nobody foresaw: the results tell it too, the traceback says where it happened.
+        logger.exception("the test itself failed")
+        results.error = f"{type(err).__name__}: {err}"
+        code = 1
     try:
         _write(args, results)
     except ConfigError as err:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 import yaml
 
 from model_deploy.errors import ModelNotDeployable
-from model_deploy.model_validation import REVIEWED_SKOPS_TYPES, validate_model
+from model_deploy.model_validation import _SILENCED, REVIEWED_SKOPS_TYPES, validate_model
 
 _MODEL = "version 3 of 'housing'"
 
@@ -116,23 +118,34 @@ def _boosting(registry: Any) -> Path:
 def _replace_forest(registry: Any, module: str, name: str) -> Path:
     """A copy of the model whose file asks for another type in place of the forest's."""
     folder: Path = registry.copy_of_model()
+
+    def replace(schema: str) -> str:
+        for key, old, new in (
+            ("__class__", "RandomForestRegressor", name),
+            ("__module__", "sklearn.ensemble._forest", module),
+        ):
+            assert f'"{key}": "{old}"' in schema
+            schema = schema.replace(f'"{key}": "{old}"', f'"{key}": "{new}"')
+        return schema
+
+    _change_schema(folder, replace)
+    _declare(folder, f"{module}.{name}")
+    return folder
+
+
+def _change_schema(folder: Path, change: Callable[[str], str]) -> None:
     with zipfile.ZipFile(folder / "model.skops") as packed:
         content = {name: packed.read(name) for name in packed.namelist()}
-    schema = content["schema.json"].decode()
-    for key, old, new in (
-        ("__class__", "RandomForestRegressor", name),
-        ("__module__", "sklearn.ensemble._forest", module),
-    ):
-        assert f'"{key}": "{old}"' in schema
-        schema = schema.replace(f'"{key}": "{old}"', f'"{key}": "{new}"')
-    content["schema.json"] = schema.encode()
+    content["schema.json"] = change(content["schema.json"].decode()).encode()
     with zipfile.ZipFile(folder / "model.skops", "w") as packed:
         for file, data in content.items():
             packed.writestr(file, data)
+
+
+def _declare(folder: Path, *types: str) -> None:
     flavors = _flavors(folder)
-    flavors["sklearn"]["skops_trusted_types"].append(f"{module}.{name}")
+    flavors["sklearn"]["skops_trusted_types"] += types
     _edit(folder, flavors=flavors)
-    return folder
 
 
 def _require(folder: Path, *requirements: str) -> None:
@@ -230,6 +243,17 @@ def test_metadata_that_reviews_nothing_is_as_none(registry: Any, metadata: Any) 
         ("joblib.numpy_pickle", "load"),
         ("mlflow.sklearn", "load_model"),
         ("skops.io", "load"),
+        ("JOBLIB", "Load"),
+        ("OS", "System"),
+        ("setuptools._distutils.spawn", "Spawn"),
+        ("distutils.spawn", "spawn"),
+        ("pip._internal", "Main"),
+        ("__main__", "Model"),
+        ("serving.app", "App"),
+        ("model_deploy.build", "Build"),
+        ("model_build.config", "Config"),
+        ("train", "Training"),
+        ("Estimators.contract", "Estimator"),
     ],
 )
 def test_what_runs_or_loads_is_refused_whatever_the_model_says_of_it(
@@ -244,6 +268,168 @@ def test_what_runs_or_loads_is_refused_whatever_the_model_says_of_it(
         f"model.skops needs types that nobody reviewed: {module}.{name} (its metadata can't speak "
         f"for {top}). {_ADVICE}",
     )
+
+
+def test_the_training_step_s_own_modules_have_no_say() -> None:
+    step = Path(__file__).parents[2] / "model_build/steps/train_evaluate_register"
+    if not step.is_dir():
+        pytest.skip("modelBuild lies in another repository")
+    names = {file.stem for file in step.iterdir() if file.suffix == ".py" or file.is_dir()}
+    assert names - {"__pycache__"} <= _SILENCED
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "numpy.testing._private.utils.runstring",
+        "numpy.load",
+        "numpy.fromfile",
+        "pandas.read_pickle",
+        "pandas.eval",
+        "pandas.io.common.urlopen",
+        "sklearn.datasets.load_files",
+        "scipy.io.loadmat",
+        "requests.get",
+        "requests._get",
+        "requests. Get",
+        "requests.Sess\u0131on",
+        "requests..Session",
+    ],
+)
+def test_what_has_no_name_of_a_class_needs_a_review_here(registry: Any, function: str) -> None:
+    module, _, name = function.rpartition(".")
+    folder = _replace_forest(registry, module, name)
+    _edit(folder, metadata={"reviewed_types": {function: "harmless"}})
+    _require(folder, "numpy==2.4.6", "pandas==2.3.3", "scikit-learn==1.9.0", "scipy==1.16.3")
+    (problem,) = _problems(folder)
+    assert (
+        f"{function} (its metadata can speak for classes only, by this name it is none: read it, "
+        "then add it to REVIEWED_SKOPS_TYPES or pass --trusted-skops-type). "
+    ) in problem
+    validate_model(folder, _MODEL, [function])
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"__loader__": "FunctionNode"},
+        {"__loader__": "TypeNode"},
+        {
+            "__loader__": "ConstructorFromReduceNode",
+            "content": {
+                "__class__": "tuple",
+                "__module__": "builtins",
+                "__loader__": "TupleNode",
+                "content": [],
+            },
+        },
+    ],
+)
+@pytest.mark.parametrize("also_an_instance", [False, True])
+def test_a_class_that_the_file_may_call_needs_a_review_here(
+    registry: Any, node: dict[str, Any], also_an_instance: bool
+) -> None:
+    name = "pandas.ExcelFile"
+    folder = registry.copy_of_model()
+
+    def forge(text: str) -> str:
+        schema = json.loads(text)
+        forged = {"__class__": "ExcelFile", "__module__": "pandas"}
+        content = schema["content"]["content"]
+        content["forged"] = {**forged, **node}
+        if also_an_instance:
+            content["instance"] = {**forged, "__loader__": "ObjectNode"}
+        return json.dumps(schema)
+
+    _change_schema(folder, forge)
+    _declare(folder, name)
+    _edit(folder, metadata={"reviewed_types": {name: "harmless"}})
+    _require(folder, "pandas==2.3.3")
+    (problem,) = _problems(folder)
+    assert (
+        f"{name} (its metadata can speak for instances of a class only, the file has it as "
+        f"{node['__loader__']}: read it, then add it to REVIEWED_SKOPS_TYPES or pass "
+        "--trusted-skops-type). "
+    ) in problem
+    validate_model(folder, _MODEL, [name])
+
+
+def test_a_function_of_skops_oldest_protocol_hides_behind_no_instance(registry: Any) -> None:
+    """There a function's name is in the node's content."""
+    import skops.io
+    from sklearn.linear_model import LinearRegression
+
+    name = "pandas.ExcelFile"
+    folder = registry.copy_of_model()
+    skops.io.dump(LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0]), folder / "model.skops")
+
+    def forge(text: str) -> str:
+        schema = json.loads(text)
+        schema["protocol"] = 0
+        content = schema["content"]["content"]
+        named = {"__class__": "ExcelFile", "__module__": "pandas"}
+        content["instance"] = {**named, "__loader__": "ObjectNode"}
+        content["forged"] = {
+            "__class__": "function",
+            "__module__": "builtins",
+            "__loader__": "FunctionNode",
+            "content": {"module_path": "pandas", "function": "ExcelFile"},
+        }
+        return json.dumps(schema)
+
+    _change_schema(folder, forge)
+    _declare(folder, name)
+    _edit(folder, metadata={"reviewed_types": {name: "harmless"}})
+    _require(folder, "pandas==2.3.3")
+    (problem,) = _problems(folder)
+    assert f"{name} (its metadata can speak for instances of a class only" in problem
+
+
+_SMOTE = "imblearn.over_sampling._smote.base.SMOTE"
+
+
+def _with_smote(registry: Any, **metadata: Any) -> Path:
+    folder = _replace_forest(registry, *_SMOTE.rsplit(".", 1))
+    _edit(folder, metadata={"reviewed_types": {_SMOTE: "settings"}, **metadata})
+    _require(folder, "scikit-learn==1.9.0", "imbalanced_learn==0.14.0")
+    return folder
+
+
+def test_a_module_is_found_in_the_package_that_training_names(registry: Any) -> None:
+    folder = _with_smote(registry, package_of_module={"imblearn": "imbalanced-learn"})
+    validate_model(folder, _MODEL)
+    _require(folder, "imblearn==0.0")
+    (problem,) = _problems(folder)
+    assert "its requirements.txt does not pin imbalanced-learn with ==)" in problem
+
+
+@pytest.mark.parametrize(
+    "packages", [["imblearn"], "imbalanced-learn", None, {"imblearn": 1}, {"imblearn": ["x"]}]
+)
+def test_a_malformed_package_of_a_module_is_ignored_and_told(
+    registry: Any, packages: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = _with_smote(registry, package_of_module=packages)
+    told = "its metadata's package_of_module is no mapping of texts to texts"
+    (problem,) = _problems(folder)
+    assert f"does not pin imblearn with ==; {told})" in problem
+    assert f"{told}: what is none of it is ignored" in caplog.messages
+
+
+def test_no_package_of_a_module_speaks_for_python_s_own_or_scikit_learn_s(registry: Any) -> None:
+    folder = _replace_forest(registry, "subprocess", "Popen")
+    packages = {"subprocess": "lightgbm", "sklearn": "lightgbm"}
+    reviewed = {"subprocess.Popen": "harmless"}
+    _edit(folder, metadata={"reviewed_types": reviewed, "package_of_module": packages})
+    _require(folder, "lightgbm==4.7.0")
+    (problem,) = _problems(folder)
+    assert "(its metadata can't speak for subprocess)" in problem
+    folder = _boosting(registry)
+    reviewed = {_TREE_PREDICTOR: "arrays of numbers"}
+    _edit(folder, metadata={"reviewed_types": reviewed, "package_of_module": packages})
+    _require(folder, "lightgbm==4.7.0")
+    (problem,) = _problems(folder)
+    assert "does not pin scikit-learn with ==)" in problem
 
 
 def test_a_module_named_sklearn_is_scikit_learn_s_alone(registry: Any) -> None:

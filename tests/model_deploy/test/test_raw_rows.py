@@ -240,6 +240,7 @@ def test_a_row_above_the_limit_fails_with_size_and_limit(endpoint: Endpoint) -> 
     [
         (b"{", "raw_rows.json of the model's run is not JSON: "),
         (b"\xff", "raw_rows.json of the model's run is not JSON: "),
+        (b"[" * 200_000, "raw_rows.json of the model's run is not JSON: "),
         (b"[]", "is malformed: its version is None, this test reads version 1"),
         (b'{"version": 2}', "is malformed: its version is 2, this test reads version 1"),
         (
@@ -256,6 +257,10 @@ def test_a_row_above_the_limit_fails_with_size_and_limit(endpoint: Endpoint) -> 
             b'{"version": 1, "columns": ["a"], "rows": [[1]], "csv": [], "predictions": null}',
             'is malformed: "csv" has 0 entries for 1 rows; "predictions" has no list of entries '
             "for 1 rows",
+        ),
+        (
+            b'{"version": 1, "columns": 5, "rows": [[1]], "csv": ["1"], "predictions": [1]}',
+            'is malformed: "columns" is not a list of names',
         ),
         *(
             (
@@ -290,6 +295,29 @@ def test_a_row_above_the_limit_fails_with_size_and_limit(endpoint: Endpoint) -> 
                     )
                     for row in (b"0.5", b"[0.5]", b'[0.5, "x"]', b"[true, 0.5]", b"[NaN, 0.5]")
                 ),
+                *(
+                    (
+                        b'"classes": ["x", "y"], "probabilities": [' + row + b"]",
+                        f'row 1 of "probabilities" {message}',
+                    )
+                    for row, message in (
+                        (b"[1" + b"0" * 400 + b", 0]", "has a number that is not between 0 and 1"),
+                        (b"[Infinity, 0]", "has a number that is not between 0 and 1"),
+                        (b"[1.2, -0.2]", "has a number that is not between 0 and 1"),
+                        (b"[0.5, 0.4]", "adds up to 0.9 and not to 1"),
+                    )
+                ),
+                *(
+                    (
+                        b'"classes": ' + classes + b', "probabilities": [[0.5, 0.5]]',
+                        'entry 1 of "predictions" is none of the classes',
+                    )
+                    for classes in (b'["y", "z"]', b"[0, 1]", b"[true, false]")
+                ),
+                (
+                    b'"classes": ["x", "x"], "probabilities": [[0.5, 0.5]]',
+                    '"classes" has one of them twice',
+                ),
             )
         ),
     ],
@@ -298,3 +326,21 @@ def test_a_malformed_file_is_told_with_all_that_is_wrong(content: bytes, message
     with pytest.raises(MalformedRawRows) as refused:
         RawRows.from_json(content)
     assert message in str(refused.value)
+
+
+def test_labels_are_classes_with_their_types() -> None:
+    told = {"predictions": [True, 1], "classes": [1, 2], "probabilities": [[1, 0], [0.9995, 0]]}
+    with pytest.raises(MalformedRawRows, match='entry 1 of "predictions" is none'):
+        RawRows.from_json(json.dumps({**_RAW, **told}).encode())
+    told["predictions"] = [2, 1]
+    assert RawRows.from_json(json.dumps({**_RAW, **told}).encode()).classes == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "answer", [b"[" * 200_000, b'{"predictions": [1.0, 1' + b"0" * 400 + b"]}", b'["predictions"]']
+)
+def test_an_answer_of_nonsense_fails_and_raises_nothing(
+    endpoint: Endpoint, sagemaker: Any, answer: bytes
+) -> None:
+    sagemaker.answer = lambda _: (200, answer)
+    assert [status for status, _ in _check(endpoint)] == ["failed", "failed"]

@@ -168,7 +168,7 @@ def test_prod_that_passes_claims_production(
 def test_labels_without_the_recorded_probabilities_move_nothing(
     endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    raw_rows["classes"] = ["a", "b"]
+    raw_rows["classes"], raw_rows["predictions"] = ["a", "b"], ["a", "b"]
     raw_rows["probabilities"] = [[0.5, 0.5], [0.25, 0.75]]
     endpoint_test.register(raw_rows)
     assert endpoint_test.run() == 1
@@ -546,3 +546,21 @@ def test_a_model_without_an_input_example_is_checked_by_its_raw_rows(
     assert endpoint_test.run() == 1
     assert endpoint_test.check("answers the input example") == ("skipped", "the model has none")
     assert endpoint_test.check("answers raw rows as JSON as offline")[0] == "failed"
+
+
+def test_an_error_that_nobody_foresaw_is_in_the_results_and_the_log(
+    endpoint_test: _EndpointTest,
+    raw_rows: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def break_down(*_: Any) -> Any:
+        raise ZeroDivisionError("by none")
+
+    endpoint_test.register(raw_rows)
+    monkeypatch.setattr("model_deploy.test.endpoint_check.check_latency", break_down)
+    assert endpoint_test.run() == 1
+    assert endpoint_test.results["error"] == "ZeroDivisionError: by none"
+    assert endpoint_test.check("answers the input example")[0] == "passed"
+    endpoint_test.assert_nothing_moved()
+    assert any(record.exc_info for record in caplog.records)

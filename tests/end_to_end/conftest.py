@@ -26,12 +26,16 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
 
 
 @pytest.fixture(scope="session")
-def deployed(terminal: Terminal) -> Terminal:
-    """`local-aws deploy` there, and a terminal that has read the new environment."""
-    answer = terminal.run("local-aws", "deploy", "--state-dir", str(terminal.state_dir))
-    assert answer.returncode == 0, answer.stderr
-    environment = json.loads((terminal.state_dir / "running.json").read_text())["environment"]
-    return Terminal({**clean_environment(), **environment}, terminal.state_dir)
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+    """`local-aws up` and `deploy`, and a terminal that talks to it.
+
+    Another one than `terminal`, whose tests release: the project's stack can't make what is there.
+    """
+    with local_aws_up(tmp_path_factory.mktemp("deployed") / "state") as running:
+        answer = running.run("local-aws", "deploy", "--state-dir", str(running.state_dir))
+        assert answer.returncode == 0, answer.stderr
+        environment = json.loads((running.state_dir / "running.json").read_text())["environment"]
+        yield Terminal({**clean_environment(), **environment}, running.state_dir)
 
 
 @pytest.fixture(scope="session")

@@ -181,6 +181,7 @@ def judge(kind: Kind, number: int, sizes: list[int], name: str) -> str:
     import estimators
     import evaluation
     import gate
+    import verdict
     from model import Recipe
 
     features, target = draw_table(kind, number, sizes[number % len(sizes)])
@@ -204,16 +205,7 @@ def judge(kind: Kind, number: int, sizes: list[int], name: str) -> str:
         measured=evaluation.measure(actual, predicted, classes, measures),
         actual=actual.to_numpy(),
         units=np.arange(len(actual)),
-        losses=[
-            gate.Losses(
-                metric=measure.metric,
-                summarise=measure.summarise,
-                new=measure.losses(actual, predicted),
-                constant=measure.losses(actual, measure.constant),
-                champion=None,
-            )
-            for measure in measures
-        ],
+        losses=[verdict.list_losses(measure, actual, predicted) for measure in measures],
         constant_is="",
         champion=gate.Champion(version=None),
         rules=gate.Rules(limits=[], margin=0, champion_needed=True, random_seed=number),

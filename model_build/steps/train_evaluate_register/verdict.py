@@ -11,6 +11,7 @@ import champion
 import evaluation
 import gate
 import mlflow
+import pandas as pd
 import plots
 from evaluation import Measure, Predictions
 from training_data import TrainingData
@@ -37,19 +38,26 @@ def reach(
         measured=measured,
         actual=actual.to_numpy(),
         units=data.test_units,
-        losses=[
-            gate.Losses(
-                metric=measure.metric,
-                summarise=measure.summarise,
-                new=measure.losses(actual, predicted),
-                constant=measure.losses(actual, measure.constant),
-                champion=None if theirs is None else measure.losses(actual, theirs),
-            )
-            for measure in measures
-        ],
+        losses=[list_losses(measure, actual, predicted, theirs) for measure in measures],
         constant_is=evaluation.describe_constant(data.classes),
         champion=serving,
         rules=rules,
+    )
+
+
+def list_losses(
+    measure: Measure,
+    actual: "pd.Series[Any]",
+    predicted: Predictions,
+    theirs: Predictions | None = None,
+) -> gate.Losses:
+    """What each row adds to the metric: of the new model, the best constant and the champion."""
+    return gate.Losses(
+        metric=measure.metric,
+        summarise=measure.summarise,
+        new=measure.losses(actual, predicted),
+        constant=measure.losses(actual, measure.constant),
+        champion=None if theirs is None else measure.losses(actual, theirs),
     )
 
 

@@ -17,6 +17,7 @@ from estimators import find_estimators
 from evaluation import Predictions
 from metrics import Limit
 from model import Recipe
+from verdict import list_losses
 
 RULES = gate.Rules(limits=[], margin=0.0, champion_needed=True, random_seed=1)
 NOBODY = gate.Champion(version=None)
@@ -42,16 +43,7 @@ def judge(
         measured=evaluation.measure(actual, new, classes, measures),
         actual=actual.to_numpy(),
         units=np.arange(len(actual)) if units is None else units,
-        losses=[
-            gate.Losses(
-                metric=measure.metric,
-                summarise=measure.summarise,
-                new=measure.losses(actual, new),
-                constant=measure.losses(actual, measure.constant),
-                champion=None if theirs is None else measure.losses(actual, theirs),
-            )
-            for measure in measures
-        ],
+        losses=[list_losses(measure, actual, new, theirs) for measure in measures],
         constant_is=evaluation.describe_constant(classes),
         champion=champion,
         rules=rules,

@@ -140,7 +140,7 @@ def _measures_of_classes(train: "pd.Series[Any]", classes: Sequence[Any]) -> lis
         ),
         Measure(
             metric=metrics.ACCURACY,
-            losses=lambda actual, predicted: _count_wrong(actual, predicted),
+            losses=_count_wrong,
             summarise=lambda mean: 1 - mean,
             constant=constant,
         ),

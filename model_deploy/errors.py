@@ -5,11 +5,13 @@ DeployError
 │   ├── ConfigError               flags, a stage configuration or the template
 │   ├── ModelNotFound             no such model, version or alias
 │   ├── ModelNotDeployable        the model lacks what serving or review needs
+│   ├── ClaimedElsewhere          another project's endpoint serves this model
 │   └── ArchiveRefused            a file that must not be in model.tar.gz
 └── ServiceError               3  a service refused or cannot be reached
     ├── MLflowError
     ├── AwsError
-    └── ArchiveConflict           other content lies under the archive's digest
+    ├── ArchiveConflict           other content lies under the archive's digest
+    └── Unsettled              4  the endpoint passed, the registry does not say so yet
 
 A failed endpoint check is not an exception: `model_deploy.test` writes its results and exits 1.
 """
@@ -52,6 +54,10 @@ class ModelNotDeployable(InputError):
         self.problems = tuple(problems)
 
 
+class ClaimedElsewhere(InputError):
+    """A stage of this model says what another project's endpoint serves; the message names both."""
+
+
 class ArchiveRefused(InputError):
     """All files of a model folder that must not go into an archive."""
 
@@ -76,6 +82,16 @@ class AwsError(ServiceError):
 
 class ArchiveConflict(ServiceError):
     """The bucket holds something else where this archive belongs."""
+
+
+class Unsettled(ServiceError):
+    """The registry does not say what the endpoint serves, and could not be made to.
+
+    It says nothing against the endpoint: nothing is to be rolled back. `python -m
+    model_deploy.reconcile --apply` settles it.
+    """
+
+    exit_code = 4
 
 
 def _listed(title: str, problems: Sequence[str]) -> str:

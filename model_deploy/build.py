@@ -1,15 +1,18 @@
 """CLI: a registered model version -> model.tar.gz in S3 and both stage configurations.
 
     deploy.json ─resolve, fetch─▶ validate ─▶ model.tar.gz ─▶ s3://<bucket>/.../<sha256>/
-                                                    └─▶ staging- and prod-config-export.json
+                                     │             └─▶ staging- and prod-config-export.json
+                                     └─ its answers ─▶ endpoint-test.json
 
 No stage moves here: a stage says what an endpoint serves, and none serves this version yet.
-Exit codes: 0 written, 2 wrong input, 3 AWS or MLflow refused, 130 interrupted.
+Exit codes: 0 written, 2 wrong input or a model that can't be deployed, 3 AWS, MLflow or a package
+index refused, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import os
@@ -21,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from model_deploy.command_line import set_up_process
 from model_deploy.deploy_request import DeployRequest
-from model_deploy.errors import ConfigError, DeployError
+from model_deploy.errors import ArchiveConflict, ConfigError, DeployError
 from model_deploy.mlflow_login import find_problem, read_secret_arn
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 # By name, as `python -m` calls this module __main__.
 logger = logging.getLogger("model_deploy.build")
 
+# Of an approval's message, which has 1000 characters for everything.
+_LONGEST_NAME = 80
 _HERE = Path(__file__).parent
 _TEMPLATE = _HERE / "endpoint-config-template.yml"
 
@@ -49,15 +54,15 @@ class BuildRequest:
     export_prod_config: Path
     tracking_uri: str
     credentials_secret: str
-    model_name: str
-    model_version: str
+    wanted: DeployRequest
     container_image_uri: str
     instance_count: str
     instance_type: str
     artifact_bucket: str
     kms_key_id: str
     archive_prefix: str
-    trusted_skops_types: tuple[str, ...]
+    cases_folder: Path
+    export_test_plan: Path
     export_variables: Path | None
     region: str | None
 
@@ -92,8 +97,7 @@ class BuildRequest:
             export_prod_config=args.export_prod_config,
             tracking_uri=required("--tracking-uri", args.tracking_uri, "MLFLOW_TRACKING_URI"),
             credentials_secret=credentials_secret,
-            model_name=wanted.model_name,
-            model_version=wanted.model_version,
+            wanted=wanted,
             container_image_uri=required(
                 "--container-image-uri", args.container_image_uri, "CONTAINER_IMAGE_URI"
             ),
@@ -102,20 +106,36 @@ class BuildRequest:
             artifact_bucket=required("--artifact-bucket", args.artifact_bucket, "ARTIFACT_BUCKET"),
             kms_key_id=args.s3_kms_key_id,
             archive_prefix=args.archive_prefix,
-            trusted_skops_types=tuple(args.trusted_skops_type),
+            cases_folder=args.cases,
+            export_test_plan=args.export_test_plan,
             export_variables=args.export_variables,
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"),
         )
         problems += [problem for problem in [find_problem(credentials_secret)] if problem]
-        exported = [args.export_staging_config, args.export_prod_config, args.export_variables]
+        exported = [
+            *(args.export_staging_config, args.export_prod_config),
+            *(args.export_test_plan, args.export_variables),
+        ]
         if len(set(exported)) < len(exported):
             problems.append(
-                "--export-staging-config, --export-prod-config and --export-variables name the "
-                "same file twice"
+                "--export-staging-config, --export-prod-config, --export-test-plan and "
+                "--export-variables name the same file twice"
             )
         if problems:
             raise ConfigError("the command line", problems)
         return request
+
+    @property
+    def model_name(self) -> str:
+        """Of the registered model."""
+        return self.wanted.model_name
+
+    @property
+    def endpoint_arns(self) -> dict[str, str]:
+        """Stage of the registry -> the endpoint that will serve it, as AWS will call it."""
+        partition, account = self.model_execution_role.split(":")[1:5:3]
+        place = f"arn:{partition}:sagemaker:{self.region}:{account}:endpoint/{self.project_name}"
+        return {"Staging": f"{place}-staging", "Production": f"{place}-prod"}
 
     @property
     def default_parameters(self) -> dict[str, str]:
@@ -183,11 +203,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--model-name",
     )
     add(
-        "--trusted-skops-type",
-        action="append",
-        default=[],
-        metavar="TYPE",
-        help="a type in the model's skops file that you reviewed; may be repeated",
+        "--cases",
+        type=Path,
+        default=_HERE / "cases",
+        metavar="FOLDER",
+        help="requests of your own that the endpoint is tested with, in a folder for each model",
     )
     endpoint = parser.add_argument_group("endpoint")
     add = endpoint.add_argument
@@ -227,28 +247,38 @@ def build_parser() -> argparse.ArgumentParser:
             help=f"configuration of {stage}'s stack to write",
         )
     files.add_argument(
+        "--export-test-plan",
+        type=Path,
+        default=Path("endpoint-test.json"),
+        metavar="FILE",
+        help="what both endpoints must answer, to write",
+    )
+    files.add_argument(
         "--export-variables",
         type=Path,
         metavar="FILE",
-        help="shell lines to write that export MODEL_NAME, MODEL_VERSION, MODEL_METRICS, MODEL_URL",
+        help="shell lines to write that export MODEL_NAME, MODEL_VERSION, MODEL_METRICS, "
+        "MODEL_URL, MODEL_ARCHIVE, CODE_ON_LOAD",
     )
     return parser
 
 
 def build(request: BuildRequest) -> dict[str, str]:
-    """Package, upload, and write both configurations; what was built, and where it is.
+    """Package, upload, and write configurations and test plan; what was built, and where it is.
 
     Nothing is uploaded before the model and both configurations were found good, and no
-    configuration is written before the archive is in its place.
+    configuration is written before the archive is in its place, was read again and is recorded.
     """
     # Heavy: they are imported once the flags are known to be right.
     import tempfile
 
     from model_deploy.atomic_write import write_all_or_none
+    from model_deploy.custody import inspect_archive, s3_client
     from model_deploy.exported_variables import to_shell
     from model_deploy.mlflow_handler import MLflowHandler, log_in
     from model_deploy.model_archive import ARCHIVE_NAME, ArchiveStore, upload_archive
     from model_deploy.model_validation import validate_model
+    from model_deploy.plan_making import PlanRequest, make_plan
     from model_deploy.stage_config import StageConfig, read_template_parameters
 
     stages = [
@@ -261,28 +291,54 @@ def build(request: BuildRequest) -> dict[str, str]:
         prefix=request.archive_prefix,
         kms_key_id=request.kms_key_id,
     )
-    handler = MLflowHandler(request.tracking_uri, request.model_name, request.model_version)
-    # With a digest of the right form, so that mistakes are found before anything is downloaded.
-    _configure(request, stages, declared, store, "0" * 64, None)
+    handler = MLflowHandler(
+        request.tracking_uri, request.model_name, request.wanted.model_version
+    )
+    # With digests of the right form, so that mistakes are found before anything is downloaded.
+    rehearsed = _configure(request, stages, declared, store, _Built(), None)
     log_in(request.tracking_uri, request.credentials_secret)
     version = handler.resolve()
+    handler.require_unclaimed(request.endpoint_arns)
     with tempfile.TemporaryDirectory(prefix="model-deploy-") as scratch:
         model_folder = handler.fetch(Path(scratch) / "model")
-        validate_model(
-            model_folder,
-            f"version {version} of {request.model_name!r}",
-            request.trusted_skops_types,
+        findings = validate_model(
+            model_folder, f"version {version} of {request.model_name!r}", request.wanted
         )
         archive = handler.package(model_folder, Path(scratch) / ARCHIVE_NAME)
-        configs = _configure(request, stages, declared, store, archive.sha256, handler)
+        plan = make_plan(
+            PlanRequest(
+                version=version,
+                archive_sha256=archive.sha256,
+                wanted=request.wanted,
+                code_on_load=findings.code_on_load,
+                cases_folder=request.cases_folder,
+                stages=stages,
+                parameters=[{**_defaults(declared), **each.parameters} for each in rehearsed],
+            ),
+            handler,
+            model_folder,
+            Path(scratch),
+        ).to_json()
+        built = _Built(archive=archive.sha256, plan=hashlib.sha256(plan.encode()).hexdigest())
+        configs = _configure(request, stages, declared, store, built, handler)
         texts = {
             request.export_staging_config: configs[0].to_json(),
             request.export_prod_config: configs[1].to_json(),
+            request.export_test_plan: plan,
         }
         if request.export_variables:
             variables = _variables(request, handler, Path(scratch) / "run")
+            variables |= {
+                "MODEL_ARCHIVE": archive.sha256,
+                "CODE_ON_LOAD": describe_code(findings.code_on_load),
+            }
             texts[request.export_variables] = to_shell(variables)
-        uri = upload_archive(_s3(request.region), archive, store, request.model_name)
+        s3 = s3_client(request.region)
+        uri = upload_archive(s3, archive, store, request.model_name)
+    custody = inspect_archive(s3, uri, archive.sha256)
+    if custody.problem:
+        raise ArchiveConflict(custody.problem)
+    handler.record_archive(archive.sha256, uri)
     write_all_or_none(texts)
     return {
         "model_name": request.model_name,
@@ -291,7 +347,20 @@ def build(request: BuildRequest) -> dict[str, str]:
         "model_archive_sha256": archive.sha256,
         "staging_config": str(request.export_staging_config),
         "prod_config": str(request.export_prod_config),
+        "test_plan": str(request.export_test_plan),
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Built:
+    """SHA-256 of what was built; of nothing yet, in the right form."""
+
+    archive: str = "0" * 64
+    plan: str = "0" * 64
+
+
+def _defaults(declared: Mapping[str, TemplateParameter]) -> dict[str, str]:
+    return {name: parameter.default for name, parameter in declared.items()}
 
 
 def _configure(
@@ -299,26 +368,30 @@ def _configure(
     stages: Sequence[StageConfig],
     declared: Mapping[str, TemplateParameter],
     store: ArchiveStore,
-    sha256: str,
+    files: _Built,
     handler: MLflowHandler | None,
 ) -> list[ExportedConfig]:
     """Each stage's configuration; before the version is known (no handler), as a rehearsal."""
+    from model_deploy.custody import DIGEST_TAG
+    from model_deploy.endpoint_test_plan import PLAN_TAG
     from model_deploy.mlflow_handler import without_credentials
+    from model_deploy.model_name import encode
     from model_deploy.stage_config import find_problems
 
     state = handler.state() if handler else None
     tags = {
         "sagemaker:project-name": request.project_name,
         "sagemaker:project-id": request.project_id,
-        "mlflow:model-name": request.model_name,
+        "mlflow:model-name": encode(request.model_name),
         "mlflow:model-version": state.version if state else "0",
         "mlflow:run-id": (state.run_id if state else "") or "none",
         "mlflow:tracking-uri": without_credentials(request.tracking_uri),
-        "model-archive-sha256": sha256,
+        DIGEST_TAG: files.archive,
+        PLAN_TAG: files.plan,
     }
     built = {
         "SageMakerProjectName": request.project_name,
-        "ModelDataLocation": store.uri(request.model_name, sha256),
+        "ModelDataLocation": store.uri(request.model_name, files.archive),
     }
     configs = [stage.extended(request.default_parameters, built, tags) for stage in stages]
     problems = {
@@ -337,23 +410,13 @@ def _variables(request: BuildRequest, handler: MLflowHandler, scratch: Path) -> 
     version = handler.resolve()
     report = handler.fetch_run_file(GATE_REPORT, scratch)
     return {
-        "MODEL_NAME": shorten(request.model_name),
+        "MODEL_NAME": shorten(request.model_name, _LONGEST_NAME),
         "MODEL_VERSION": version,
         "MODEL_METRICS": describe_gate(
             report.read_bytes() if report else None, handler.run_metrics()
         ),
         "MODEL_URL": version_page(request.tracking_uri, request.model_name, version),
     }
-
-
-def _s3(region: str | None) -> object:
-    import boto3
-    from botocore.config import Config
-
-    config = Config(
-        connect_timeout=5, read_timeout=60, retries={"max_attempts": 3, "mode": "standard"}
-    )
-    return boto3.client("s3", region_name=region, config=config)
 
 
 if __name__ == "__main__":

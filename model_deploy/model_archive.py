@@ -1,7 +1,7 @@
 """Model folder -> reproducible model.tar.gz -> S3, under its own digest.
 
     folder ──write_archive──▶ model.tar.gz, SHA-256 ──upload_archive──▶
-        s3://<bucket>/<prefix>/<model name>/<sha256>/model.tar.gz
+        s3://<bucket>/<prefix>/<model name, encoded>/<sha256>/model.tar.gz
 
 The same files give the same bytes (with the same zlib), whatever folder, time or user they come
 from. SageMaker unpacks the archive into /opt/ml/model, so MLmodel is at its root.
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from model_deploy.errors import ArchiveConflict, ArchiveRefused, AwsError
+from model_deploy.model_name import encode
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +50,8 @@ class ArchiveStore:
 
     def key(self, model_name: str, sha256: str) -> str:
         """The object's key: it names the model for people and the content for machines."""
-        return "/".join(part for part in (self.prefix.strip("/"), model_name, sha256) if part) + (
-            f"/{ARCHIVE_NAME}"
-        )
+        parts = (self.prefix.strip("/"), encode(model_name), sha256, ARCHIVE_NAME)
+        return "/".join(part for part in parts if part)
 
     def uri(self, model_name: str, sha256: str) -> str:
         """`s3://` address of the archive with that digest."""

@@ -17,6 +17,8 @@ import os
 import shlex
 import signal
 import sys
+import tempfile
+import time
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -275,7 +277,11 @@ def _release(arguments: argparse.Namespace) -> int:
     running = state.require_running()
     if running.mlflow_elsewhere:
         become_client(running.environment, os.environ)
-    commands = Commands(running.environment, Path.cwd(), state.path / "release")
+    # A folder for each run: two at once must not read each other's files.
+    runs = state.path / "release"
+    runs.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=runs))
+    commands = Commands(running.environment, Path.cwd(), folder)
     with _sigterm_as_ctrl_c():
         release(commands, Narrator(), approve, arguments.model_name, arguments.model_version)
     return 0

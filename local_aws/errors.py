@@ -30,12 +30,13 @@ class LocalAwsError(Exception):
 class CommandFailed(LocalAwsError):
     """A command of the project ended with an exit code other than 0.
 
-    What it says of the cause is passed on: 2 wrong input, 3 AWS or MLflow refused; else 1.
+    What it says of the cause is passed on: 2 wrong input, 3 AWS or MLflow refused, 4 the registry is
+    not settled; else 1.
     """
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
-        self.exit_code = exit_code if exit_code in (2, 3) else 1
+        self.exit_code = exit_code if exit_code in (2, 3, 4) else 1
 
 
 class DeploymentFailed(LocalAwsError):

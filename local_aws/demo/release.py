@@ -16,8 +16,11 @@ from local_aws.demo.commands import Commands
 from local_aws.demo.narration import Narrator
 from local_aws.demo.registry_report import read_versions
 from local_aws.demo.stack_deployment import deploy_stack, read_settings, restore_stack
-from local_aws.errors import CommandFailed, NotApproved
+from local_aws.errors import CommandFailed, LocalAwsError, NotApproved
 from local_aws.remote import client_of
+
+# test-endpoint: the endpoint passed, the registry could not be told.
+_UNSETTLED = 4
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,13 @@ def release(
             *("--import-prod-config", "model_deploy/prod-config.json"),
             *("--export-staging-config", _config_path(commands, "staging")),
             *("--export-prod-config", _config_path(commands, "prod")),
+            *("--export-test-plan", str(commands.output_dir / "endpoint-test.json")),
         )
         tags = json.loads(Path(_config_path(commands, "staging")).read_text())["Tags"]
-        what = f"version {tags['mlflow:model-version']} of {model_name}"
+        built = tags["mlflow:model-version"]
+        if model_version.isdecimal() and int(model_version) != int(built):
+            raise LocalAwsError(f"{asked} was asked for, version {built} was built")
+        what = f"version {built} of {model_name}"
         build.result = f"{what}, archive {tags['model-archive-sha256'][:12]}"
     staging = _deploy_and_test(commands, narrator, "staging", model_name)
     question = f"Deploy {what} to prod?"
@@ -97,7 +104,10 @@ def _deploy_and_test(commands: Commands, narrator: Narrator, stage: str, model_n
                 *("--import-build-config", _config_path(commands, stage)),
                 *("--export-test-results", str(commands.output_dir / f"{stage}-test-results.json")),
             )
-        except CommandFailed:
+        except CommandFailed as err:
+            if err.exit_code == _UNSETTLED:
+                narrator.say(f"    not rolled back: {stage} passed, MLflow does not say so yet")
+                raise
             if before is not None:
                 restore_stack(cloudformation, stack_name, before, test.progress)
                 narrator.say(f"    rolled back: {stage} serves what it served before")

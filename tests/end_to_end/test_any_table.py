@@ -78,7 +78,7 @@ def released(terminal, table):
         *("release", "--model-name", MODEL, "--yes", "--state-dir", str(terminal.state_dir)),
     )
     assert answer.returncode == 0, answer.stderr
-    return list((terminal.state_dir / "release").glob("*-test-endpoint.log"))
+    return list((terminal.state_dir / "release").glob("*/*-test-endpoint.log"))
 
 
 # In a process of its own: loading a model changes MLflow's global state.

@@ -19,7 +19,6 @@ import signal
 import sys
 import tempfile
 import time
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

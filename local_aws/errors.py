@@ -30,8 +30,8 @@ class LocalAwsError(Exception):
 class CommandFailed(LocalAwsError):
     """A command of the project ended with an exit code other than 0.
 
-    What it says of the cause is passed on: 2 wrong input, 3 AWS or MLflow refused, 4 the registry is
-    not settled; else 1.
+    What it says of the cause is passed on: 2 wrong input, 3 AWS or MLflow refused, 4 the
+    registry is not settled; else 1.
     """
 
     def __init__(self, message: str, exit_code: int = 1) -> None:

@@ -394,7 +394,7 @@ def test_job_role_reads_and_writes_what_the_compiled_pipeline_names(project: Any
         assert not _may(project, "ModelBuildRole", "s3:GetObject", resource), key
 
 
-def test_archives_are_written_by_the_build_and_read_by_the_model(project: Any) -> None:
+def test_archives_are_written_by_the_build_and_read_by_test_and_model(project: Any) -> None:
     bucket = f"arn:aws:s3:::{project.resources['Bucket']['BucketName']}"
     archive = f"{bucket}/{build_parser().get_default('archive_prefix')}/prices/0a/model.tar.gz"
     may = {
@@ -408,6 +408,7 @@ def test_archives_are_written_by_the_build_and_read_by_the_model(project: Any) -
     assert {role: actions for role, actions in may.items() if actions} == {
         "ModelDeployRole": {"s3:GetObject", "s3:PutObject"},
         "ModelRole": {"s3:GetObject"},
+        "TestingRole": {"s3:GetObject"},
     }
 
 

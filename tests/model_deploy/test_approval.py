@@ -42,7 +42,7 @@ def _client() -> Any:
         "codepipeline",
         region_name="eu-west-1",
         aws_access_key_id="nobody",
-        aws_secret_access_key="nothing",  # noqa: S106
+        aws_secret_access_key="nothing",
     )
 
 

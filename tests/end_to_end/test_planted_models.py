@@ -79,8 +79,9 @@ with mlflow.start_run():
             file.write("def _load_pyfunc(path):\\n    raise SystemExit('loaded')\\n")
         text = open(os.path.join(path, "MLmodel")).read()
         text = text.replace("loader_module: mlflow.pyfunc.model", "loader_module: evil_loader")
-        text = text.replace("flavors:\\n", "flavors:\\n  sklearn:\\n    pickled_model: model.skops\\n"
-            "    serialization_format: skops\\n    sklearn_version: 1.9.0\\n")
+        flavor = ["sklearn:", "  pickled_model: model.skops", "  serialization_format: skops",
+                  "  sklearn_version: 1.9.0"]
+        text = text.replace("flavors:\\n", "\\n  ".join(["flavors:", *flavor]) + "\\n")
         text = text.replace("    code: null", "    code: code")
         open(os.path.join(path, "MLmodel"), "w").write(text)
         mlflow.log_artifacts(path, "evil")
@@ -179,7 +180,7 @@ def test_a_chat_model_passes_and_an_archive_that_went_missing_does_not(project):
     bucket, _, key = config["Parameters"]["ModelDataLocation"][5:].partition("/")
     assert digest in key
     project.client("s3").delete_object(Bucket=bucket, Key=key)
-    project.type("approve", "--summary", "looks right")
+    project.type("approve", "--comment", "looks right", "--yes")
     actions = project.wait_for(execution, "Failed")
     assert actions["CheckArchive"]["status"] == "Failed"
     assert "there is no object at" in _told(project, actions["CheckArchive"])

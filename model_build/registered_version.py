@@ -90,5 +90,7 @@ def find_registered_version(
 
 def _locate_version(tracking_uri: str, model_name: str, version: int) -> str:
     if tracking_uri.startswith(("http://", "https://")):
-        return f"{tracking_uri.rstrip('/')}/#/models/{quote(model_name, safe='')}/versions/{version}"
+        return (
+            f"{tracking_uri.rstrip('/')}/#/models/{quote(model_name, safe='')}/versions/{version}"
+        )
     return f"models:/{model_name}/{version} in {tracking_uri}"

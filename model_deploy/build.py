@@ -57,7 +57,7 @@ class BuildRequest:
     artifact_bucket: str
     kms_key_id: str
     archive_prefix: str
-    trusted_skops_types: tuple[str, ...]
+    reviewed: DeployRequest
     export_variables: Path | None
     region: str | None
 
@@ -102,7 +102,7 @@ class BuildRequest:
             artifact_bucket=required("--artifact-bucket", args.artifact_bucket, "ARTIFACT_BUCKET"),
             kms_key_id=args.s3_kms_key_id,
             archive_prefix=args.archive_prefix,
-            trusted_skops_types=tuple(args.trusted_skops_type),
+            reviewed=wanted,
             export_variables=args.export_variables,
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"),
         )
@@ -173,7 +173,8 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         default=_HERE / "deploy.json",
         metavar="FILE",
-        help="the model's name and version as JSON; not read when --model-name is given",
+        help="the model's name, version and reviews as JSON; with --model-name, reviews of that "
+        "model only",
     )
     add("--model-name", default="", help="name of the registered model; else the file's")
     add(
@@ -181,13 +182,6 @@ def build_parser() -> argparse.ArgumentParser:
         default="",
         help="a number, 'latest', or an alias (@challenger); else the file's, or 'latest' with "
         "--model-name",
-    )
-    add(
-        "--trusted-skops-type",
-        action="append",
-        default=[],
-        metavar="TYPE",
-        help="a type in the model's skops file that you reviewed; may be repeated",
     )
     endpoint = parser.add_argument_group("endpoint")
     add = endpoint.add_argument
@@ -269,9 +263,7 @@ def build(request: BuildRequest) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="model-deploy-") as scratch:
         model_folder = handler.fetch(Path(scratch) / "model")
         validate_model(
-            model_folder,
-            f"version {version} of {request.model_name!r}",
-            request.trusted_skops_types,
+            model_folder, f"version {version} of {request.model_name!r}", request.reviewed
         )
         archive = handler.package(model_folder, Path(scratch) / ARCHIVE_NAME)
         configs = _configure(request, stages, declared, store, archive.sha256, handler)

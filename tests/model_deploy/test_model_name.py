@@ -58,7 +58,10 @@ def test_a_real_name_is_one_for_mlflow_for_a_tag_and_comes_back(registry: Any, n
         ("a/b", "MLflow's names have no / and no :"),
         ("a:b", "MLflow's names have no / and no :"),
         (".", "MLflow refuses a name that reads as a folder, as . and whatever begins with .. do"),
-        ("..x", "MLflow refuses a name that reads as a folder, as . and whatever begins with .. do"),
+        (
+            "..x",
+            "MLflow refuses a name that reads as a folder, as . and whatever begins with .. do",
+        ),
         ("a\nb", "remove the character U+000A, which nobody sees"),
         ("a\x00b", "remove the character U+0000, which nobody sees"),
         ("a\u2028b", "remove the character U+2028, which nobody sees"),
@@ -97,7 +100,7 @@ def test_every_character_survives_its_encoding_and_no_two_names_share_one() -> N
         assert decode(encode(letter)) == letter
         assert _TAG_VALUE.fullmatch(encode(letter))
     assert len({encode(letter) for letter in letters}) == len(letters)
-    chosen = random.Random(7)  # noqa: S311 - names, not secrets
+    chosen = random.Random(7)
     seen: dict[str, str] = {}
     for _ in range(20_000):
         codes = [chosen.choice([0x3D, 0x33, 0x44, chosen.randrange(32, 0xD800)]) for _ in range(6)]

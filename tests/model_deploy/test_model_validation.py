@@ -37,7 +37,7 @@ def _reviewed(*trusted: str, code_on_load: str = "tell") -> DeployRequest:
     return DeployRequest(
         model_name="housing",
         model_version="3",
-        trusted_types={name: "read" for name in trusted},
+        trusted_types=dict.fromkeys(trusted, "read"),
         code_on_load=code_on_load,
     )
 

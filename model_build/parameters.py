@@ -15,6 +15,7 @@ from model_build.training_step import (
     find_estimators,
     list_estimator_parameters,
     metrics,
+    model_name,
 )
 
 Kind = Literal["String", "Integer", "Float"]
@@ -22,7 +23,6 @@ Value = str | int | float
 
 _TRACKING_URI = re.compile(r"https?://[^\s/]+\S*|arn:aws[a-z-]*:sagemaker:\S+")
 _INPUT_DATA_URI = re.compile(r"sklearn:\w+|s3://[a-z0-9][a-z0-9.-]+/\S.*")
-_MLFLOW_NAME = re.compile(r"[^/:.%\"'\s][^/:.%\"']*")
 _ODD_VALUES = re.compile(r"refuse|missing|text")
 _TASK = re.compile(r"auto|regression|classification")
 _INCOMPARABLE = re.compile(r"refuse|allow")
@@ -89,7 +89,7 @@ _COMMON = (
         name="RegisteredModelName",
         kind="String",
         default="sklearn-random-forest",
-        find_problem=_text(_MLFLOW_NAME, "a name without / : . % or quotes"),
+        find_problem=lambda value: model_name.find_problem(str(value)),
     ),
     PipelineParameter(
         name="InputDataUri",

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from model_build import mlflow_login
 from model_build.errors import ServiceError
@@ -56,9 +57,9 @@ def find_registered_version(
         mlflow.set_tracking_uri(tracking_uri)
     try:
         client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-        found = client.search_model_versions(
-            f"name = '{model_name}' and tags.`{EXECUTION_TAG}` = '{execution_arn}'"
-        )
+        # MLflow's filters can't hold each name: one may have both kinds of quotes.
+        tagged = client.search_model_versions(f"tags.`{EXECUTION_TAG}` = '{execution_arn}'")
+        found = [version for version in tagged if version.name == model_name]
         if not found:
             raise ServiceError(
                 f"the execution succeeded, but MLflow at {tracking_uri} has no version of "
@@ -89,5 +90,7 @@ def find_registered_version(
 
 def _locate_version(tracking_uri: str, model_name: str, version: int) -> str:
     if tracking_uri.startswith(("http://", "https://")):
-        return f"{tracking_uri.rstrip('/')}/#/models/{model_name}/versions/{version}"
+        return (
+            f"{tracking_uri.rstrip('/')}/#/models/{quote(model_name, safe='')}/versions/{version}"
+        )
     return f"models:/{model_name}/{version} in {tracking_uri}"

@@ -1,7 +1,7 @@
-"""What the pipeline's definition takes from the training step's files: estimators and metrics.
+"""What the pipeline's definition takes from the training step's files: estimators, metrics, names.
 
 steps/train_evaluate_register is a folder of scripts, not part of this package's imports: in the job
-its modules are top level. Those two are written so that they can be read from here as well.
+its modules are top level. Those are written so that they can be read from here as well.
 """
 
 import importlib
@@ -13,6 +13,7 @@ from model_build.errors import ConfigError
 _STEP = "model_build.steps.train_evaluate_register"
 
 metrics: Any = importlib.import_module(f"{_STEP}.metrics")
+model_name: Any = importlib.import_module(f"{_STEP}.model_name")
 _estimators: Any = importlib.import_module(f"{_STEP}.estimators")
 
 DEFAULT_ESTIMATOR: str = _estimators.DEFAULT

@@ -274,7 +274,7 @@ def build(request: BuildRequest) -> dict[str, str]:
 
     from model_deploy.atomic_write import write_all_or_none
     from model_deploy.custody import inspect_archive, s3_client
-    from model_deploy.exported_variables import to_shell
+    from model_deploy.exported_variables import describe_code_on_load, to_shell
     from model_deploy.mlflow_handler import MLflowHandler, log_in
     from model_deploy.model_archive import ARCHIVE_NAME, ArchiveStore, upload_archive
     from model_deploy.model_validation import validate_model
@@ -330,7 +330,7 @@ def build(request: BuildRequest) -> dict[str, str]:
             variables = _variables(request, handler, Path(scratch) / "run")
             variables |= {
                 "MODEL_ARCHIVE": archive.sha256,
-                "CODE_ON_LOAD": describe_code(findings.code_on_load),
+                "CODE_ON_LOAD": describe_code_on_load(findings.code_on_load),
             }
             texts[request.export_variables] = to_shell(variables)
         s3 = s3_client(request.region)

@@ -1,67 +1,120 @@
-"""Which model version to deploy, as deploy.json says it: deploying is a commit to review.
+"""Which model version to deploy and what of it was reviewed, as deploy.json says it.
 
-{"model_name": "sklearn-random-forest", "model_version": "3" | "latest" | "@challenger"}
+{"model_name": "sklearn-random-forest", "model_version": "3" | "latest" | "@challenger",
+ "trusted_types": {type: reason}, "accept": {check: reason}, "code_on_load": "tell" | "forbid"}
+
+The last three may be left out. Deploying, trusting and waiving are commits to review.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from model_deploy import model_name as names
+from model_deploy.endpoint_test_plan import NO_OFFLINE_COMPARISON
 from model_deploy.errors import ConfigError
 
-_KEYS = ("model_name", "model_version")
+logger = logging.getLogger(__name__)
+
+TELL = "tell"
+FORBID = "forbid"
+
+_KEYS = ("model_name", "model_version", "trusted_types", "accept", "code_on_load")
+# What the endpoint's test may leave out, with a reviewed reason.
+_ACCEPTABLE = (NO_OFFLINE_COMPARISON,)
 _VERSION = re.compile(r"[1-9]\d*|latest|@[\w.-]+")
-# What MLflow refuses in the name of a registered model.
-_NOT_IN_NAMES = re.compile(r"[/:]")
-# What stands in a file that somebody was meant to fill in.
-_PLACEHOLDER = re.compile(
-    r"<.*>|\$?\{.*\}|(todo|tbd|xxx+|change[-_ ]?me|(your|my)[-_ ]model.*)", re.I
-)
+_TYPE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 _EXAMPLE = '{"model_name": "sklearn-random-forest", "model_version": "latest"}'
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeployRequest:
-    """A registered model's name, and which version: a number, `latest`, or an alias (`@name`)."""
+    """A registered model's name, and which version: a number, `latest`, or an alias (`@name`).
+
+    `trusted_types` has the types that its skops file may hold beside those that were reviewed here,
+    `accept` the checks that its test may leave out, each with the reason. With `code_on_load`
+    "forbid" a model that runs code when it is loaded is not deployed; else it is told.
+    """
 
     model_name: str
     model_version: str
+    trusted_types: Mapping[str, str] = field(default_factory=dict)
+    accept: Mapping[str, str] = field(default_factory=dict)
+    code_on_load: str = TELL
 
     @classmethod
     def of_flags(cls, model_name: str, model_version: str, path: Path) -> DeployRequest:
         """What the flags say (empty: not given), and the file where they are silent.
 
-        The file is not read when a name is given: its version is one of its own model.
+        The version of a name that is given is not the file's; what the file reviewed counts only
+        for its own model. A file that is not there or can't be used does not matter then.
         """
-        if model_name:
-            return cls(model_name=model_name, model_version=model_version or "latest")
-        reviewed = cls.from_json(path)
-        return replace(reviewed, model_version=model_version or reviewed.model_version)
+        if not model_name:
+            reviewed = cls.from_json(path)
+            return replace(reviewed, model_version=model_version or reviewed.model_version)
+        problem = names.find_problem(model_name)
+        if problem is not None:
+            raise ConfigError("the command line", [f"--model-name is {model_name!r}; {problem}"])
+        asked = cls(model_name=model_name, model_version=model_version or "latest")
+        if not path.is_file():
+            return asked
+        try:
+            reviewed = cls.from_json(path)
+        except ConfigError as err:
+            logger.warning("nothing is taken from the file of reviewed models: %s", err)
+            return asked
+        if reviewed.model_name != model_name:
+            return asked
+        return replace(reviewed, model_version=asked.model_version)
 
     @classmethod
     def from_json(cls, path: Path) -> DeployRequest:
         """Read the file; ConfigError with all that is wrong with it."""
         document = _read_object(path)
         problems = [
-            f"unknown key {key!r}; it holds {' and '.join(_KEYS)}"
+            f"unknown key {key!r}; it holds {', '.join(_KEYS)}"
             for key in sorted(set(document) - set(_KEYS))
         ]
         name = _read_text(document, "model_name", problems)
         version = _read_text(document, "model_version", problems)
-        if name and _NOT_IN_NAMES.search(name):
-            problems.append(f"model_name is {name!r}; MLflow's names have no / and no :")
+        problem = names.find_problem(name) if name else None
+        if problem is not None:
+            problems.append(f"model_name is {name!r}; {problem}")
         if version and not _VERSION.fullmatch(version):
             problems.append(
                 f'model_version is {version!r}; write a number such as "3", "latest", or an alias '
                 'such as "@challenger"'
             )
+        trusted = _read_reasons(document, "trusted_types", problems)
+        problems += [
+            f"trusted_types names {each!r}; write a type as skops does, with its module"
+            for each in sorted(trusted)
+            if not _TYPE.fullmatch(each)
+        ]
+        accepted = _read_reasons(document, "accept", problems)
+        problems += [
+            f"accept names {each!r}; what can be accepted is {', '.join(_ACCEPTABLE)}"
+            for each in sorted(set(accepted) - set(_ACCEPTABLE))
+        ]
+        code_on_load = document.get("code_on_load", TELL)
+        if code_on_load not in (TELL, FORBID):
+            problems.append(
+                f'code_on_load is {json.dumps(code_on_load)}; write "{TELL}" or "{FORBID}"'
+            )
         if problems:
             raise ConfigError(str(path), problems)
-        return cls(model_name=name, model_version=version)
+        return cls(
+            model_name=name,
+            model_version=version,
+            trusted_types=trusted,
+            accept=accepted,
+            code_on_load=str(code_on_load),
+        )
 
 
 def _read_object(path: Path) -> Mapping[str, object]:
@@ -70,7 +123,7 @@ def _read_object(path: Path) -> Mapping[str, object]:
     except OSError as err:
         told = f"it can not be read: {err.strerror}. Write {_EXAMPLE}, or pass --model-name"
         raise ConfigError(str(path), [told]) from err
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise ConfigError(str(path), [f"it is not JSON: {err}. Write {_EXAMPLE}"]) from err
     if not isinstance(document, dict):
         raise ConfigError(str(path), [f"it is no JSON object. Write {_EXAMPLE}"])
@@ -89,10 +142,21 @@ def _read_text(document: Mapping[str, object], key: str, problems: list[str]) ->
     if not value.strip():
         problems.append(f"{key} is empty")
         return ""
-    if _PLACEHOLDER.fullmatch(value.strip()):
-        problems.append(f"{key} is still the placeholder {value!r}; name a registered model's")
-        return ""
-    if value != value.strip():
-        problems.append(f"{key} is {value!r}; remove the spaces around it")
-        return ""
     return value
+
+
+def _read_reasons(
+    document: Mapping[str, object], key: str, problems: list[str]
+) -> Mapping[str, str]:
+    """Names with the reason of each; those without one are found wrong."""
+    value = document.get(key, {})
+    if not isinstance(value, dict):
+        problems.append(f'{key} is {json.dumps(value)}; write {{"name": "reason"}}')
+        return {}
+    reasons: dict[str, str] = {}
+    for name, reason in value.items():
+        if isinstance(reason, str) and reason.strip():
+            reasons[name] = reason
+        else:
+            problems.append(f"{key} has no reason for {name!r}; write why, as text")
+    return reasons

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -35,6 +35,18 @@ def shorten(text: str, longest: int = _LONGEST_TEXT) -> str:
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     line = " ".join(printable.split()).replace("#{", "# {")
     return line if len(line) <= longest else f"{line[: longest - 3].rstrip()}..."
+
+
+def describe_code_on_load(sentences: Sequence[str]) -> str:
+    """What runs code when the model is loaded, in a line for the one who approves; or "none"."""
+    if not sentences:
+        return "none"
+    line = "; ".join(sentences)
+    if len(line) <= _LONGEST_TEXT:
+        return shorten(line)
+    more = len(sentences) - 1
+    rest = f" (and {more} more: see the build's log)" if more else ""
+    return shorten(sentences[0], _LONGEST_TEXT - len(rest)) + rest
 
 
 def describe_gate(report: bytes | None, metrics: Mapping[str, float]) -> str:

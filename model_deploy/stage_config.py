@@ -4,6 +4,7 @@
     flags and defaults ──┼─▶ {"Parameters": {...}, "Tags": {...}} ─▶ staging-config-export.json
     the built archive ───┘        keys as endpoint-config-template.yml declares them
 
+A stage's file also has "Test": how its endpoint is judged, which CloudFormation is not told.
 What a stage's file says wins over flags; an empty value says nothing. What makes the deployed thing
 the built one (the archive, the project, the stage's own name, the tags that say which version it
 is) can not be overridden.
@@ -12,14 +13,18 @@ is) can not be overridden.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from model_deploy.contradictions import find_contradictions
+from model_deploy.endpoint_test_plan import Thresholds
 from model_deploy.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 # A stage's file may not say these: they identify what is deployed.
 _BUILT_PARAMETERS = ("SageMakerProjectName", "ModelDataLocation")
@@ -28,30 +33,61 @@ _TAG_TEXT = re.compile(r"[\w .:/=+\-@]*")
 _MAX_TAGS = 50
 _MAX_TAG_KEY = 128
 _MAX_TAG_VALUE = 256
+# What "Test" may say, from the least to the most: SageMaker waits for an answer for 60 s.
+_TEST_RANGES: Mapping[str, tuple[int, int]] = {
+    "Requests": (1, 10_000),
+    "ConcurrentRequests": (1, 200),
+    "MaxP95LatencyInMs": (1, 60_000),
+}
+# 0.95 to the power of 90 is below 1 %.
+_ENOUGH_REQUESTS = 90
 _ENDPOINT_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageConfig:
-    """One stage's file: the parameters and tags that differ from the defaults."""
+    """One stage's file: the parameters and tags that differ from the defaults, and its test."""
 
     source: str
     stage: str
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
+    test: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, path: Path, stage: str) -> StageConfig:
         """Read a stage's file; numbers become strings and lists comma-separated ones."""
         document = _read_json(path)
         problems: list[str] = []
-        for key in sorted(set(document) - {"Parameters", "Tags"}):
-            problems.append(f'unknown key {key!r}; it may hold "Parameters" and "Tags"')
+        for key in sorted(set(document) - {"Parameters", "Tags", "Test"}):
+            problems.append(f'unknown key {key!r}; it may hold "Parameters", "Tags" and "Test"')
         parameters = _strings(document.get("Parameters", {}), "Parameters", problems)
         tags = _strings(document.get("Tags", {}), "Tags", problems)
+        test = _test_values(document.get("Test", {}), problems)
         if problems:
             raise ConfigError(str(path), problems)
-        return cls(source=str(path), stage=stage, parameters=parameters, tags=tags)
+        if test.get("Requests", _ENOUGH_REQUESTS) < _ENOUGH_REQUESTS:
+            logger.warning(
+                "%s: Test.Requests is %d; fewer than %d miss a failure rate of 5 %% more often "
+                "than once in a hundred tests",
+                path,
+                test["Requests"],
+                _ENOUGH_REQUESTS,
+            )
+        return cls(source=str(path), stage=stage, parameters=parameters, tags=tags, test=test)
+
+    def thresholds(self, latency_threshold_ms: float) -> Thresholds:
+        """How the stage's endpoint is judged; its p95 by the stage's alarm, if "Test" has none.
+
+        `latency_threshold_ms` is LatencyThresholdInMs in effect.
+        """
+        default = Thresholds()
+        requests = self.test.get("Requests", default.requests)
+        return Thresholds(
+            max_p95_ms=float(self.test.get("MaxP95LatencyInMs", latency_threshold_ms)),
+            requests=requests,
+            concurrent=self.test.get("ConcurrentRequests", min(default.concurrent, requests)),
+        )
 
     def extended(
         self, defaults: Mapping[str, str], built: Mapping[str, str], tags: Mapping[str, str]
@@ -225,6 +261,29 @@ def _strings(values: object, where: str, problems: list[str]) -> dict[str, str]:
                 f"{where}.{name} is {json.dumps(value)}; a string, number or list of strings fits"
             )
     return strings
+
+
+def _test_values(values: object, problems: list[str]) -> dict[str, int]:
+    if not isinstance(values, dict):
+        problems.append("Test is not an object")
+        return {}
+    problems += [
+        f"Test has no {name!r}; it may hold {', '.join(_TEST_RANGES)}"
+        for name in sorted(set(values) - set(_TEST_RANGES))
+    ]
+    said: dict[str, int] = {}
+    for name, (least, most) in _TEST_RANGES.items():
+        value = values.get(name, "")
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            said[name] = value
+        elif value != "":
+            problems.append(
+                f"Test.{name} is {json.dumps(value)}; give a whole number from {least} to {most}"
+            )
+    requests, concurrent = said.get("Requests"), said.get("ConcurrentRequests", 0)
+    if requests is not None and concurrent > requests:
+        problems.append(f"Test.ConcurrentRequests is {concurrent}, more than Requests, {requests}")
+    return said
 
 
 def _declaration(name: str, said: Mapping[str, Any]) -> TemplateParameter:

@@ -203,7 +203,7 @@ def test_approval_message_fits_and_leads_to_the_version(project: Any) -> None:
         "MODEL_NAME": 80,
         "MODEL_VERSION": 10,
         "MODEL_ARCHIVE": 64,
-        "CODE_ON_LOAD": 120,
+        "CODE_ON_LOAD": 200,
         "TESTED_ENDPOINT": 63,
         "CommitId": 64,
     }

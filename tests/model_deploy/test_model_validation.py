@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from model_deploy.deploy_request import DeployRequest
 from model_deploy.errors import ModelNotDeployable
-from model_deploy.model_validation import REVIEWED_SKOPS_TYPES, validate_model
+from model_deploy.model_validation import Findings, validate_model
 
 _MODEL = "version 3 of 'housing'"
 
@@ -32,9 +33,18 @@ def _flavors(folder: Path) -> dict[str, Any]:
     return flavors
 
 
+def _reviewed(*trusted: str, code_on_load: str = "tell") -> DeployRequest:
+    return DeployRequest(
+        model_name="housing",
+        model_version="3",
+        trusted_types=dict.fromkeys(trusted, "read"),
+        code_on_load=code_on_load,
+    )
+
+
 def _problems(folder: Path, *trusted: str) -> tuple[str, ...]:
     with pytest.raises(ModelNotDeployable) as caught:
-        validate_model(folder, _MODEL, trusted)
+        validate_model(folder, _MODEL, _reviewed(*trusted))
     assert caught.value.exit_code == 2
     assert str(caught.value).startswith(f"{_MODEL} can not be deployed:\n  - ")
     return caught.value.problems
@@ -42,13 +52,6 @@ def _problems(folder: Path, *trusted: str) -> tuple[str, ...]:
 
 def test_a_forest_behind_encoding_and_imputing_can_be_deployed(registry: Any) -> None:
     validate_model(registry.model_folder, _MODEL)
-
-
-def test_the_reviewed_types_are_what_such_a_model_needs(registry: Any) -> None:
-    from skops.io import get_untrusted_types
-
-    needed = get_untrusted_types(file=registry.model_folder / "model.skops")
-    assert sorted(REVIEWED_SKOPS_TYPES) == sorted(needed)
 
 
 def test_all_problems_are_told_at_once(registry: Any) -> None:
@@ -94,25 +97,17 @@ def test_input_example_needs_its_serving_form(registry: Any) -> None:
     assert problem.startswith("its input example serving_input_example.json is not JSON: ")
 
 
-_TREE_PREDICTOR = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
+# A class that nobody reviewed here: what SplineTransformer keeps.
+_SPLINE = "scipy.interpolate._bsplines.BSpline"
 _ADVICE = (
-    "Read what loading them does, then give the reason in trusted_types of the estimator's file "
-    "and train again, or pass --trusted-skops-type for each."
+    "Read what loading them does, then give the reason in trusted_types of deploy.json, or of the "
+    "estimator's file and train again."
 )
 
 
-def _boosting(registry: Any) -> Path:
-    """A copy of the model that holds gradient boosting in place of the forest, without a review."""
-    import skops.io
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
-    folder: Path = registry.copy_of_model()
-    model = HistGradientBoostingRegressor(max_iter=2).fit([[1.0], [2.0]] * 20, [1.0, 2.0] * 20)
-    skops.io.dump(model, folder / "model.skops")
-    flavors = _flavors(folder)
-    flavors["sklearn"]["skops_trusted_types"].append(_TREE_PREDICTOR)
-    _edit(folder, flavors=flavors)
-    return folder
+def _splines(registry: Any) -> Path:
+    """A copy of the model that asks for a type of SciPy in place of the forest's."""
+    return _replace_forest(registry, "scipy.interpolate._bsplines", "BSpline")
 
 
 def _replace_forest(registry: Any, module: str, name: str) -> Path:
@@ -153,23 +148,23 @@ def _require(folder: Path, *requirements: str) -> None:
 
 
 def test_unreviewed_type_is_refused_unless_named(registry: Any) -> None:
-    folder = _boosting(registry)
+    folder = _splines(registry)
     assert _problems(folder) == (
-        f"model.skops needs types that nobody reviewed: {_TREE_PREDICTOR}. {_ADVICE}",
+        f"model.skops needs types that nobody reviewed: {_SPLINE}. {_ADVICE}",
     )
-    validate_model(folder, _MODEL, [_TREE_PREDICTOR])
+    validate_model(folder, _MODEL, _reviewed(_SPLINE))
 
 
 def test_a_type_that_its_estimator_s_file_reviewed_needs_nothing_here(
     registry: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = _boosting(registry)
-    _edit(folder, metadata={"reviewed_types": {_TREE_PREDICTOR: "arrays\nof numbers"}})
-    _require(folder, "mlflow==3.17.2", "Scikit_Learn==1.9.0")
+    folder = _splines(registry)
+    _edit(folder, metadata={"reviewed_types": {_SPLINE: "arrays\nof numbers"}})
+    _require(folder, "mlflow==3.17.2", "SciPy==1.17.1")
     with caplog.at_level(logging.INFO):
         validate_model(folder, _MODEL)
     assert caplog.messages == [
-        f"model.skops: {_TREE_PREDICTOR} was reviewed with its estimator: 'arrays\\nof numbers'"
+        f"model.skops: {_SPLINE} was reviewed with its estimator: 'arrays\\nof numbers'"
     ]
 
 
@@ -177,8 +172,8 @@ def test_a_type_that_its_estimator_s_file_reviewed_needs_nothing_here(
 def test_a_type_of_a_package_that_is_not_installed_here_may_be_reviewed_too(
     registry: Any, requirement: str
 ) -> None:
-    folder = _replace_forest(registry, "lightgbm.basic", "Booster")
-    _edit(folder, metadata={"reviewed_types": {"lightgbm.basic.Booster": "its text is parsed"}})
+    folder = _replace_forest(registry, "lightgbm.basic", "Dataset")
+    _edit(folder, metadata={"reviewed_types": {"lightgbm.basic.Dataset": "its text is parsed"}})
     _require(folder, "scikit-learn==1.9.0", requirement)
     validate_model(folder, _MODEL)
 
@@ -198,10 +193,10 @@ def test_a_type_of_a_package_that_is_not_installed_here_may_be_reviewed_too(
     ],
 )
 def test_a_type_of_a_package_that_is_not_pinned_is_refused(registry: Any, requirement: str) -> None:
-    folder = _replace_forest(registry, "lightgbm.basic", "Booster")
-    _edit(folder, metadata={"reviewed_types": {"lightgbm.basic.Booster": "its text is parsed"}})
+    folder = _replace_forest(registry, "lightgbm.basic", "Dataset")
+    _edit(folder, metadata={"reviewed_types": {"lightgbm.basic.Dataset": "its text is parsed"}})
     refused = (
-        "model.skops needs types that nobody reviewed: lightgbm.basic.Booster (its metadata names "
+        "model.skops needs types that nobody reviewed: lightgbm.basic.Dataset (its metadata names "
         f"it, but its requirements.txt does not pin lightgbm with ==). {_ADVICE}",
     )
     _require(folder, "scikit-learn==1.9.0", requirement)
@@ -212,20 +207,20 @@ def test_a_type_of_a_package_that_is_not_pinned_is_refused(registry: Any, requir
 
 @pytest.mark.parametrize("reason", ["", " \n", 1, True, ["fine"], {}])
 def test_a_type_without_a_reason_is_refused(registry: Any, reason: Any) -> None:
-    folder = _boosting(registry)
-    _edit(folder, metadata={"reviewed_types": {_TREE_PREDICTOR: reason}})
+    folder = _splines(registry)
+    _edit(folder, metadata={"reviewed_types": {_SPLINE: reason}})
     _require(folder, "scikit-learn==1.9.0")
     (problem,) = _problems(folder)
-    assert f"{_TREE_PREDICTOR} (its metadata names it without a reason). " in problem
+    assert f"{_SPLINE} (its metadata names it without a reason). " in problem
 
 
 @pytest.mark.parametrize("metadata", ["no", {"reviewed_types": None}, {"reviewed_types": ["a"]}])
 def test_metadata_that_reviews_nothing_is_as_none(registry: Any, metadata: Any) -> None:
-    folder = _boosting(registry)
+    folder = _splines(registry)
     _edit(folder, metadata=metadata)
     _require(folder, "scikit-learn==1.9.0")
     (problem,) = _problems(folder)
-    assert f": {_TREE_PREDICTOR}. " in problem
+    assert f": {_SPLINE}. " in problem
 
 
 @pytest.mark.parametrize(
@@ -296,9 +291,9 @@ def test_what_has_no_name_of_a_class_needs_a_review_here(registry: Any, function
     (problem,) = _problems(folder)
     assert (
         f"{function} (its metadata can speak for classes only, by this name it is none: read it, "
-        "then add it to REVIEWED_SKOPS_TYPES or pass --trusted-skops-type). "
+        "then trust it in deploy.json). "
     ) in problem
-    validate_model(folder, _MODEL, [function])
+    validate_model(folder, _MODEL, _reviewed(function))
 
 
 @pytest.mark.parametrize(
@@ -340,10 +335,9 @@ def test_a_class_that_the_file_may_call_needs_a_review_here(
     (problem,) = _problems(folder)
     assert (
         f"{name} (its metadata can speak for instances of a class only, the file has it as "
-        f"{node['__loader__']}: read it, then add it to REVIEWED_SKOPS_TYPES or pass "
-        "--trusted-skops-type). "
+        f"{node['__loader__']}: read it, then trust it in deploy.json). "
     ) in problem
-    validate_model(folder, _MODEL, [name])
+    validate_model(folder, _MODEL, _reviewed(name))
 
 
 def test_a_function_of_skops_oldest_protocol_hides_behind_no_instance(registry: Any) -> None:
@@ -408,6 +402,9 @@ def test_a_malformed_package_of_a_module_is_ignored_and_told(
     assert f"{told}: what is none of it is ignored" in caplog.messages
 
 
+_BISECTING = "sklearn.cluster._bisect_k_means._BisectingTree"
+
+
 def test_no_package_of_a_module_speaks_for_python_s_own_or_scikit_learn_s(registry: Any) -> None:
     folder = _replace_forest(registry, "subprocess", "Popen")
     packages = {"subprocess": "lightgbm", "sklearn": "lightgbm"}
@@ -416,8 +413,8 @@ def test_no_package_of_a_module_speaks_for_python_s_own_or_scikit_learn_s(regist
     _require(folder, "lightgbm==4.7.0")
     (problem,) = _problems(folder)
     assert "(its metadata can't speak for subprocess)" in problem
-    folder = _boosting(registry)
-    reviewed = {_TREE_PREDICTOR: "arrays of numbers"}
+    folder = _replace_forest(registry, *_BISECTING.rsplit(".", 1))
+    reviewed = {_BISECTING: "arrays of numbers"}
     _edit(folder, metadata={"reviewed_types": reviewed, "package_of_module": packages})
     _require(folder, "lightgbm==4.7.0")
     (problem,) = _problems(folder)
@@ -425,8 +422,8 @@ def test_no_package_of_a_module_speaks_for_python_s_own_or_scikit_learn_s(regist
 
 
 def test_a_module_named_sklearn_is_scikit_learn_s_alone(registry: Any) -> None:
-    folder = _boosting(registry)
-    _edit(folder, metadata={"reviewed_types": {_TREE_PREDICTOR: "arrays of numbers"}})
+    folder = _replace_forest(registry, *_BISECTING.rsplit(".", 1))
+    _edit(folder, metadata={"reviewed_types": {_BISECTING: "arrays of numbers"}})
     _require(folder, "sklearn==1.9.0")
     (problem,) = _problems(folder)
     assert "its requirements.txt does not pin scikit-learn with ==" in problem
@@ -475,18 +472,46 @@ def test_pickled_scikit_learn_is_refused(registry: Any, form: str) -> None:
     assert problem.startswith(f"scikit-learn saved with {form}, which runs code")
 
 
-def test_other_flavours_pass_and_the_log_says_what_loading_means(
+def _python_model(registry: Any) -> Path:
+    folder: Path = registry.copy_of_model()
+    (folder / "model.skops").unlink()
+    pyfunc = {"loader_module": "mlflow.pyfunc.model", "python_model": "python_model.pkl"}
+    _edit(folder, flavors={"python_function": pyfunc})
+    return folder
+
+
+def test_what_runs_code_on_load_is_told(registry: Any, caplog: pytest.LogCaptureFixture) -> None:
+    folder = _python_model(registry)
+    sentence = "python_model.pkl is a PythonModel by cloudpickle, which runs what is in it"
+    with caplog.at_level(logging.WARNING):
+        assert validate_model(folder, _MODEL) == Findings(code_on_load=(sentence,))
+    assert caplog.messages == [
+        f"loading {_MODEL} runs code: {sentence}; only deploy what you trust"
+    ]
+    assert validate_model(registry.model_folder, _MODEL) == Findings(code_on_load=())
+
+
+def test_what_runs_code_on_load_may_be_forbidden(registry: Any) -> None:
+    folder = _python_model(registry)
+    (folder / "requirements.txt").write_text("mlflow==3.17.2\n./wheels/mine.whl\n")
+    with pytest.raises(ModelNotDeployable) as caught:
+        validate_model(folder, _MODEL, _reviewed(code_on_load="forbid"))
+    forbids = "deploy.json forbids code that runs when a model is loaded:"
+    assert caught.value.problems == (
+        f"{forbids} python_model.pkl is a PythonModel by cloudpickle, which runs what is in it.",
+        f"{forbids} requirements.txt installs from elsewhere than the index, which runs code: "
+        "./wheels/mine.whl.",
+    )
+    validate_model(registry.model_folder, _MODEL, _reviewed(code_on_load="forbid"))
+
+
+def test_trust_that_the_model_does_not_need_is_told(
     registry: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = registry.copy_of_model()
-    (folder / "model.skops").unlink()
-    flavors = {"python_function": {"loader_module": "mlflow.pyfunc.model"}}
-    _edit(folder, flavors=flavors)
     with caplog.at_level(logging.WARNING):
-        validate_model(folder, _MODEL)
+        validate_model(registry.model_folder, _MODEL, _reviewed("numpy.interp", "numpy.load"))
     assert caplog.messages == [
-        "not a scikit-learn model (loader mlflow.pyfunc.model): loading it runs the code it was "
-        "saved with; only deploy what you trust"
+        f"deploy.json trusts numpy.load, which {_MODEL} does not need; remove it"
     ]
 
 

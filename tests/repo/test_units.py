@@ -160,13 +160,14 @@ def test_what_a_unit_s_documents_and_buildspecs_name_is_there(unit: Unit) -> Non
     assert not missing
 
 
-def test_the_login_to_mlflow_is_the_same_in_each_place() -> None:
+@pytest.mark.parametrize(("name", "places"), [("mlflow_login.py", 3), ("model_name.py", 2)])
+def test_a_file_that_several_places_need_is_the_same_in_each(name: str, places: int) -> None:
     """The units and the training step can't import each other's."""
     root = Path(__file__).parents[2]
     texts = {
         path.relative_to(root).as_posix(): path.read_text()
         for folder in ("model_build", "model_deploy")
-        for path in (root / folder).rglob("mlflow_login.py")
+        for path in (root / folder).rglob(name)
     }
-    assert len(texts) == 3
+    assert len(texts) == places
     assert len(set(texts.values())) == 1, list(texts)

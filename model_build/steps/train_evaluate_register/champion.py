@@ -54,7 +54,7 @@ def ask_champion(
     told = _read_parameters(client, version)
     try:
         with tempfile.TemporaryDirectory(prefix="champion-") as folder:
-            predicted = _predict(_fetch(version, folder), data, told or {})
+            predicted = _predict(_fetch(client, version, folder), data, told or {})
     except ChampionError:
         raise
     except _Incomparable as err:
@@ -89,12 +89,12 @@ def _read_parameters(client: MlflowClient, version: ModelVersion) -> dict[str, s
         raise _explain(f"the run of the champion, version {version.version}", err) from err
 
 
-def _fetch(version: ModelVersion, folder: str) -> str:
+def _fetch(client: MlflowClient, version: ModelVersion, folder: str) -> str:
     """The model's folder on this machine. Raises _Incomparable if it was deleted."""
     try:
-        path: str = mlflow.artifacts.download_artifacts(
-            f"models:/{version.name}/{version.version}", dst_path=folder
-        )
+        # An address `models:/` can't hold each name: it ends at a ?, and splits at an @.
+        uri = client.get_model_version_download_uri(version.name, version.version)
+        path: str = mlflow.artifacts.download_artifacts(uri, dst_path=folder)
     except Exception as err:  # each kind of store has errors of its own
         if _is_gone(err):
             raise _Incomparable("its files are gone") from err

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import mlflow_login
+import model_name as names
 
 # MLflow's own defaults (7 retries with growing pauses, 120 s each) take minutes to give up.
 # With these a closed port takes 2 s, an address that never answers 15 s.
@@ -46,8 +47,14 @@ def connect(tracking_uri: str, experiment_name: str) -> str:
 def check_model_name(model_name: str) -> None:
     """Ask the registry for the model before it is trained: a version comes at the very end.
 
-    Raises TrackingError if the registry would not take one of that name.
+    Raises TrackingError if the registry would not take one of that name, or nothing could deploy
+    it. MLflow itself takes some for as long as nobody registers a version.
     """
+    problem = names.find_problem(model_name)
+    if problem is not None:
+        raise TrackingError(
+            f"no model can be registered as {model_name!r}: {problem}. Check RegisteredModelName"
+        )
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode

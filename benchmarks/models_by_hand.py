@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
     parser.add_argument("--table", type=Path, metavar="FILE", help="Markdown to write")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="models-by-hand-") as scratch:
         for outcome in try_all(args.names or list(MODELS), Path(scratch)):
@@ -124,7 +124,6 @@ def try_all(
             became, detail = try_one(
                 MODELS[name],
                 folders[name],
-                scratch,
                 environment or (lambda folder: _own(folder, scratch, environments)),
                 compare or find_difference,
                 validate or validate_model,
@@ -139,7 +138,6 @@ def try_all(
 def try_one(
     model: HandModel,
     folder: Path,
-    scratch: Path,
     environment: ModelEnvironment | Callable[[Path], ModelEnvironment],
     compare: Compare,
     validate: Validate,

@@ -118,16 +118,15 @@ def _within(way: int, work: Callable[[], int]) -> int:
 def _lay_out(home: str, scratch: str, work: str) -> None:
     """Everything read-only but `work`, /tmp and /dev/shm; the last two are new and empty."""
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
-    kept = os.open(scratch, os.O_PATH)
-    covered = ["/dev/shm"] if os.path.isdir("/dev/shm") else []
-    if not os.path.realpath(sys.base_prefix).startswith("/tmp/"):
-        covered.append("/tmp")
+    needed = {place: os.open(place, os.O_PATH) for place in _outermost(scratch)}
+    covered = [place for place in ("/dev/shm", "/tmp") if os.path.isdir(place)]
     for place in covered:
         _mount("tmpfs", place, "tmpfs", _MS_NOSUID_NODEV)
-    if not os.path.isdir(work):
-        os.makedirs(scratch)
-        _mount(f"/proc/self/fd/{kept}", scratch, None, _MS_BIND | _MS_REC)
-    os.close(kept)
+    for place, opened in needed.items():
+        if not os.path.isdir(place):
+            os.makedirs(place)
+            _mount(f"/proc/self/fd/{opened}", place, None, _MS_BIND | _MS_REC)
+        os.close(opened)
     _mount(work, work, None, _MS_BIND)
     for name in CREDENTIAL_PLACES:
         place = os.path.join(home, name)
@@ -138,6 +137,16 @@ def _lay_out(home: str, scratch: str, work: str) -> None:
     _set_read_only("/", True)
     for place in (work, *covered):
         _set_read_only(place, False)
+
+
+def _outermost(scratch: str) -> list[str]:
+    """What must stay where it is: the program's folder, and its Python with all packages."""
+    places = {scratch, *map(os.path.realpath, (sys.prefix, sys.base_prefix))}
+    return [
+        place
+        for place in sorted(places)
+        if not any(place.startswith(f"{other}/") for other in places)
+    ]
 
 
 def _finds_credentials(home: str) -> bool:

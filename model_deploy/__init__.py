@@ -5,6 +5,8 @@ deploy_request     deploy.json: which version to deploy
 mlflow_handler     the registry: find, fetch, move a model version
 mlflow_login       the login to an MLflow that asks for one
 model_validation   what a model must have before it is packaged
+recorded_answers   what a version must answer, by the model in its own environment
+request_limits     what fits into a request
 model_archive      model folder -> reproducible model.tar.gz -> S3
 stage_config       the parameters and tags of each stage's stack
 contradictions     settings of an endpoint that exclude each other

@@ -3,6 +3,5 @@
 test            CLI: all checks, results as JSON, then the stage
 endpoint_check  each check but one
 raw_rows        that one: untouched rows of the table, as JSON and as CSV
-request_limits  what fits into a request
 endpoint        an endpoint, asked
 """

@@ -18,6 +18,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from model_deploy.request_limits import (
+    Piece,
+    RequestLimit,
+    RowTooLarge,
+    csv_pieces,
+    json_pieces,
+)
 from model_deploy.test.endpoint import CSV, JSON, Answer, Endpoint
 from model_deploy.test.endpoint_check import (
     RELATIVE_TOLERANCE,
@@ -26,13 +33,6 @@ from model_deploy.test.endpoint_check import (
     failed,
     find_difference,
     passed,
-)
-from model_deploy.test.request_limits import (
-    Piece,
-    RequestLimit,
-    RowTooLarge,
-    csv_pieces,
-    json_pieces,
 )
 
 FILE = "raw_rows.json"

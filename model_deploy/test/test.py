@@ -28,9 +28,9 @@ from model_deploy.mlflow_login import find_problem, read_secret_arn
 
 if TYPE_CHECKING:
     from model_deploy.mlflow_handler import MLflowHandler, VersionState
+    from model_deploy.request_limits import RequestLimit
     from model_deploy.test.endpoint import Endpoint
     from model_deploy.test.endpoint_check import Check, Latency
-    from model_deploy.test.request_limits import RequestLimit
 
 # By name, as `python -m` calls this module __main__.
 logger = logging.getLogger("model_deploy.test.test")
@@ -310,9 +310,9 @@ def check_and_move(request: CheckRequest, results: Results) -> None:
 
 
 def _check(request: CheckRequest, handler: MLflowHandler, scratch: Path, results: Results) -> None:
+    from model_deploy.request_limits import RequestLimit
     from model_deploy.test import endpoint_check as checks
     from model_deploy.test import raw_rows
-    from model_deploy.test.request_limits import RequestLimit
 
     endpoint = _endpoint(request)
     in_service = checks.check_in_service(endpoint, request.timeout_seconds, request.poll_seconds)
@@ -358,8 +358,8 @@ def _read_example(
     handler: MLflowHandler, description: Mapping[str, Any], scratch: Path, limit: RequestLimit
 ) -> tuple[str, str, Check | None]:
     """The input example, which of its rows if not all, and the check to tell if it is not sent."""
+    from model_deploy.request_limits import fit_example
     from model_deploy.test import endpoint_check as checks
-    from model_deploy.test.request_limits import fit_example
 
     name = "answers the input example"
     path = (description.get("saved_input_example_info") or {}).get("serving_input_path")

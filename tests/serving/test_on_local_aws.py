@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from local_aws.gateway import Gateway
+from model_deploy.request_limits import RequestLimit
 from model_deploy.test.endpoint import CSV, Endpoint
 from model_deploy.test.raw_rows import check_raw_rows
-from model_deploy.test.request_limits import RequestLimit
 
 _IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2"
 _TRUST = {

@@ -19,9 +19,9 @@ import pytest
 from botocore.exceptions import ClientError
 from mlflow.pyfunc import scoring_server
 
+from model_deploy.request_limits import RequestLimit
 from model_deploy.test.endpoint import Endpoint
 from model_deploy.test.raw_rows import check_raw_rows
-from model_deploy.test.request_limits import RequestLimit
 from serving.server import TableServer
 
 Ask = Callable[..., tuple[int, Any]]

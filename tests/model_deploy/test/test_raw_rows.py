@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from model_deploy.request_limits import RequestLimit
 from model_deploy.test.endpoint import Endpoint
 from model_deploy.test.raw_rows import MalformedRawRows, RawRows, check_raw_rows
-from model_deploy.test.request_limits import RequestLimit
 
 _LIMIT = RequestLimit(size=1000, kind="a test")
 _RAW: dict[str, Any] = {

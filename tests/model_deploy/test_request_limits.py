@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from model_deploy.test.request_limits import (
+from model_deploy.request_limits import (
     RequestLimit,
     RowTooLarge,
     csv_pieces,

@@ -1,0 +1,143 @@
+"""The model's own environment: what is asked for, and what is said when it can't be had."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import uv
+
+from model_deploy.errors import ModelNotDeployable, ServiceError
+from model_deploy.recorded_answers.environment import find_uv, make_environment
+
+UV = Path(uv.find_uv_bin())
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def write_model(folder: Path, requirements: str, python: str = HERE) -> Path:
+    folder.mkdir()
+    (folder / "requirements.txt").write_text(requirements)
+    (folder / "python_env.yaml").write_text(
+        f"python: {python}\ndependencies:\n- -r requirements.txt\n"
+    )
+    return folder
+
+
+def write_wheel(folder: Path, name: str, version: str = "1.0") -> Path:
+    """A package without code, so that no index is needed."""
+    about = f"{name}-{version}.dist-info"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(f"{name}.py", "")
+        wheel.writestr(
+            f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        wheel.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{about}/RECORD", "")
+    return path
+
+
+def test_what_the_requirements_became_is_recorded(tmp_path: Path) -> None:
+    model = write_model(
+        tmp_path / "model",
+        # A wheel in the model's folder, and options, as MLflow writes them.
+        "--no-index\n--find-links wheels\n-c constraints.txt\nmlflow==3.0\n"
+        "./local/ours-2.0-py3-none-any.whl\n",
+    )
+    (model / "constraints.txt").write_text("mlflow==3.0\n")
+    write_wheel(model / "wheels", "mlflow", "3.0")
+    write_wheel(model / "local", "ours", "2.0")
+    made = make_environment(model, {}, tmp_path / "env", UV)
+    assert made.python == tmp_path / "env/bin/python"
+    assert made.python_version.startswith(f"{HERE}.")
+    assert made.python_wanted == HERE
+    assert made.packages[0] == "mlflow==3.0"
+    assert made.packages[1].startswith("ours @ file:///")
+    assert made.installer.startswith("uv ")
+
+
+def test_mlflow_comes_in_the_version_that_logged_the_model(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", "--no-index\n--find-links wheels\nours\n")
+    for name, version in (("mlflow", "3.0"), ("mlflow", "3.1"), ("ours", "1.0")):
+        write_wheel(model / "wheels", name, version)
+    made = make_environment(model, {"mlflow_version": "3.0"}, tmp_path / "env", UV)
+    assert made.packages == ["mlflow==3.0", "ours==1.0"]
+
+
+def test_a_python_that_is_not_here_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = write_model(tmp_path / "model", "--no-index\n--find-links w\nmlflow\n", "3.3.1")
+    write_wheel(model / "w", "mlflow")
+    made = make_environment(model, {}, tmp_path / "env", UV)
+    assert made.python_wanted == "3.3.1"
+    assert made.python_version.startswith(f"{HERE}.")
+    assert "the model wants Python 3.3.1, this machine has none" in caplog.text
+    (model / "requirements.txt").write_text("--no-index\nnowhere\n")
+    with pytest.raises(
+        ModelNotDeployable, match=r"as this machine has no 3\.3, which the model names"
+    ):
+        make_environment(model, {}, tmp_path / "other", UV)
+
+
+def test_requirements_that_nothing_satisfies_are_the_model_s_fault(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model", "--no-index\nmlflow\nno-such-thing==9\n")
+    with pytest.raises(ModelNotDeployable) as raised:
+        make_environment(model, {}, tmp_path / "env", UV, "version 3 of 'churn'")
+    text = str(raised.value)
+    assert text.startswith("version 3 of 'churn' can not be deployed:\n")
+    assert "requirements.txt can not be installed, so no server can start" in text
+    assert "no-such-thing" in text
+    assert '"accept": {"no_offline_comparison": "reason"}' in text
+
+
+def test_a_model_without_requirements_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(ModelNotDeployable, match=r"it has no requirements\.txt"):
+        make_environment(tmp_path / "model", {}, tmp_path / "env", UV)
+
+
+def test_an_index_out_of_reach_says_nothing_of_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    index = "--index-url http://user:hush@127.0.0.1:9/simple"
+    model = write_model(tmp_path / "model", f"{index}\nmlflow\n")
+    with pytest.raises(ServiceError) as raised:
+        make_environment(model, {}, tmp_path / "env", UV)
+    assert "a package index could not be reached" in str(raised.value)
+    assert "127.0.0.1:9/simple" in str(raised.value)
+    assert "hush" not in str(raised.value)
+
+
+def test_uv_gets_no_credentials_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packages without a wheel run their own code when uv builds them."""
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/secret")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    monkeypatch.setenv("UV_INDEX_URL", "http://127.0.0.1:9/simple")
+    fake = tmp_path / "uv"
+    fake.write_text(
+        f'#!/bin/sh\nenv >> {tmp_path}/seen\n[ "$1" = venv ] && exec {UV} "$@"\nexit 0\n'
+    )
+    fake.chmod(0o755)
+    make_environment(write_model(tmp_path / "model", "mlflow"), {}, tmp_path / "env", fake)
+    seen = (tmp_path / "seen").read_text()
+    assert "UV_INDEX_URL=http://127.0.0.1:9/simple" in seen
+    assert "secret" not in seen
+    assert "AWS_" not in seen
+    assert "MLFLOW_" not in seen
+
+
+def test_the_uv_on_path_wins_and_the_package_s_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_uv() == UV
+    shutil.copy(UV, tmp_path / "uv")
+    assert find_uv() == tmp_path / "uv"

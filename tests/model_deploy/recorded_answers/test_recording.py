@@ -1,0 +1,254 @@
+"""Planted models answer their own cases, with MLflow, in this Python's own packages."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_deploy.endpoint_test_plan import Case
+from model_deploy.errors import ConfigError, ModelNotDeployable
+from model_deploy.recorded_answers.environment import ModelEnvironment
+from model_deploy.recorded_answers.recording import (
+    Limits,
+    PlanParts,
+    Recording,
+    make_plan_parts,
+    parse_strictly,
+    record_answers,
+)
+from model_deploy.request_limits import RequestLimit
+
+# So that no test waits for packages; test_environment makes environments.
+ENVIRONMENT = ModelEnvironment(
+    python=Path(sys.executable),
+    python_version="3",
+    python_wanted="3",
+    packages=["mlflow==3"],
+    installer="none",
+)
+
+# Models from code; `kind` says what each row does.
+PLANTED = """\
+import os, pathlib, time
+import mlflow.pyfunc
+from mlflow.models import set_model
+
+class Planted(mlflow.pyfunc.PythonModel):
+    calls = 0
+
+    def predict(self, context, model_input, params=None):
+        kind = model_input["kind"][0]
+        Planted.calls += 1
+        if kind == "differ":
+            there = os.path.exists("/opt/ml/model/MLmodel")
+            return [30.0 + 100 * there]
+        if kind == "secret":
+            return [os.environ.get("AWS_SECRET_ACCESS_KEY", "none")]
+        if kind == "nan":
+            return [1.0, float("nan")]
+        if kind == "infinity":
+            return [float("inf")]
+        if kind == "crash":
+            raise ZeroDivisionError("planted")
+        if kind == "draw":
+            return [[1, time.perf_counter()]]
+        if kind == "count":
+            return [Planted.calls]
+        if kind == "jitter":
+            return [0.1 + 1e-12 * Planted.calls]
+        if kind == "odd":
+            return {object()}
+        if kind == "slow":
+            print("about to sleep", flush=True)
+            time.sleep(60)
+        if kind == "exit":
+            print("the last word", flush=True)
+            os._exit(0)
+        if kind == "write":
+            context_file = pathlib.Path(os.environ["HOME"], "note")
+            context_file.write_text("x")
+            return [context_file.read_text()]
+        return []
+
+set_model(Planted())
+"""
+
+
+def body(kind: str) -> str:
+    return json.dumps({"dataframe_split": {"columns": ["kind"], "data": [[kind]]}})
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import mlflow.pyfunc
+    import pandas as pd
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+
+    folder = tmp_path_factory.mktemp("planted")
+    code = folder / "planted.py"
+    code.write_text(PLANTED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.pyfunc.save_model(
+            folder / "model",
+            python_model=str(code),
+            signature=ModelSignature(inputs=Schema([ColSpec("string", "kind")])),
+            input_example=pd.DataFrame({"kind": ["differ"]}),
+            pip_requirements=["mlflow"],
+        )
+    return folder / "model"
+
+
+def record(planted: Path, scratch: Path, kinds: list[str], **more: Any) -> Recording:
+    cases = [Case(name=kind, body=body(kind)) for kind in kinds]
+    return record_answers(planted, cases, scratch, environment=ENVIRONMENT, **more)
+
+
+def test_the_answers_are_those_of_the_model_offline(
+    planted: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "top-secret")
+    cases = [
+        *(Case(name=kind, body=body(kind)) for kind in ("differ", "secret", "write", "jitter")),
+        Case(name="rows.csv", body="kind\r\ndiffer\r\n", content_type="text/csv"),
+        Case(name="wrong.json", body='{"inputs": {"other": ["x"]}}'),
+        Case(name="no.json", body='{"predict": 1}'),
+    ]
+    with caplog.at_level(logging.INFO):
+        found = record_answers(planted, cases, tmp_path, environment=ENVIRONMENT)
+    answers = {case.name: json.loads(case.answer or "") for case in found.cases}
+    # An endpoint, which has /opt/ml/model/MLmodel, answers 130: now that is a difference.
+    assert answers["differ"] == {"predictions": [30.0]}
+    assert answers["secret"] == {"predictions": ["none"]}
+    assert answers["write"] == {"predictions": ["x"]}
+    assert answers["rows.csv"] == {"predictions": [30.0]}
+    assert [case.status for case in found.cases] == [200, 200, 200, 200, 200, 400, 400]
+    assert "Failed to enforce schema" in answers["wrong.json"]["message"]
+    assert "The input must be a JSON dictionary" in answers["no.json"]["message"]
+    assert found.cases[4].content_type == "text/csv"
+    assert found.recorded["packages"] == ["mlflow==3"]
+    kept_from = found.recorded["kept_from"]
+    assert set(kept_from) == {"credentials", "network", "writes", "processes"}
+    assert "7 answers recorded; the model was kept from" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_answers_that_nothing_can_be_compared_with_are_all_refused(
+    planted: Path, tmp_path: Path
+) -> None:
+    kinds = ["crash", "nan", "infinity", "draw", "count", "odd", "nothing"]
+    with pytest.raises(ModelNotDeployable) as raised:
+        record(planted, tmp_path, kinds, model="version 3 of 'churn'")
+    text = str(raised.value)
+    assert text.startswith("version 3 of 'churn' can not be deployed:\n")
+    problems = raised.value.problems
+    assert problems[0].startswith("it answers crash with a crash (HTTP 400): Encountered an unexp")
+    assert "ZeroDivisionError: planted" in problems[0]
+    assert problems[1].startswith("it answers nan with what is no JSON: it holds NaN, which JSON")
+    assert problems[2].startswith("it answers infinity with what is no JSON: it holds Infinity")
+    assert problems[3].startswith("it answers draw differently when asked again: the answer.predi")
+    assert "the answer.predictions[0][1] is " in problems[3]
+    assert problems[4].startswith("it answers count differently when asked again")
+    assert '"accept": {"no_offline_comparison": "reason"}' in problems[4]
+    assert problems[5].startswith("it answers odd with a crash (HTTP 500): TypeError: Object of t")
+    assert problems[6] == "it answers nothing without a prediction"
+    assert len(problems) == 7
+
+
+def test_an_input_example_that_the_model_refuses_is_no_example(
+    planted: Path, tmp_path: Path
+) -> None:
+    wrong = Case(name="the input example", body='{"inputs": {"other": ["x"]}}')
+    with pytest.raises(ModelNotDeployable, match=r"the input example with HTTP 400: Failed to pr"):
+        record_answers(planted, [wrong], tmp_path, environment=ENVIRONMENT)
+
+
+def test_a_model_that_does_not_answer_is_ended_and_told(planted: Path, tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(ModelNotDeployable) as raised:
+        record(planted, tmp_path, ["differ", "slow"], limits=Limits(answer_seconds=1))
+    assert "the model answers slow: not done after 1 s (SageMaker gives" in str(raised.value)
+    assert time.monotonic() - started < 50
+    with pytest.raises(ModelNotDeployable, match="its MLflow is imported: not done after 0"):
+        record(planted, tmp_path, ["differ"], limits=Limits(load_seconds=0.1))
+
+
+def test_a_process_that_ends_without_answers_is_told_with_its_last_words(
+    planted: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelNotDeployable) as raised:
+        record(planted, tmp_path, ["differ", "exit"])
+    assert "its process ended without answers (0) while the model answers exit" in str(raised.value)
+    assert "the last word" in str(raised.value)
+
+
+def test_a_model_that_can_not_be_loaded_is_told(planted: Path, tmp_path: Path) -> None:
+    import shutil
+
+    broken = shutil.copytree(planted, tmp_path / "broken")
+    (broken / "planted.py").write_text("import no_such_module\n")
+    with pytest.raises(ModelNotDeployable) as raised:
+        record(broken, tmp_path, ["differ"])
+    assert "it can not be loaded: " in str(raised.value)
+    assert "No module named 'no_such_module'" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"predictions": [NaN]}', "NaN"),
+        ("[-Infinity]", "-Infinity"),
+        ("[1e999]", "1e999"),
+        ('{"predictions": ', "Expecting value"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_only_strict_json_is_an_answer(text: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        parse_strictly(text)
+    assert parse_strictly('{"a": [1, 2.5, null]}') == {"a": [1, 2.5, None]}
+
+
+def make_parts(planted: Path, tmp_path: Path, **more: Any) -> PlanParts:
+    given: dict[str, Any] = {
+        "cases_folder": tmp_path / "cases" / "churn",
+        "limit": RequestLimit.of({}),
+        "has_raw_rows": False,
+        "accept": {},
+        "scratch": tmp_path,
+    }
+    return make_plan_parts(planted, **{**given, **more})
+
+
+def test_a_reviewed_waiver_records_nothing_and_is_in_the_plan(
+    planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", os.devnull)
+    parts = make_parts(planted, tmp_path, accept={"no_offline_comparison": "it draws"})
+    assert parts.waived == {"no_offline_comparison": "it draws"}
+    assert [(case.name, case.answer) for case in parts.cases] == [("the input example", None)]
+    assert parts.recorded == {}
+
+
+def test_rows_of_training_need_no_recording(planted: Path, tmp_path: Path) -> None:
+    accept = {"no_offline_comparison": "from before"}
+    parts = make_parts(planted, tmp_path, has_raw_rows=True, accept=accept)
+    assert [case.answer for case in parts.cases] == [None]
+    assert (parts.waived, parts.recorded) == ({}, {})
+    folder = tmp_path / "cases" / "churn"
+    folder.mkdir(parents=True)
+    (folder / "mine.json").write_text(body("differ"))
+    with pytest.raises(ConfigError, match="cases are for models registered by hand"):
+        make_parts(planted, tmp_path, has_raw_rows=True)

@@ -76,11 +76,11 @@ def test_a_model_that_raises_is_an_error_of_the_server_in_mlflow_s_words(
 
 def test_what_the_schema_refuses_stays_an_error_of_the_client(serve: Serve, ask: Ask) -> None:
     wrong = b'{"dataframe_split": {"columns": ["no_such_column"], "data": [[0]]}}'
-    status, answer = ask(serve(lambda frame: 1 / 0), wrong)
+    status, answer = ask(serve(lambda _: 1 / 0), wrong)
     assert status == 400
     assert "stack_trace" not in answer
     assert "lacks the column 'a'" in answer["message"] or "missing inputs" in answer["message"]
-    assert ask(serve(lambda frame: 1 / 0), b"{not json")[0] == 400
+    assert ask(serve(lambda _: 1 / 0), b"{not json")[0] == 400
 
 
 def test_what_the_model_itself_refuses_keeps_its_status(serve: Serve, ask: Ask) -> None:
@@ -118,7 +118,7 @@ def test_what_the_model_itself_refuses_keeps_its_status(serve: Serve, ask: Ask) 
 def test_a_number_that_json_does_not_have_is_an_error_that_names_the_row(
     serve: Serve, ask: Ask, predictions: Any, message: str
 ) -> None:
-    assert ask(serve(lambda frame: predictions), _ROWS) == (
+    assert ask(serve(lambda _: predictions), _ROWS) == (
         500,
         {"error_code": "INTERNAL_ERROR", "message": message},
     )
@@ -126,12 +126,12 @@ def test_a_number_that_json_does_not_have_is_an_error_that_names_the_row(
 
 @pytest.mark.parametrize("labels", [["NaN", "x", "Infinity"], [None, True, 1]])
 def test_labels_of_those_words_are_answers(serve: Serve, ask: Ask, labels: list[Any]) -> None:
-    assert ask(serve(lambda frame: labels), _ROWS) == (200, {"predictions": labels})
+    assert ask(serve(lambda _: labels), _ROWS) == (200, {"predictions": labels})
 
 
 def test_an_unwrapped_answer_with_nan_is_an_error(ask: Ask) -> None:
     model = _model(lambda frame: frame, None)
-    model.predict = lambda data, params=None: {"choices": [], "score": math.nan}
+    model.predict = lambda *_, **__: {"choices": [], "score": math.nan}
     app = TableServer(model, scoring_server.init(model))
     status, answer = ask(app, b'{"messages": [{"role": "user", "content": "x"}]}')
     assert (status, answer["message"]) == (

@@ -291,9 +291,7 @@ def build(request: BuildRequest) -> dict[str, str]:
         prefix=request.archive_prefix,
         kms_key_id=request.kms_key_id,
     )
-    handler = MLflowHandler(
-        request.tracking_uri, request.model_name, request.wanted.model_version
-    )
+    handler = MLflowHandler(request.tracking_uri, request.model_name, request.wanted.model_version)
     # With digests of the right form, so that mistakes are found before anything is downloaded.
     rehearsed = _configure(request, stages, declared, store, _Built(), None)
     log_in(request.tracking_uri, request.credentials_secret)

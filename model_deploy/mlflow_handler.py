@@ -59,6 +59,13 @@ class Evidence:
     endpoint_arn: str = ""
     pipeline_execution_id: str = ""
     deployed_by: str = ""
+    approved_by: str = ""
+    approved_at: str = ""
+    approval_comment: str = ""
+    commit: str = ""
+    archive_sha256: str = ""
+    image: str = ""
+    test_summary: str = ""
 
 
 class MLflowHandler:

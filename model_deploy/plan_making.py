@@ -1,9 +1,9 @@
 """A version's test plan: its requests, its answers offline, each stage's thresholds.
 
-    raw_rows.json of its run (trained by this project)       ─┐
-    or: its input example and cases, answered by the model    ├─▶ EndpointTestPlan
-        in its own environment (recorded_answers)             │
-    or: nothing, for a reason that deploy.json gives         ─┘
+raw_rows.json of its run (trained by this project)       ─┐
+or: its input example and cases, answered by the model    ├─▶ EndpointTestPlan
+    in its own environment (recorded_answers)             │
+or: nothing, for a reason that deploy.json gives         ─┘
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ classification  the classes that a model tells of, and their probabilities
 table           the table that a model was trained on, as its MLmodel file tells it
 table_request   a request's body -> a frame of that table's columns
 cell_reading    one value of a column, from JSON or CSV
+model_failure   what the model did wrong: HTTP 500
 errors          what is refused
 
 It runs in the model's own environment: the standard library, pandas and MLflow are all there is.

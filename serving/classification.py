@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import BAD_REQUEST
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR
 from mlflow.pyfunc import PyFuncModel
 
 from serving.errors import TableError
@@ -62,14 +62,14 @@ class Classifier:
             raise MlflowException(
                 f"the model gives probabilities of shape {probabilities.shape}, not {shape}: one "
                 "for each row and class",
-                error_code=BAD_REQUEST,
+                error_code=INTERNAL_ERROR,
             )
         wrong = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
         if len(wrong):
             raise MlflowException(
                 f"row {wrong[0] + 1}: the model gives no probabilities of it, but "
                 f"{probabilities[wrong[0]].tolist()}; {len(wrong)} of {len(frame)} rows are so",
-                error_code=BAD_REQUEST,
+                error_code=INTERNAL_ERROR,
             )
         return {
             "predictions": [self._classes[index] for index in probabilities.argmax(axis=1)],

@@ -5,8 +5,9 @@
     anything else ─────────────────────────────────────────────────────────────────────┴▶ MLflow
 
 What follows the reading is as MLflow's scoring server does it (mlflow.pyfunc.scoring_server,
-`invocations` and `init`): the same answer, the same errors of a model, the same time limit. A model
-that tells its classes answers probabilities too (classification).
+`invocations` and `init`): the same answer, the same words of an error, the same time limit. A model
+that tells its classes answers probabilities too (classification). Whoever answers: what the model
+did wrong is HTTP 500 (model_failure).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from mlflow.pyfunc.utils.serving_data_parser import is_unified_llm_input
 
 from serving.classification import Classifier
 from serving.errors import RequestError
+from serving.model_failure import CRASH, judge, judged
 from serving.table import Table
 from serving.table_request import parse_json, read_csv, read_json
 
@@ -63,7 +65,7 @@ class TableServer:
         """Answer one request; also what ASGI calls a lifespan, which is MLflow's."""
         content_type = _content_type(scope)
         if self._table is None or content_type not in (_CSV, _JSON):
-            await self._mlflow_app(scope, receive, send)
+            await self._pass_on(scope, receive, send)
             return
         body = await _body(receive)
         if body is None:  # the client went away
@@ -74,9 +76,13 @@ class TableServer:
         except TimeoutError:
             answer = _Answer(status=504, body="Request processing time exceeded limit")
         if answer is None:
-            await self._mlflow_app(scope, _again(body, receive), send)
+            await self._pass_on(scope, _again(body, receive), send)
         else:
             await _send(answer, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let MLflow answer."""
+        await self._mlflow_app(scope, receive, judged(send) if _is_invocation(scope) else send)
 
     def _answer(self, table: Table, content_type: str, body: bytes) -> _Answer | None:
         """None: MLflow is to answer."""
@@ -113,7 +119,7 @@ class TableServer:
         except Exception as err:
             raise MlflowException(
                 message=(
-                    "Encountered an unexpected error while evaluating the model. Verify"
+                    f"{CRASH}. Verify"
                     " that the serialized input Dataframe is compatible with the model for"
                     " inference."
                 ),
@@ -125,9 +131,14 @@ class TableServer:
         return text.getvalue()
 
 
+def _is_invocation(scope: Scope) -> bool:
+    asked = (scope["type"], scope.get("method"), scope.get("path"))
+    return asked == ("http", "POST", "/invocations")
+
+
 def _content_type(scope: Scope) -> str | None:
     """CSV's or JSON's, of a request that may be read here; MLflow refuses other parameters."""
-    if (scope["type"], scope.get("method"), scope.get("path")) != ("http", "POST", "/invocations"):
+    if not _is_invocation(scope):
         return None
     header: str = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
     kind, *parameters = (part.strip() for part in header.split(";"))
@@ -158,10 +169,10 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 async def _send(answer: _Answer, send: Send) -> None:
-    body = answer.body.encode()
+    status, body = judge(answer.status, answer.body.encode())
     headers = [
         (b"content-length", str(len(body)).encode()),
         (b"content-type", b"application/json"),
     ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

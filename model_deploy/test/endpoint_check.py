@@ -1,54 +1,59 @@
 """What a deployed endpoint must show before its version may claim a stage. Each check is a `Check`.
 
-    in service ─▶ serves the configuration asked for ─▶ answers the input example
-      ─▶ answers raw rows as offline (raw_rows) ─▶ refuses what is malformed ─▶ is quick enough
+    in service ─▶ serves what was asked for ─▶ answers the input example, and as recorded
+      ─▶ answers raw rows as offline (raw_rows) ─▶ refuses what is malformed
+      ─▶ answers every request, and quickly enough (load)
 
-A check that could not be made says why and is `skipped`. AWS refusing us is an AwsError instead: it
-says nothing about the endpoint.
+A check that could not be made has failed, unless a reviewed file waives it by name. AWS refusing us
+is an AwsError instead: it says nothing about the endpoint.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from model_deploy.test.endpoint import Endpoint, refused
+from model_deploy.endpoint_test_plan import NO_OFFLINE_COMPARISON, Case, EndpointTestPlan
+from model_deploy.test.answers import (
+    RELATIVE_TOLERANCE,
+    NotStrictJson,
+    count_predictions,
+    find_difference_of_answers,
+    predictions_of,
+    read_answer,
+)
+from model_deploy.test.endpoint import Answer, Endpoint, refused
 
 logger = logging.getLogger(__name__)
 
 PASSED = "passed"
 FAILED = "failed"
-SKIPPED = "skipped"
+WAIVED = "waived"
+NOT_APPLICABLE = "not applicable"
 
-RELATIVE_TOLERANCE = 1e-6
-_ABSOLUTE_TOLERANCE = 1e-9
+EXAMPLE = "answers the input example"
+AS_RECORDED = "answers as recorded"
+
 _IN_TRANSITION = ("Creating", "Updating", "SystemUpdating", "RollingBack")
+# How MLflow's server tells of a model that raised; a refusal by the schema has neither.
+_CRASH_WORDS = ('"stack_trace"', "unexpected error while evaluating the model")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What was checked, how it ended ("passed", "failed", "skipped"), and what was seen."""
+    """What was checked, how it ended, and what was seen.
+
+    "passed", "failed", "waived" (not made, for a reviewed reason) or "not applicable" (nothing is
+    promised that could be checked).
+    """
 
     name: str
     status: str
     detail: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Latency:
-    """Milliseconds of single requests, as this client saw them; the network is part of it."""
-
-    requests: int
-    p50_ms: float
-    p95_ms: float
-    max_ms: float
 
 
 def check_in_service(endpoint: Endpoint, timeout_seconds: float, poll_seconds: float) -> Check:
@@ -79,17 +84,21 @@ def check_in_service(endpoint: Endpoint, timeout_seconds: float, poll_seconds: f
         time.sleep(min(poll_seconds, max(timeout_seconds - waited, 0.01)))
 
 
-def check_configuration(endpoint: Endpoint, parameters: Mapping[str, str]) -> Check:
+def check_configuration(
+    endpoint: Endpoint, parameters: Mapping[str, str], archive_sha256: str
+) -> tuple[Check, str]:
     """The archive, image and hardware that serve are those of the build's configuration.
 
-    An endpoint update can roll back, and the endpoint is InService with what it had before.
+    Also the image as it is served: the address with the digest to which AWS resolved it, or the one
+    of the model where AWS tells no other. An endpoint update can roll back, and the endpoint is
+    InService with what it had before.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
     name = "serves the configuration asked for"
     description = endpoint.describe()
     if description is None:
-        return failed(name, f"there is no endpoint {endpoint.name!r}")
+        return failed(name, f"there is no endpoint {endpoint.name!r}"), ""
     config_name = description["EndpointConfigName"]
     try:
         config = endpoint.sagemaker.describe_endpoint_config(EndpointConfigName=config_name)
@@ -102,139 +111,83 @@ def check_configuration(endpoint: Endpoint, parameters: Mapping[str, str]) -> Ch
         raise refused(f"describe what endpoint {endpoint.name!r} serves", err) from err
     differences: list[str] = []
     for variant, model in zip(variants, models, strict=True):
-        for setting, served in _served(variant, model).items():
+        served = _served(variant, model)
+        for setting, value in served.items():
             wanted = parameters.get(setting)
-            if wanted is not None and served is not None and served != wanted:
-                differences.append(f"{setting}: serving {served}, asked for {wanted}")
+            if wanted is not None and value is not None and value != wanted:
+                differences.append(f"{setting}: serving {value}, asked for {wanted}")
+        if archive_sha256 not in str(served["ModelDataLocation"]).split("/"):
+            differences.append(f"the archive is not the one of SHA-256 {archive_sha256}")
+    image = _resolved_image(description) or str(_served(variants[0], models[0])[_IMAGE])
     if differences:
         return failed(
             name,
             f"endpoint configuration {config_name} is another one (did the update roll back?): "
             + "; ".join(differences),
-        )
-    return passed(name, f"endpoint configuration {config_name}, model {models[0]['ModelName']}")
+        ), image
+    return passed(
+        name,
+        f"endpoint configuration {config_name}, model {models[0]['ModelName']}, image {image}",
+    ), image
 
 
-def check_input_example(
-    endpoint: Endpoint, payload: str, limited_to: str = ""
-) -> tuple[Check, Any]:
-    """The model's own input example is answered with a prediction; also that prediction.
+def check_cases(
+    endpoint: Endpoint, plan: EndpointTestPlan
+) -> tuple[list[Check], Sequence[Any | None]]:
+    """The plan's cases are answered, and as recorded; also what the first one must be answered.
 
-    `limited_to` tells which of its rows `payload` holds, if not all.
+    That is the recorded document of each case, else the served one; None where there is neither,
+    or where answers are known to differ from one time to the next.
     """
-    name = "answers the input example"
-    answer = endpoint.invoke(payload)
-    if answer.error:
-        return failed(name, answer.error), None
-    if answer.predictions in ([], {}, None):
-        return failed(name, "the answer holds no prediction"), None
-    told = f"{_count(answer.predictions)} answered" + (f"; {limited_to}" if limited_to else "")
-    return passed(name, told), answer.predictions
-
-
-def compare_predictions(name: str, served: object, expected: object) -> Check:
-    """Passed when both are equal, numbers within a relative 1e-6 unless both are integers."""
-    difference = find_difference(served, expected, "predictions")
-    if difference:
-        return failed(name, difference)
-    return passed(name, f"{_count(expected)} equal (relative tolerance {RELATIVE_TOLERANCE:g})")
-
-
-def predict_offline(model_folder: Path, payload: str) -> object:
-    """Predictions of the model loaded here, by the code that MLflow's server answers with.
-
-    Raises whatever the model's libraries raise here, ImportError first.
-    """
-    import mlflow.pyfunc
-    from mlflow.pyfunc.scoring_server import invocations
-
-    model = mlflow.pyfunc.load_model(str(model_folder))
-    answer = invocations(payload, "application/json", model, model.metadata.get_input_schema())
-    if answer.status != 200:
-        raise ValueError(f"the model answers HTTP {answer.status} offline: {answer.response[:200]}")
-    return json.loads(answer.response)["predictions"]
-
-
-def find_difference(served: object, expected: object, where: str) -> str:
-    """The first place where the two differ, or an empty string.
-
-    Integers, which may be labels, are compared exactly.
-    """
-    if isinstance(expected, list) and isinstance(served, list):
-        if len(served) != len(expected):
-            return f"{where}: {len(served)} served, {len(expected)} expected"
-        pairs = (
-            find_difference(one, other, f"{where}[{index}]")
-            for index, (one, other) in enumerate(zip(served, expected, strict=True))
-        )
-        return next((difference for difference in pairs if difference), "")
-    if isinstance(expected, dict) and isinstance(served, dict):
-        if set(served) != set(expected):
-            return f"{where}: keys {sorted(served)} served, {sorted(expected)} expected"
-        pairs = (find_difference(served[key], expected[key], f"{where}.{key}") for key in expected)
-        return next((difference for difference in pairs if difference), "")
-    if _is_number(served) and _is_number(expected) and float in (type(served), type(expected)):
-        # An integer may be too large for a float: then they differ.
-        with contextlib.suppress(OverflowError):
-            if _close(float(served), float(expected)):  # type: ignore[arg-type]
-                return ""
-    elif are_same(served, expected):
-        return ""
-    return f"{where}: {served!r} served, {expected!r} expected"
-
-
-def are_same(served: object, expected: object) -> bool:
-    """Whether both are one value: no tolerance, and true is not 1."""
-    return isinstance(served, bool) == isinstance(expected, bool) and served == expected
+    if not plan.cases:
+        return [_without_cases(plan)], []
+    answers = [endpoint.invoke(case.body, case.content_type) for case in plan.cases]
+    checks = [_check_example(answers[0])]
+    # Raw rows say more of the model than its example, whose answer then needs no recording.
+    first = 1 if plan.raw_rows is not None and plan.cases[0].answer is None else 0
+    if plan.cases[first:]:
+        checks.append(_check_recorded(plan.cases[first:], answers[first:], plan.waived))
+    expected = [_expected(*pair, plan) for pair in zip(plan.cases, answers, strict=True)]
+    return checks, expected
 
 
 def check_refusals(
-    endpoint: Endpoint, payload: str, signature_inputs: Sequence[Mapping[str, Any]]
+    endpoint: Endpoint, case: Case | None, signature_inputs: Sequence[Mapping[str, Any]]
 ) -> list[Check]:
-    """Malformed requests are answered 4xx, not 5xx and not with a prediction."""
+    """Malformed requests are refused: 4xx, and neither a prediction nor a crash of the model.
+
+    `case` is asked once more afterwards.
+    """
     checks = [_refusal("refuses what is not JSON", endpoint, "{not json")]
     name = "refuses wrong columns"
-    required = [
-        column["name"]
-        for column in signature_inputs
-        if column.get("name") and column.get("required", True)
-    ]
-    if not required:
-        checks.append(skipped(name, "the signature requires no named column"))
+    wrong = wrong_request(signature_inputs)
+    if wrong is None:
+        checks.append(not_applicable(name, "the signature requires nothing that could be missing"))
     else:
-        wrong = {"dataframe_split": {"columns": ["no_such_column"], "data": [[0]]}}
-        checks.append(_refusal(name, endpoint, json.dumps(wrong)))
-    if endpoint.invoke(payload).error:
-        checks.append(failed("still answers after it", "the input example is not answered now"))
+        checks.append(_refusal(name, endpoint, wrong))
+    if case is not None and endpoint.invoke(case.body, case.content_type).error:
+        checks.append(failed("still answers after it", f"{case.name} is not answered now"))
     return checks
 
 
-def check_latency(
-    endpoint: Endpoint, payload: str, requests: int, max_p95_ms: float | None
-) -> tuple[Check, Latency | None]:
-    """p50, p95 and maximum over `requests` requests, one after the other."""
-    name = "latency"
-    seen_ms: list[float] = []
-    for _ in range(requests):
-        started = time.perf_counter()
-        answer = endpoint.invoke(payload)
-        if answer.error:
-            return failed(name, f"after {len(seen_ms)} answers: {answer.error}"), None
-        seen_ms.append((time.perf_counter() - started) * 1000)
-    seen_ms.sort()
-    latency = Latency(
-        requests=requests,
-        p50_ms=round(_quantile(seen_ms, 0.50), 3),
-        p95_ms=round(_quantile(seen_ms, 0.95), 3),
-        max_ms=round(seen_ms[-1], 3),
-    )
-    detail = (
-        f"p50 {latency.p50_ms:.1f} ms, p95 {latency.p95_ms:.1f} ms, max {latency.max_ms:.1f} ms "
-        f"of {requests} requests"
-    )
-    if max_p95_ms is not None and latency.p95_ms > max_p95_ms:
-        return failed(name, f"{detail}; p95 may be at most {max_p95_ms:g} ms"), latency
-    return passed(name, detail), latency
+def wrong_request(signature_inputs: Sequence[Mapping[str, Any]]) -> str | None:
+    """A request that a signature must refuse: none of its columns, or tensors of another shape.
+
+    None for a signature that every request satisfies.
+    """
+    required = [each for each in signature_inputs if each.get("required", True)]
+    if not required:
+        return None
+    named = any(each.get("name") for each in signature_inputs)
+    if required[0].get("type") != "tensor":
+        columns, row = (["no_such_column"], [0]) if named else ([], [])
+        return json.dumps({"dataframe_split": {"columns": columns, "data": [row]}})
+    if named:
+        return json.dumps({"inputs": {"no_such_tensor": [[0]]}})
+    content: Any = 0
+    for _ in range(len(required[0].get("tensor-spec", {}).get("shape", ())) + 1):
+        content = [content]
+    return json.dumps({"inputs": content})
 
 
 def passed(name: str, detail: str) -> Check:
@@ -243,13 +196,21 @@ def passed(name: str, detail: str) -> Check:
 
 
 def failed(name: str, detail: str) -> Check:
-    """A check that was made, and what was wrong."""
+    """A check that was made and found something wrong, or that could not be made."""
     return Check(name=name, status=FAILED, detail=detail)
 
 
-def skipped(name: str, detail: str) -> Check:
-    """A check that was not made, and why."""
-    return Check(name=name, status=SKIPPED, detail=detail)
+def waived(name: str, reason: str) -> Check:
+    """A check that can't be made, and why that was accepted by a reviewed file."""
+    return Check(name=name, status=WAIVED, detail=reason)
+
+
+def not_applicable(name: str, detail: str) -> Check:
+    """A check of what nobody promised, and why there is nothing to check."""
+    return Check(name=name, status=NOT_APPLICABLE, detail=detail)
+
+
+_IMAGE = "ContainerImageURI"
 
 
 def _served(variant: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, str | None]:
@@ -259,15 +220,98 @@ def _served(variant: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, s
     serverless = variant.get("ServerlessConfig", {})
     return {
         "ModelDataLocation": container.get("ModelDataUrl") or source or "nothing",
-        "ContainerImageURI": container.get("Image") or "nothing",
+        _IMAGE: container.get("Image") or "nothing",
         "EndpointInstanceType": variant.get("InstanceType"),
         "EndpointInstanceCount": _text(variant.get("InitialInstanceCount")),
         "ServerlessMemoryInMB": _text(serverless.get("MemorySizeInMB", 0)),
     }
 
 
+def _resolved_image(description: Mapping[str, Any]) -> str:
+    """The image of the endpoint's first variant by digest, where AWS tells it."""
+    for variant in description.get("ProductionVariants", ()):
+        for image in variant.get("DeployedImages", ()):
+            if image.get("ResolvedImage"):
+                return str(image["ResolvedImage"])
+    return ""
+
+
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
+
+
+def _without_cases(plan: EndpointTestPlan) -> Check:
+    if plan.raw_rows is not None:
+        return not_applicable(EXAMPLE, "the model has none; its raw rows are compared")
+    return failed(EXAMPLE, "neither an input example nor raw rows are recorded: nothing to ask")
+
+
+def _check_example(answer: Answer) -> Check:
+    if answer.error:
+        return failed(EXAMPLE, answer.error)
+    if predictions_of(answer.document) in ([], {}, None, ""):
+        return failed(EXAMPLE, "the answer holds no prediction")
+    return passed(EXAMPLE, f"{count_predictions(answer.document)} answered")
+
+
+def _check_recorded(
+    cases: Sequence[Case], answers: Sequence[Answer], waivers: Mapping[str, str]
+) -> Check:
+    unrecorded = [case.name for case in cases if case.answer is None]
+    differences = list(_differences(cases, answers))
+    if differences:
+        return failed(
+            AS_RECORDED, f"{differences[0]}; {len(differences)} of {len(cases)} cases differ"
+        )
+    if unrecorded and NO_OFFLINE_COMPARISON in waivers:
+        return waived(AS_RECORDED, f"no offline comparison: {waivers[NO_OFFLINE_COMPARISON]}")
+    if unrecorded:
+        return failed(
+            AS_RECORDED,
+            f"not compared: no answer was recorded for {unrecorded[0]}"
+            + (f" and {len(unrecorded) - 1} more" if unrecorded[1:] else ""),
+        )
+    predictions = sum(
+        int(count_predictions(answer.document).partition(" ")[0]) for answer in answers
+    )
+    return passed(
+        AS_RECORDED,
+        f"{len(cases)} case{'' if len(cases) == 1 else 's'}, {predictions} "
+        f"prediction{'' if predictions == 1 else 's'} equal (relative tolerance "
+        f"{RELATIVE_TOLERANCE:g})",
+    )
+
+
+def _differences(cases: Sequence[Case], answers: Sequence[Answer]) -> Iterator[str]:
+    """A sentence for each case with a recorded answer that is answered otherwise."""
+    for case, answer in zip(cases, answers, strict=True):
+        if case.answer is None:
+            if answer.error:
+                yield f"{case.name}: {answer.error}"
+            continue
+        difference = _difference(case.answer, case, answer)
+        if difference:
+            yield f"{case.name}: {difference}"
+
+
+def _difference(recorded: str, case: Case, answer: Answer) -> str:
+    if case.status != 200:
+        return f"the model itself answered HTTP {case.status} when it was recorded"
+    try:
+        expected = read_answer(recorded)
+    except NotStrictJson as err:
+        return f"the recorded answer is no JSON: {err}"
+    return answer.error or find_difference_of_answers(answer.document, expected)
+
+
+def _expected(case: Case, answer: Answer, plan: EndpointTestPlan) -> Any | None:
+    if case.answer is None:
+        # A model that answers another thing each time is the usual reason for a waiver.
+        return None if NO_OFFLINE_COMPARISON in plan.waived else answer.document
+    try:
+        return read_answer(case.answer)
+    except NotStrictJson:
+        return None
 
 
 def _refusal(name: str, endpoint: Endpoint, body: str) -> Check:
@@ -276,26 +320,12 @@ def _refusal(name: str, endpoint: Endpoint, body: str) -> Check:
         return failed(name, "it was answered with a prediction")
     if answer.original_status is None:
         return failed(name, f"no HTTP status came back: {answer.error}")
-    if 400 <= answer.original_status < 500:
-        return passed(name, f"HTTP {answer.original_status}")
-    return failed(name, f"HTTP {answer.original_status} instead of 4xx: {answer.error}")
-
-
-def _close(served: float, expected: float) -> bool:
-    if math.isnan(served) and math.isnan(expected):
-        return True
-    return math.isclose(served, expected, rel_tol=RELATIVE_TOLERANCE, abs_tol=_ABSOLUTE_TOLERANCE)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    """The nearest-rank quantile of ascending values."""
-    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]
-
-
-def _count(predictions: object) -> str:
-    count = len(predictions) if isinstance(predictions, list) else 1
-    return f"{count} prediction{'s' if count != 1 else ''}"
+    if not 400 <= answer.original_status < 500:
+        return failed(name, f"HTTP {answer.original_status} instead of 4xx: {answer.error}")
+    if any(words in f"{answer.original_message} {answer.error}" for words in _CRASH_WORDS):
+        return failed(
+            name,
+            f"HTTP {answer.original_status}, but by a crash of the model, not by its schema: "
+            f"{answer.original_message or answer.error}",
+        )
+    return passed(name, f"HTTP {answer.original_status}")

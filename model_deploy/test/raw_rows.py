@@ -1,7 +1,7 @@
 """Rows of the table as they were before any conversion, and what the model said of them offline.
 
-    raw_rows.json ─▶ RawRows ─┬─▶ requests in JSON ─▶ endpoint ─▶ as offline?
-                              └─▶ requests in CSV  ─▶ endpoint ─▶ as offline?
+    plan's raw_rows ─▶ RawRows ─┬─▶ requests in JSON ─▶ endpoint ─▶ as offline?
+                                └─▶ requests in CSV  ─▶ endpoint ─▶ as offline?
 
 The training step predicts from the rows that it prepared, the endpoint gets the untouched ones: a
 difference means that the endpoint does not read a table as the training step did. Of a classifier
@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from model_deploy.endpoint_test_plan import Case
 from model_deploy.request_limits import (
     Piece,
     RequestLimit,
@@ -25,15 +25,9 @@ from model_deploy.request_limits import (
     csv_pieces,
     json_pieces,
 )
+from model_deploy.test.answers import RELATIVE_TOLERANCE, are_same, find_difference
 from model_deploy.test.endpoint import CSV, JSON, Answer, Endpoint
-from model_deploy.test.endpoint_check import (
-    RELATIVE_TOLERANCE,
-    Check,
-    are_same,
-    failed,
-    find_difference,
-    passed,
-)
+from model_deploy.test.endpoint_check import Check, failed, passed
 
 FILE = "raw_rows.json"
 NAME_JSON = "answers raw rows as JSON as offline"
@@ -45,7 +39,7 @@ _SUM_TOLERANCE = 1e-3
 
 
 class MalformedRawRows(ValueError):
-    """The file is not what the training step writes; the message says all that is wrong."""
+    """They are not what the training step writes; the message says all that is wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +58,8 @@ class RawRows:
     probabilities: Sequence[Sequence[float]] | None = None
 
     @classmethod
-    def from_json(cls, content: bytes) -> RawRows:
-        """Raises MalformedRawRows."""
-        try:
-            document = json.loads(content)
-        except (ValueError, RecursionError) as err:
-            raise MalformedRawRows(f"{FILE} of the model's run is not JSON: {err}") from err
+    def from_document(cls, document: Any) -> RawRows:
+        """Of what raw_rows.json of the model's run holds. Raises MalformedRawRows."""
         problems = list(_problems(document))
         if problems:
             raise MalformedRawRows(f"{FILE} of the model's run is malformed: {'; '.join(problems)}")
@@ -88,16 +78,30 @@ class RawRows:
         return csv_pieces(header.getvalue().removesuffix("\r\n"), self.csv, limit)
 
 
-def check_raw_rows(endpoint: Endpoint, content: bytes, limit: RequestLimit) -> list[Check]:
+def check_raw_rows(endpoint: Endpoint, document: Any, limit: RequestLimit) -> list[Check]:
     """Two checks, of JSON and of CSV, with what raw_rows.json holds."""
     try:
-        raw = RawRows.from_json(content)
+        raw = RawRows.from_document(document)
     except MalformedRawRows as err:
         return [failed(name, str(err)) for name in (NAME_JSON, NAME_CSV)]
     return [
         _check(NAME_JSON, endpoint, raw, raw.json_requests(limit), JSON),
         _check(NAME_CSV, endpoint, raw, raw.csv_requests(limit), CSV),
     ]
+
+
+def first_row(document: Mapping[str, Any], limit: RequestLimit) -> Case | None:
+    """A request with the first of the rows; None where there is none that could be sent."""
+    try:
+        pieces = RawRows.from_document({**document, **_first_entries(document)})
+        return Case(name="the first raw row", body=next(pieces.json_requests(limit)).body)
+    except (MalformedRawRows, RowTooLarge):
+        return None
+
+
+def _first_entries(document: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("rows", "csv", "predictions", "probabilities")
+    return {k: document[k][:1] for k in names if isinstance(document.get(k), list)}
 
 
 def _check(
@@ -204,6 +208,8 @@ def _problems(document: Any) -> Iterator[str]:
         entries = document.get(name)
         if not isinstance(entries, list) or len(entries) != len(rows):
             yield f'"{name}" has {_entries(entries)} entries for {len(rows)} rows'
+    if not _is_finite(document.get("predictions")):
+        yield '"predictions" holds a number that is not finite, which no answer can'
     yield from _problems_of_classes(document, len(rows))
 
 
@@ -243,6 +249,14 @@ def _problem_of_probabilities(row: Any, classes: int) -> str:
     if abs(math.fsum(numbers) - 1) > _SUM_TOLERANCE:
         return f"adds up to {math.fsum(numbers):g} and not to 1"
     return ""
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _is_real(value: Any) -> bool:

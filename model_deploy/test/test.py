@@ -1,10 +1,14 @@
 """CLI of TestStaging and TestProd: check the endpoint, write the results, then claim the stage.
 
-    staging-config-export.json ─▶ checks ─▶ results.json
+    staging-config-export.json ─┐
+    endpoint-test.json ─────────┴▶ checks ─▶ results.json
                                      └─ all passed ─▶ staging: Staging, prod: Production
 
-Exit codes: 0 passed and moved, 1 a check or the test itself failed, 2 wrong input, 3 AWS or MLflow
-refused, 130 interrupted.
+No model is loaded and nothing is read from MLflow: what the endpoint must answer stands in the plan
+that the build wrote. MLflow is asked last, to move the stage.
+
+Exit codes: 0 passed and moved, 1 a check or the test itself failed, 2 wrong input, 3 AWS refused, 4
+passed, but MLflow did not take the move: nothing is to be rolled back, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,51 +19,61 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from model_deploy.atomic_write import write_all_or_none
 from model_deploy.command_line import set_up_process
-from model_deploy.errors import ConfigError, DeployError
+from model_deploy.endpoint_test_plan import (
+    NO_OFFLINE_COMPARISON,
+    PLAN_TAG,
+    Case,
+    EndpointTestPlan,
+    Thresholds,
+)
+from model_deploy.errors import ConfigError, DeployError, InputError, Unsettled
 from model_deploy.exported_variables import shorten, to_shell
 from model_deploy.mlflow_login import find_problem, read_secret_arn
 
 if TYPE_CHECKING:
-    from model_deploy.mlflow_handler import MLflowHandler, VersionState
+    from model_deploy.mlflow_handler import Evidence, VersionState
     from model_deploy.request_limits import RequestLimit
     from model_deploy.test.endpoint import Endpoint
-    from model_deploy.test.endpoint_check import Check, Latency
+    from model_deploy.test.endpoint_check import Check
+    from model_deploy.test.load import Latency
 
 # By name, as `python -m` calls this module __main__.
 logger = logging.getLogger("model_deploy.test.test")
 
+PLAN_FILE = "endpoint-test.json"
+
+_ARCHIVE_TAG = "model-archive-sha256"
 _STAGE_OF_NAME = {"staging": "Staging", "prod": "Production"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckRequest:
-    """What to check: a stage's exported configuration, and how patiently."""
+    """What to check: a stage's exported configuration, what it must answer, and how patiently."""
 
+    plan: EndpointTestPlan
+    thresholds: Thresholds
     parameters: Mapping[str, str]
     endpoint_name: str
     stage_name: str
-    model_name: str
-    model_version: str
     tracking_uri: str
     credentials_secret: str
     timeout_seconds: float
     poll_seconds: float
-    latency_requests: int
-    max_p95_latency_ms: float | None
     pipeline_execution_id: str
     deployed_by: str
     region: str | None
 
     @classmethod
     def from_args(cls, args: argparse.Namespace, environment: Mapping[str, str]) -> CheckRequest:
-        """Raises ConfigError with everything the configuration lacks."""
+        """Raises ConfigError with everything the configuration or its plan lacks."""
         from model_deploy.stage_config import ExportedConfig
 
         config = ExportedConfig.from_json(args.import_build_config)
@@ -71,7 +85,11 @@ class CheckRequest:
                     config.parameters,
                     ("SageMakerProjectName", "StageName", "ModelDataLocation", "ContainerImageURI"),
                 ),
-                ("Tags", config.tags, ("mlflow:model-name", "mlflow:model-version")),
+                (
+                    "Tags",
+                    config.tags,
+                    ("mlflow:model-name", "mlflow:model-version", _ARCHIVE_TAG, PLAN_TAG),
+                ),
             )
             for name in names
             if not values.get(name)
@@ -94,61 +112,114 @@ class CheckRequest:
         problems += [problem for problem in [find_problem(credentials_secret)] if problem]
         if problems:
             raise ConfigError(str(args.import_build_config), problems)
+        plan_file = args.import_test_plan or args.import_build_config.with_name(PLAN_FILE)
+        plan = EndpointTestPlan.from_json(plan_file, config.tags[PLAN_TAG])
+        problems = _contradictions(plan, config.tags, stage_name)
+        if problems:
+            raise ConfigError(str(plan_file), problems)
         return cls(
+            plan=plan,
+            thresholds=_thresholds(plan.stages[stage_name], args, config.parameters),
             parameters=config.parameters,
             endpoint_name=f"{config.parameters['SageMakerProjectName']}-{stage_name}",
             stage_name=stage_name,
-            model_name=config.tags["mlflow:model-name"],
-            model_version=config.tags["mlflow:model-version"],
             tracking_uri=tracking_uri,
             credentials_secret=credentials_secret,
             timeout_seconds=args.timeout_seconds,
             poll_seconds=args.poll_seconds,
-            latency_requests=args.latency_requests,
-            max_p95_latency_ms=args.max_p95_latency_ms,
             pipeline_execution_id=args.pipeline_execution_id,
             deployed_by=environment.get("CODEBUILD_INITIATOR") or getpass.getuser(),
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"),
         )
 
 
+def _contradictions(plan: EndpointTestPlan, tags: Mapping[str, str], stage_name: str) -> list[str]:
+    """Why a plan is not the one of a configuration with those tags."""
+    problems = [
+        f"it is of {what} {planned!r}, the stage configuration of {said!r}; take both from one "
+        "build"
+        for what, planned, said in (
+            ("model", plan.model_name, _decoded(tags["mlflow:model-name"])),
+            ("version", plan.model_version, tags["mlflow:model-version"]),
+            ("archive", plan.archive_sha256, tags[_ARCHIVE_TAG]),
+        )
+        if planned != said
+    ]
+    if stage_name not in plan.stages:
+        problems.append(f"it says nothing of the stage {stage_name!r}")
+    return problems
+
+
+def _decoded(tag: str) -> str:
+    """A model's name out of its tag, where =XX is a byte that tags can't hold; % never occurs."""
+    return unquote(tag.replace("=", "%"))
+
+
+def _thresholds(
+    planned: Thresholds, args: argparse.Namespace, parameters: Mapping[str, str]
+) -> Thresholds:
+    """The stage's own, by the flag if given, and not more requests at a time than are taken."""
+    from model_deploy.test.load import concurrency
+
+    given = args.max_p95_latency_ms
+    return replace(
+        planned,
+        max_p95_ms=planned.max_p95_ms if given is None else given,
+        concurrent=concurrency(parameters, planned.concurrent),
+    )
+
+
 @dataclass
 class Results:
-    """What was seen, filled as it is seen, so that it can be written whatever happens."""
+    """What was seen, filled as it is seen, so that it can be written whatever happens.
+
+    `checked` is whether all checks were made. `recorded` says where the expected answers are from.
+    """
 
     endpoint_name: str = ""
     endpoint_arn: str = ""
     stage_name: str = ""
     model_name: str = ""
     model_version: str = ""
+    archive_sha256: str = ""
+    image: str = ""
     checks: list[Check] = field(default_factory=list)
+    checked: bool = False
+    thresholds: Thresholds | None = None
     latency: Latency | None = None
+    recorded: Mapping[str, Any] = field(default_factory=dict)
+    waived: Mapping[str, str] = field(default_factory=dict)
+    code_on_load: Sequence[str] = ()
     registry: VersionState | None = None
     error: str = ""
 
     @property
     def passed(self) -> bool:
-        """Every check was made or skipped for a reason, and none failed."""
-        return bool(self.checks) and all(check.status != "failed" for check in self.checks)
+        """Every check was made, waived for a reviewed reason or not applicable, and none failed."""
+        return self.checked and all(check.status != "failed" for check in self.checks)
 
     @property
     def summary(self) -> str:
         """In a few words: `8 checks passed, p95 52 ms`, or what failed."""
-        if self.error:
+        if self.error and not self.passed:
             return f"stopped: {self.error}"
         if not self.checks:
             return "no check was made"
         failed = [check.name for check in self.checks if check.status == "failed"]
         if failed:
             return f"{len(failed)} of {len(self.checks)} checks failed: {', '.join(failed)}"
-        counts = {
-            status: sum(check.status == status for check in self.checks)
-            for status in ("passed", "skipped")
-        }
-        told = f"{counts['passed']} checks passed"
-        if counts["skipped"]:
-            told += f", {counts['skipped']} skipped"
-        return f"{told}, p95 {self.latency.p95_ms:.0f} ms" if self.latency else told
+        told = [f"{sum(check.status == 'passed' for check in self.checks)} checks passed"]
+        told += [check.detail for check in self.checks if check.status == "waived"]
+        told += [
+            f"{check.name}: not applicable"
+            for check in self.checks
+            if check.status == "not applicable"
+        ]
+        if self.latency:
+            told.append(f"p95 {self.latency.p95_ms:.0f} ms")
+        if self.error:
+            told.append(f"but the registry does not say so: {self.error}")
+        return ", ".join(told)
 
     def add(self, check: Check) -> None:
         """Keep a check, and tell of it."""
@@ -156,11 +227,20 @@ class Results:
         level = logging.ERROR if check.status == "failed" else logging.INFO
         logger.log(level, "%s: %s: %s", check.status, check.name, check.detail)
 
+    def add_all(self, checks: Iterable[Check]) -> None:
+        """Keep them all."""
+        for check in checks:
+            self.add(check)
+
     def to_json(self) -> str:
-        """Sorted JSON: checks, latency in ms, whether the stage moved, the registry's state."""
+        """Sorted JSON: checks, latency in ms, whether the stage moved, the registry's state.
+
+        `passed` is of the endpoint alone: with an error it says that the registry was not moved.
+        """
         document: dict[str, Any] = {
             **asdict(self),
-            "passed": self.passed and not self.error,
+            "passed": self.passed,
+            "summary": self.summary,
             "stage_moved": self.registry is not None,
         }
         return json.dumps(document, indent=2, sort_keys=True) + "\n"
@@ -192,7 +272,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = err.exit_code
     except KeyboardInterrupt:
         results.error = "interrupted"
-        logger.error("interrupted; no stage was moved")
+        logger.error(
+            "interrupted while the stage moved; run the test again"
+            if results.passed
+            else "interrupted; no stage was moved"
+        )
         code = 130
     except Exception as err:
         # What nobody foresaw: the results tell it too, the traceback says where it happened.
@@ -231,6 +315,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="the stage's exported configuration (default: none, it must be given)",
     )
     add(
+        "--import-test-plan",
+        type=Path,
+        metavar="FILE",
+        help=f"what the endpoint must answer, by the same build; else {PLAN_FILE} beside the "
+        "configuration",
+    )
+    add(
         "--export-test-results",
         type=Path,
         default=Path("test-results.json"),
@@ -264,12 +355,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--timeout-seconds", type=float, default=1800.0, help="how long it may take to be InService"
     )
     add("--poll-seconds", type=float, default=5.0, help="seconds between two looks at its status")
-    add("--latency-requests", type=int, default=20, help="requests that latency is measured with")
     add(
         "--max-p95-latency-ms",
         type=float,
         default=None,
-        help="a higher p95 fails the check; None measures only",
+        help="a higher p95 fails the check; else what the plan says of the stage",
     )
     add(
         "--pipeline-execution-id",
@@ -280,119 +370,109 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def check_and_move(request: CheckRequest, results: Results) -> None:
-    """Fill `results`; the version's stage moves only when no check failed."""
-    # Heavy: they are imported once the flags are known to be right.
-    import tempfile
+    """Fill `results`; the version's stage moves only when no check failed.
 
-    from model_deploy.mlflow_handler import Evidence, MLflowHandler, log_in
-
+    Raises Unsettled when all passed and MLflow did not take the move.
+    """
+    plan = request.plan
     results.endpoint_name = request.endpoint_name
     results.stage_name = request.stage_name
-    results.model_name = request.model_name
-    results.model_version = request.model_version
-    handler = MLflowHandler(request.tracking_uri, request.model_name, request.model_version)
-    log_in(request.tracking_uri, request.credentials_secret)
-    handler.resolve()
-    with tempfile.TemporaryDirectory(prefix="endpoint-check-") as scratch:
-        _check(request, handler, Path(scratch), results)
+    results.model_name = plan.model_name
+    results.model_version = plan.model_version
+    results.archive_sha256 = plan.archive_sha256
+    results.thresholds = request.thresholds
+    results.recorded = plan.recorded
+    results.waived = plan.waived
+    results.code_on_load = tuple(plan.code_on_load)
+    for sentence in plan.code_on_load:
+        logger.warning("code on load: %s", sentence)
+    _check(request, results)
+    results.checked = True
     if not results.passed:
         failed = [check.name for check in results.checks if check.status == "failed"]
         logger.error("no stage moved; failed: %s", ", ".join(failed))
         return
-    results.registry = handler.move_stage(
-        _STAGE_OF_NAME[request.stage_name],
-        Evidence(
-            endpoint_arn=results.endpoint_arn,
-            pipeline_execution_id=request.pipeline_execution_id,
-            deployed_by=request.deployed_by,
-        ),
+    results.registry = _move(request, _evidence(request, results))
+
+
+def _move(request: CheckRequest, evidence: Evidence) -> VersionState:
+    """The state after the move. Whatever goes wrong here says nothing of the endpoint."""
+    from model_deploy.mlflow_handler import MLflowHandler, log_in
+
+    plan = request.plan
+    try:
+        log_in(request.tracking_uri, request.credentials_secret)
+        handler = MLflowHandler(request.tracking_uri, plan.model_name, plan.model_version)
+        return handler.move_stage(_STAGE_OF_NAME[request.stage_name], evidence)
+    except (InputError, Unsettled):
+        raise
+    except Exception as err:
+        if not isinstance(err, DeployError):
+            logger.exception("moving the stage failed")
+        raise Unsettled(
+            f"{request.endpoint_name} passed every check, but version {plan.model_version} of "
+            f"{plan.model_name!r} could not be moved to {_STAGE_OF_NAME[request.stage_name]}; "
+            "there is nothing to roll back. Run the test again, or `python -m model_deploy.reconcile "
+            f"--apply`. {type(err).__name__}: {err}"
+        ) from err
+
+
+def _evidence(request: CheckRequest, results: Results) -> Evidence:
+    """What the version is told to have moved for."""
+    from model_deploy.mlflow_handler import Evidence
+
+    return Evidence(
+        endpoint_arn=results.endpoint_arn,
+        pipeline_execution_id=request.pipeline_execution_id,
+        deployed_by=request.deployed_by,
+        archive_sha256=request.plan.archive_sha256,
+        image=results.image,
+        test_summary=results.summary,
     )
 
 
-def _check(request: CheckRequest, handler: MLflowHandler, scratch: Path, results: Results) -> None:
+def _check(request: CheckRequest, results: Results) -> None:
     from model_deploy.request_limits import RequestLimit
     from model_deploy.test import endpoint_check as checks
-    from model_deploy.test import raw_rows
+    from model_deploy.test import load, raw_rows
 
+    plan = request.plan
     endpoint = _endpoint(request)
     in_service = checks.check_in_service(endpoint, request.timeout_seconds, request.poll_seconds)
     results.add(in_service)
     if in_service.status == checks.FAILED:
         return
     results.endpoint_arn = (endpoint.describe() or {}).get("EndpointArn", "")
-    results.add(checks.check_configuration(endpoint, request.parameters))
-    description = _read_description(handler, scratch)
-    limit = RequestLimit.of(request.parameters)
-    payload, limited_to, unsent = _read_example(handler, description, scratch, limit)
-    if unsent is None:
-        answered, predictions = checks.check_input_example(endpoint, payload, limited_to)
-    else:
-        answered, predictions = unsent, None
-    results.add(answered)
-    recorded = handler.fetch_run_file(raw_rows.FILE, scratch)
-    if recorded is not None:
-        for check in raw_rows.check_raw_rows(endpoint, recorded.read_bytes(), limit):
-            results.add(check)
-    elif unsent is None:
-        results.add(_compare_example_offline(handler, scratch, payload, predictions))
-    if unsent is not None:
-        return
-    inputs = json.loads((description.get("signature") or {}).get("inputs") or "[]")
-    for check in checks.check_refusals(endpoint, payload, inputs):
-        results.add(check)
-    measured, results.latency = checks.check_latency(
-        endpoint, payload, request.latency_requests, request.max_p95_latency_ms
+    configuration, results.image = checks.check_configuration(
+        endpoint, request.parameters, plan.archive_sha256
     )
-    results.add(measured)
+    results.add(configuration)
+    answered, expected = checks.check_cases(endpoint, plan)
+    results.add_all(answered)
+    limit = RequestLimit.of(request.parameters)
+    if plan.raw_rows is not None:
+        results.add_all(raw_rows.check_raw_rows(endpoint, plan.raw_rows, limit))
+    asked, answer = _repeated_request(endpoint, plan, expected, limit)
+    results.add_all(checks.check_refusals(endpoint, asked, plan.inputs))
+    if asked is None:
+        results.add(checks.failed(load.EVERY_REQUEST, "there is no request that could be sent"))
+        return
+    judged, results.latency = load.check_load(endpoint, asked, answer, request.thresholds)
+    results.add_all(judged)
 
 
-def _read_description(handler: MLflowHandler, scratch: Path) -> dict[str, Any]:
-    import yaml
-
-    text = handler.fetch_file("MLmodel", scratch).read_text(encoding="utf-8")
-    description: dict[str, Any] = yaml.safe_load(text)
-    return description
-
-
-def _read_example(
-    handler: MLflowHandler, description: Mapping[str, Any], scratch: Path, limit: RequestLimit
-) -> tuple[str, str, Check | None]:
-    """The input example, which of its rows if not all, and the check to tell if it is not sent."""
-    from model_deploy.request_limits import fit_example
-    from model_deploy.test import endpoint_check as checks
-
-    name = "answers the input example"
-    path = (description.get("saved_input_example_info") or {}).get("serving_input_path")
-    if not path:
-        return "", "", checks.skipped(name, "the model has none")
-    payload = handler.fetch_file(path, scratch).read_text(encoding="utf-8")
-    fitted = fit_example(payload, limit)
-    if fitted is None:
-        size = f"{len(payload.encode()):,} bytes"
-        return "", "", checks.failed(name, f"it was not sent: it is {size}, above {limit}")
-    return *fitted, None
-
-
-def _compare_example_offline(
-    handler: MLflowHandler, scratch: Path, payload: str, served: object
-) -> Check:
-    """A model registered by hand has no raw rows: compare its input example instead."""
-    from model_deploy.test import endpoint_check as checks
+def _repeated_request(
+    endpoint: Endpoint, plan: EndpointTestPlan, expected: Sequence[Any], limit: RequestLimit
+) -> tuple[Case | None, Any]:
+    """What is asked many times, the first case or else a raw row, and what it must be answered."""
     from model_deploy.test import raw_rows
 
-    name = "predicts the input example as offline"
-    if served is None:
-        return checks.skipped(name, "not compared: the endpoint did not answer it")
-    model_folder = handler.fetch(scratch / "model")
-    try:
-        expected = checks.predict_offline(model_folder, payload)
-    except Exception as err:  # noqa: BLE001 - whatever the model's libraries raise means the same
-        return checks.skipped(
-            name,
-            f"not compared: its run has no {raw_rows.FILE}, and the model can not be loaded here "
-            f"({type(err).__name__}: {err})",
-        )
-    return checks.compare_predictions(name, served, expected)
+    if plan.cases:
+        return plan.cases[0], expected[0]
+    row = raw_rows.first_row(plan.raw_rows, limit) if plan.raw_rows is not None else None
+    if row is None or NO_OFFLINE_COMPARISON in plan.waived:
+        return row, None
+    return row, endpoint.invoke(row.body).document
 
 
 def _endpoint(request: CheckRequest) -> Endpoint:
@@ -412,11 +492,17 @@ def _endpoint(request: CheckRequest) -> Endpoint:
                 region_name=request.region,
                 config=Config(connect_timeout=5, read_timeout=30, retries=retries),
             ),
-            # SageMaker itself gives a container 60 seconds.
+            # SageMaker itself gives a container 60 seconds. A repeated request would hide the one
+            # that failed.
             runtime=boto3.client(
                 "sagemaker-runtime",
                 region_name=request.region,
-                config=Config(connect_timeout=5, read_timeout=65, retries=retries),
+                config=Config(
+                    connect_timeout=5,
+                    read_timeout=65,
+                    retries={"total_max_attempts": 1},
+                    max_pool_connections=max(10, request.thresholds.concurrent),
+                ),
             ),
         )
     except BotoCoreError as err:

@@ -234,7 +234,8 @@ def _serve_sagemaker(fake: FakeSageMaker) -> ThreadingHTTPServer:
             """Not on stderr."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # Looked at often: each test waits that long for the server to end.
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     return server
 
 

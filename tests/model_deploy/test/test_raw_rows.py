@@ -7,7 +7,7 @@ import pytest
 
 from model_deploy.request_limits import RequestLimit
 from model_deploy.test.endpoint import Endpoint
-from model_deploy.test.raw_rows import MalformedRawRows, RawRows, check_raw_rows
+from model_deploy.test.raw_rows import MalformedRawRows, RawRows, check_raw_rows, first_row
 
 _LIMIT = RequestLimit(size=1000, kind="a test")
 _RAW: dict[str, Any] = {
@@ -27,7 +27,7 @@ def endpoint(sagemaker: Any) -> Endpoint:
 
 
 def _check(endpoint: Endpoint, limit: RequestLimit = _LIMIT, **changes: Any) -> list[Any]:
-    checks = check_raw_rows(endpoint, json.dumps({**_RAW, **changes}).encode(), limit)
+    checks = check_raw_rows(endpoint, {**_RAW, **changes}, limit)
     return [(check.status, check.detail) for check in checks]
 
 
@@ -238,9 +238,6 @@ def test_a_row_above_the_limit_fails_with_size_and_limit(endpoint: Endpoint) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"{", "raw_rows.json of the model's run is not JSON: "),
-        (b"\xff", "raw_rows.json of the model's run is not JSON: "),
-        (b"[" * 200_000, "raw_rows.json of the model's run is not JSON: "),
         (b"[]", "is malformed: its version is None, this test reads version 1"),
         (b'{"version": 2}', "is malformed: its version is 2, this test reads version 1"),
         (
@@ -257,6 +254,15 @@ def test_a_row_above_the_limit_fails_with_size_and_limit(endpoint: Endpoint) -> 
             b'{"version": 1, "columns": ["a"], "rows": [[1]], "csv": [], "predictions": null}',
             'is malformed: "csv" has 0 entries for 1 rows; "predictions" has no list of entries '
             "for 1 rows",
+        ),
+        *(
+            (
+                b'{"version": 1, "columns": ["a"], "rows": [[1]], "csv": ["1"], "predictions": '
+                + predictions
+                + b"}",
+                'is malformed: "predictions" holds a number that is not finite',
+            )
+            for predictions in (b"[NaN]", b"[Infinity]", b"[[1, NaN]]", b'[{"a": -Infinity}]')
         ),
         (
             b'{"version": 1, "columns": 5, "rows": [[1]], "csv": ["1"], "predictions": [1]}',
@@ -324,16 +330,16 @@ def test_a_row_above_the_limit_fails_with_size_and_limit(endpoint: Endpoint) -> 
 )
 def test_a_malformed_file_is_told_with_all_that_is_wrong(content: bytes, message: str) -> None:
     with pytest.raises(MalformedRawRows) as refused:
-        RawRows.from_json(content)
+        RawRows.from_document(json.loads(content))
     assert message in str(refused.value)
 
 
 def test_labels_are_classes_with_their_types() -> None:
     told = {"predictions": [True, 1], "classes": [1, 2], "probabilities": [[1, 0], [0.9995, 0]]}
     with pytest.raises(MalformedRawRows, match='entry 1 of "predictions" is none'):
-        RawRows.from_json(json.dumps({**_RAW, **told}).encode())
+        RawRows.from_document({**_RAW, **told})
     told["predictions"] = [2, 1]
-    assert RawRows.from_json(json.dumps({**_RAW, **told}).encode()).classes == [1, 2]
+    assert RawRows.from_document({**_RAW, **told}).classes == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -344,3 +350,26 @@ def test_an_answer_of_nonsense_fails_and_raises_nothing(
 ) -> None:
     sagemaker.answer = lambda _: (200, answer)
     assert [status for status, _ in _check(endpoint)] == ["failed", "failed"]
+
+
+def test_an_answer_with_nan_fails_and_says_so(endpoint: Endpoint, sagemaker: Any) -> None:
+    sagemaker.answer = lambda _: (200, b'{"predictions": [1.0, NaN]}')
+    for status, detail in _check(endpoint):
+        assert (status, detail) == (
+            "failed",
+            "rows 1 to 2 in one request: the answer is no JSON: it holds NaN; it begins "
+            "'{\"predictions\": [1.0, NaN]}'",
+        )
+
+
+def test_the_first_row_is_a_request_of_its_own() -> None:
+    case = first_row(_RAW, _LIMIT)
+    assert case is not None
+    assert (case.name, case.content_type) == ("the first raw row", "application/json")
+    assert json.loads(case.body) == {
+        "dataframe_split": {"columns": ["a", "b,\nc"], "data": [[1, "x"]]}
+    }
+    classifier = {**_RAW, **_CLASSES}
+    assert first_row(classifier, _LIMIT) == case
+    assert first_row({"version": 1}, _LIMIT) is None
+    assert first_row(_RAW, RequestLimit(size=10, kind="a test")) is None

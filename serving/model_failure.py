@@ -1,0 +1,105 @@
+"""What the model did wrong is answered HTTP 500, whoever wrote the answer: MLflow's server or ours.
+
+    an answer of /invocations ─┬─ 400 because the model raised ─▶ 500, the same body
+                               ├─ 200 with NaN or Infinity ─────▶ 500, naming the row
+                               └─ any other ────────────────────▶ as it is
+
+MLflow's server says 400 when a model raises, and writes NaN, which no JSON has. SageMaker counts a
+400 as the client's error, so the alarm of a deployment would see neither. What a schema refuses
+stays 400.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any
+
+from serving.cell_reading import NotJson
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+
+# mlflow.pyfunc.scoring_server, `invocations`.
+CRASH = "Encountered an unexpected error while evaluating the model"
+
+_NOT_JSON = (b"NaN", b"Infinity")
+
+
+def judge(status: int, body: bytes) -> tuple[int, bytes]:
+    """The status and body to answer with, in place of these."""
+    if status == 400 and _is_crash(body):
+        return 500, body
+    # Two looks at the bytes; only what may hold such a word is read.
+    if status == 200 and any(word in body for word in _NOT_JSON):
+        problem = _find_not_json(body)
+        if problem:
+            return 500, json.dumps({"error_code": "INTERNAL_ERROR", "message": problem}).encode()
+    return status, body
+
+
+def judged(send: Send) -> Send:
+    """`send` for another application, whose answer is kept until it is whole, and judged."""
+    start: Message = {}
+    parts: list[bytes] = []
+
+    async def send_judged(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            start.update(message)
+            return
+        if message["type"] != "http.response.body" or not start:
+            await send(message)
+            return
+        parts.append(message.get("body", b""))
+        if message.get("more_body", False):
+            return
+        status, body = judge(start["status"], b"".join(parts))
+        others = [header for header in start["headers"] if header[0].lower() != b"content-length"]
+        headers = [*others, (b"content-length", str(len(body)).encode())]
+        await send({**start, "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return send_judged
+
+
+def _is_crash(body: bytes) -> bool:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return (
+        isinstance(document, dict)
+        and "stack_trace" in document
+        and str(document.get("message", "")).startswith(CRASH)
+    )
+
+
+def _find_not_json(body: bytes) -> str:
+    """What the model predicts that JSON does not have, or an empty string."""
+    try:
+        document = json.loads(body, parse_constant=NotJson)
+    except (ValueError, RecursionError) as err:
+        return f"the answer that was made of the model's predictions is no JSON: {err}"
+    predictions = document.get("predictions") if isinstance(document, dict) else None
+    if isinstance(predictions, list):
+        rows = [(number, next(_words(each), None)) for number, each in enumerate(predictions, 1)]
+        wrong = [(number, word) for number, word in rows if word is not None]
+        if wrong:
+            number, word = wrong[0]
+            return (
+                f"row {number}: the model predicts {word!r}, which is no number in JSON; "
+                f"{len(wrong)} of {len(rows)} predictions are so"
+            )
+    first = next(_words(document), None)
+    return "" if first is None else f"the model predicts {first!r}, which is no number in JSON"
+
+
+def _words(value: Any) -> Iterator[NotJson]:
+    if isinstance(value, NotJson):
+        yield value
+    elif isinstance(value, list):
+        for each in value:
+            yield from _words(each)
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _words(each)

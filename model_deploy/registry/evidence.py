@@ -119,7 +119,7 @@ def tags_of_archive(tags: Mapping[str, str], sha256: str, uri: str) -> dict[str,
 
 
 def numbered(tags: Mapping[str, str], of: str) -> list[dict[str, object]]:
-    """The entries `<of>/1`, `<of>/2`, ... in their order; what is no JSON object counts as empty."""
+    """The entries `<of>/1`, `<of>/2`, ... in their order; what is no JSON object is empty."""
     return [_parse(tags[f"{of}/{number}"]) for number in _numbers(tags, of)]
 
 

@@ -157,7 +157,7 @@ class Lease:
             )
 
     def give_back(self) -> None:
-        """Let the next one in. An MLflow that is not there is told only: the lease ends by itself."""
+        """Let the next one in; if MLflow is not there that is only told, as it ends by itself."""
         if self._held is None:
             return
         held, self._held = self._held, None

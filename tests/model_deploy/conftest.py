@@ -70,6 +70,11 @@ class Registry:
     def tags(self, name: str, version: str) -> dict[str, str]:
         return dict(self.client.get_model_version(name, version).tags)
 
+    def everything(self, name: str) -> tuple[Any, ...]:
+        """Stages, aliases and the tags of all versions."""
+        stages = self.stages(name)
+        return stages, self.aliases(name), {number: self.tags(name, number) for number in stages}
+
     def set_stage(self, name: str, version: str, stage: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -294,7 +296,15 @@ def test_move_is_recorded_in_tags(registry: Any, register_versions: Callable[...
     name = register_versions(1)
     MLflowHandler(registry.uri, name, "1").move_stage("Production", _EVIDENCE)
     tags = registry.tags(name, "1")
-    assert tags.pop("deploy.production_at").endswith("+00:00")
+    at = tags.pop("deploy.production_at")
+    assert at.endswith("+00:00")
+    assert json.loads(tags.pop("deploy.production/1")) == {
+        "at": at,
+        "by": "ada",
+        "endpoint": _ENDPOINT,
+        "pipeline_execution_id": "execution-1",
+        "replacements": 0,
+    }
     assert tags == {
         "deploy.production_endpoint": _ENDPOINT,
         "deploy.production_pipeline_execution_id": "execution-1",
@@ -302,7 +312,7 @@ def test_move_is_recorded_in_tags(registry: Any, register_versions: Callable[...
     }
 
 
-def test_repeating_a_move_writes_nothing(
+def test_repeating_a_move_claims_the_stage_again_and_adds_nothing(
     registry: Any, register_versions: Callable[..., str]
 ) -> None:
     name = register_versions(2)
@@ -311,8 +321,11 @@ def test_repeating_a_move_writes_nothing(
         MLflowHandler(registry.uri, name, "2").move_stage(stage, _EVIDENCE)
         counting = _CuttingClient(registry.client, cut_at=0)
         again = MLflowHandler(registry.uri, name, "2", client=counting)
+        before = registry.everything(name)
         again.move_stage(stage, _EVIDENCE)
-        assert counting.writes == []
+        # MLflow archives whoever else has the stage, also those that no search for holders shows.
+        assert counting.writes == ["transition_model_version_stage"]
+        assert registry.everything(name) == before
 
 
 def test_new_evidence_for_the_same_stage_is_recorded(
@@ -321,8 +334,12 @@ def test_new_evidence_for_the_same_stage_is_recorded(
     name = register_versions(1)
     handler = MLflowHandler(registry.uri, name, "1")
     handler.move_stage("Staging", _EVIDENCE)
-    handler.move_stage("Staging", Evidence(pipeline_execution_id="execution-2"))
-    assert registry.tags(name, "1")["deploy.staging_pipeline_execution_id"] == "execution-2"
+    second = dataclasses.replace(_EVIDENCE, pipeline_execution_id="execution-2")
+    handler.move_stage("Staging", second)
+    tags = registry.tags(name, "1")
+    assert tags["deploy.staging_pipeline_execution_id"] == "execution-2"
+    executions = [json.loads(tags[f"deploy.staging/{n}"])["pipeline_execution_id"] for n in (1, 2)]
+    assert executions == ["execution-1", "execution-2"]
 
 
 @pytest.mark.parametrize("stage", ["Staging", "Production"])

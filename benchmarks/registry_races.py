@@ -1,0 +1,206 @@
+"""Two moves at the same time, each in a process of its own, many rounds: how often is it wrong?
+
+    production   versions 1 and 2 claim Production at once
+    overlap      the test of prod ends for version 1 while that of staging ends for version 2
+
+Wrong is: not exactly one version in Production, an alias that disagrees with the stage, or an error
+that told of nothing. `--backend mariadb` needs requirements/mariadb.sh. `--code REVISION` takes
+model_deploy from another commit, so that figures stand side by side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+_ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/shop-{}"
+_PLANS = {
+    "production": (("1", "Production"), ("2", "Production")),
+    "overlap": (("1", "Production"), ("2", "Staging")),
+}
+# A claimant is ready, waits for a line, moves, says how it went: imports are no part of the race.
+_CLAIMANT = """
+import logging, sys
+logging.disable(logging.CRITICAL)
+import mlflow
+from model_deploy.mlflow_handler import Evidence, MLflowHandler
+uri = sys.argv[1]
+print("ready", flush=True)
+for line in sys.stdin:
+    name, version, stage, arn = line.rstrip("\\n").split("|")
+    try:
+        MLflowHandler(uri, name, version).move_stage(stage, Evidence(endpoint_arn=arn))
+        print("moved", flush=True)
+    except Exception as err:
+        print(f"{type(err).__name__}: {err}".replace("\\n", " ")[:300], flush=True)
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 1 if a round ended wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--rounds", type=int, default=200, help="of each race")
+    parser.add_argument("--backend", choices=("sqlite", "mariadb"), default="sqlite")
+    parser.add_argument(
+        "--code", default="", help="commit whose model_deploy is run; else this one"
+    )
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="races-") as scratch, contextlib.ExitStack() as stack:
+        folder = Path(scratch)
+        code = checked_out(args.code, folder) if args.code else ROOT
+        uri = stack.enter_context(server(args.backend, folder))
+        claimants = [stack.enter_context(claimant(uri, code)) for _ in range(2)]
+        wrong = 0
+        for race in _PLANS:
+            begun = time.perf_counter()
+            ends = collections.Counter(
+                run_round(uri, claimants, race, number) for number in range(args.rounds)
+            )
+            seconds = (time.perf_counter() - begun) / args.rounds
+            wrong += args.rounds - ends["right"]
+            print(
+                f"{args.backend:8} {args.code or 'here':10} {race:11} {args.rounds:4} rounds, "
+                f"{seconds:.2f} s each: {dict(ends)}",
+                flush=True,
+            )
+    return 1 if wrong else 0
+
+
+def run_round(uri: str, claimants: Sequence[subprocess.Popen[str]], race: str, number: int) -> str:
+    """`right`, or what is wrong."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    name = f"{race}-{number}"
+    client.create_registered_model(name)
+    for _ in range(2):
+        client.create_model_version(name, "s3://bucket/model")
+    for process, (version, stage) in zip(claimants, _PLANS[race], strict=True):
+        assert process.stdin is not None
+        arn = _ARN.format(f"{name}-{stage}")
+        process.stdin.write(f"{name}|{version}|{stage}|{arn}\n")
+        process.stdin.flush()
+    answers = [process.stdout.readline().strip() for process in claimants if process.stdout]
+    if any(answer != "moved" for answer in answers):
+        return f"told: {next(answer for answer in answers if answer != 'moved')}"
+    return judge(client, name, race)
+
+
+def judge(client: Any, name: str, race: str) -> str:
+    """What stages and aliases look like after both moved."""
+    stages = {v.version: v.current_stage for v in client.search_model_versions(f"name='{name}'")}
+    aliases = {k: str(v) for k, v in client.get_registered_model(name).aliases.items()}
+    production = [str(number) for number, stage in stages.items() if stage == "Production"]
+    staging = [str(number) for number, stage in stages.items() if stage == "Staging"]
+    if len(production) != 1:
+        return f"{len(production)} Productions"
+    if race == "overlap" and (production, staging) != (["1"], ["2"]):
+        return "a stage is lost"
+    wanted = {"champion": production[0]} | ({"challenger": staging[0]} if staging else {})
+    return "right" if aliases == wanted else "aliases disagree"
+
+
+@contextlib.contextmanager
+def claimant(uri: str, code: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that moves what its input tells."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _CLAIMANT, uri],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(code), "MLFLOW_DISABLE_TELEMETRY": "true"},
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "ready"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def server(backend: str, folder: Path) -> Iterator[str]:
+    """URL of an MLflow server over that database."""
+    with contextlib.ExitStack() as stack:
+        if backend == "mariadb":
+            store = stack.enter_context(_mariadb())
+        else:
+            store = f"sqlite:///{folder / 'mlflow.db'}"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "mlflow", "server", "--workers", "4"),
+                *("--host", "127.0.0.1", "--port", str(port), "--backend-store-uri", store),
+                *("--artifacts-destination", str(folder / "artifacts")),
+            ],
+            cwd=folder,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / "server.log").open("wb"),
+            start_new_session=True,
+        )
+        stack.callback(_end, process)
+        url = f"http://127.0.0.1:{port}"
+        _wait(url, process)
+        yield url
+
+
+@contextlib.contextmanager
+def _mariadb() -> Iterator[str]:
+    sys.path.insert(0, str(ROOT))
+    from tests.mariadb import Mariadb
+
+    folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
+    running = Mariadb(folder)
+    running.start()
+    try:
+        database = running.create_database("races")
+        login = f"{database.user}:{database.password}@{database.host}:{database.port}"
+        yield f"mysql+pymysql://{login}/{database.name}?ssl_ca={database.ca_path}"
+    finally:
+        running.stop()
+
+
+def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=2):
+            return
+        time.sleep(0.2)
+    raise SystemExit(f"MLflow's server did not start: exit code {process.poll()}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, 15)
+    process.wait(timeout=30)
+
+
+def checked_out(revision: str, folder: Path) -> Path:
+    """model_deploy of another commit, in a folder of its own."""
+    code = folder / "code"
+    code.mkdir()
+    archive = subprocess.run(
+        ["git", "archive", revision, "model_deploy"], cwd=ROOT, check=True, capture_output=True
+    )
+    subprocess.run(["tar", "-x", "-C", code], input=archive.stdout, check=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

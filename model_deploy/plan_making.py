@@ -9,22 +9,20 @@ or: nothing, for a reason that deploy.json gives         ─┘
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_deploy.deploy_request import DeployRequest
-from model_deploy.endpoint_test_plan import NO_OFFLINE_COMPARISON, Case, EndpointTestPlan
+from model_deploy.endpoint_test_plan import EndpointTestPlan
 from model_deploy.errors import ModelNotDeployable
+from model_deploy.model_name import encode
 from model_deploy.request_limits import RequestLimit
 from model_deploy.stage_config import StageConfig
 
 if TYPE_CHECKING:
     from model_deploy.mlflow_handler import MLflowHandler
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,35 +46,29 @@ def make_plan(
     """
     import yaml
 
-    from model_deploy.recorded_answers import read_cases, record_answers
+    from model_deploy.recorded_answers.recording import make_plan_parts
 
-    description = yaml.safe_load((model_folder / "MLmodel").read_text(encoding="utf-8"))
     limits = [RequestLimit.of(parameters) for parameters in request.parameters]
-    smallest = min(limits, key=lambda limit: limit.size)
-    cases: Sequence[Case] = read_cases(
-        model_folder, description, request.cases_folder, request.wanted.model_name, smallest
-    )
     raw_rows = _read_raw_rows(handler, request, scratch / "run")
-    reason = request.wanted.accept.get(NO_OFFLINE_COMPARISON, "")
-    recorded: Mapping[str, Any] = {}
-    waived: dict[str, str] = {}
-    # Raw rows are more than the example; cases that somebody wrote are to be compared as well.
-    if raw_rows is None or len(cases) > 1:
-        if reason:
-            logger.warning("no answers are recorded, as deploy.json accepts: %s", reason)
-            waived[NO_OFFLINE_COMPARISON] = reason
-        else:
-            recording = record_answers(model_folder, cases, scratch / "recording")
-            cases, recorded = recording.cases, recording.recorded
+    parts = make_plan_parts(
+        model_folder,
+        cases_folder=request.cases_folder / encode(request.wanted.model_name),
+        limit=min(limits, key=lambda limit: limit.size),
+        has_raw_rows=raw_rows is not None,
+        accept=request.wanted.accept,
+        scratch=scratch,
+        model=f"version {request.version} of {request.wanted.model_name!r}",
+    )
+    description = yaml.safe_load((model_folder / "MLmodel").read_text(encoding="utf-8"))
     return EndpointTestPlan(
         model_name=request.wanted.model_name,
         model_version=request.version,
         archive_sha256=request.archive_sha256,
         inputs=json.loads((description.get("signature") or {}).get("inputs") or "[]"),
-        cases=cases,
+        cases=parts.cases,
         raw_rows=raw_rows,
-        recorded=recorded,
-        waived=waived,
+        recorded=parts.recorded,
+        waived=parts.waived,
         code_on_load=request.code_on_load,
         stages={
             stage.stage: stage.thresholds(float(parameters["LatencyThresholdInMs"]))

@@ -8,7 +8,8 @@ No model is loaded and nothing is read from MLflow: what the endpoint must answe
 that the build wrote. MLflow is asked last, to move the stage.
 
 Exit codes: 0 passed and moved, 1 a check or the test itself failed, 2 wrong input, 3 AWS refused, 4
-passed, but MLflow did not take the move: nothing is to be rolled back, 130 interrupted.
+passed, but MLflow did not take the move (--unsettled-exit-code): nothing is to be rolled back, 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from model_deploy.atomic_write import write_all_or_none
 from model_deploy.command_line import set_up_process
+from model_deploy.custody import DIGEST_TAG
 from model_deploy.endpoint_test_plan import (
     NO_OFFLINE_COMPARISON,
     PLAN_TAG,
@@ -37,8 +38,10 @@ from model_deploy.endpoint_test_plan import (
 from model_deploy.errors import ConfigError, DeployError, InputError, Unsettled
 from model_deploy.exported_variables import shorten, to_shell
 from model_deploy.mlflow_login import find_problem, read_secret_arn
+from model_deploy.model_name import decode
 
 if TYPE_CHECKING:
+    from model_deploy.approval import Approval
     from model_deploy.mlflow_handler import Evidence, VersionState
     from model_deploy.request_limits import RequestLimit
     from model_deploy.test.endpoint import Endpoint
@@ -50,7 +53,6 @@ logger = logging.getLogger("model_deploy.test.test")
 
 PLAN_FILE = "endpoint-test.json"
 
-_ARCHIVE_TAG = "model-archive-sha256"
 _STAGE_OF_NAME = {"staging": "Staging", "prod": "Production"}
 
 
@@ -69,6 +71,7 @@ class CheckRequest:
     poll_seconds: float
     pipeline_execution_id: str
     deployed_by: str
+    commit: str
     region: str | None
 
     @classmethod
@@ -88,7 +91,7 @@ class CheckRequest:
                 (
                     "Tags",
                     config.tags,
-                    ("mlflow:model-name", "mlflow:model-version", _ARCHIVE_TAG, PLAN_TAG),
+                    ("mlflow:model-name", "mlflow:model-version", DIGEST_TAG, PLAN_TAG),
                 ),
             )
             for name in names
@@ -129,6 +132,7 @@ class CheckRequest:
             poll_seconds=args.poll_seconds,
             pipeline_execution_id=args.pipeline_execution_id,
             deployed_by=environment.get("CODEBUILD_INITIATOR") or getpass.getuser(),
+            commit=environment.get("CODEBUILD_RESOLVED_SOURCE_VERSION", ""),
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"),
         )
 
@@ -139,20 +143,15 @@ def _contradictions(plan: EndpointTestPlan, tags: Mapping[str, str], stage_name:
         f"it is of {what} {planned!r}, the stage configuration of {said!r}; take both from one "
         "build"
         for what, planned, said in (
-            ("model", plan.model_name, _decoded(tags["mlflow:model-name"])),
+            ("model", plan.model_name, decode(tags["mlflow:model-name"])),
             ("version", plan.model_version, tags["mlflow:model-version"]),
-            ("archive", plan.archive_sha256, tags[_ARCHIVE_TAG]),
+            ("archive", plan.archive_sha256, tags[DIGEST_TAG]),
         )
         if planned != said
     ]
     if stage_name not in plan.stages:
         problems.append(f"it says nothing of the stage {stage_name!r}")
     return problems
-
-
-def _decoded(tag: str) -> str:
-    """A model's name out of its tag, where =XX is a byte that tags can't hold; % never occurs."""
-    return unquote(tag.replace("=", "%"))
 
 
 def _thresholds(
@@ -269,7 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DeployError as err:
         logger.error("%s", err)
         results.error = str(err)
-        code = err.exit_code
+        code = args.unsettled_exit_code if isinstance(err, Unsettled) else err.exit_code
     except KeyboardInterrupt:
         results.error = "interrupted"
         logger.error(
@@ -366,6 +365,13 @@ def build_parser() -> argparse.ArgumentParser:
         default="",
         help="CodePipeline execution to name in the version's tags",
     )
+    add(
+        "--unsettled-exit-code",
+        type=int,
+        default=Unsettled.exit_code,
+        metavar="CODE",
+        help="what to end with when all checks passed and MLflow did not take the move",
+    )
     return parser
 
 
@@ -412,23 +418,41 @@ def _move(request: CheckRequest, evidence: Evidence) -> VersionState:
         raise Unsettled(
             f"{request.endpoint_name} passed every check, but version {plan.model_version} of "
             f"{plan.model_name!r} could not be moved to {_STAGE_OF_NAME[request.stage_name]}; "
-            "there is nothing to roll back. Run the test again, or `python -m model_deploy.reconcile "
-            f"--apply`. {type(err).__name__}: {err}"
+            "there is nothing to roll back. Run the test again, or `python -m "
+            f"model_deploy.reconcile --apply`. {type(err).__name__}: {err}"
         ) from err
 
 
 def _evidence(request: CheckRequest, results: Results) -> Evidence:
-    """What the version is told to have moved for."""
+    """What the version is told to have moved for; only production is approved."""
     from model_deploy.mlflow_handler import Evidence
 
+    approval = _approval(request) if request.stage_name == "prod" else None
     return Evidence(
         endpoint_arn=results.endpoint_arn,
         pipeline_execution_id=request.pipeline_execution_id,
         deployed_by=request.deployed_by,
+        approved_by=approval.approved_by if approval else "",
+        approved_at=approval.approved_at if approval else "",
+        approval_comment=approval.comment if approval else "",
+        commit=request.commit,
         archive_sha256=request.plan.archive_sha256,
         image=results.image,
         test_summary=results.summary,
     )
+
+
+def _approval(request: CheckRequest) -> Approval:
+    import boto3
+    from botocore.config import Config
+
+    from model_deploy.approval import Approval, find_approval
+
+    if not request.pipeline_execution_id:
+        return Approval()
+    quick = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 3})
+    client = boto3.client("codepipeline", region_name=request.region, config=quick)
+    return find_approval(client, request.deployed_by, request.pipeline_execution_id)
 
 
 def _check(request: CheckRequest, results: Results) -> None:
@@ -447,6 +471,7 @@ def _check(request: CheckRequest, results: Results) -> None:
         endpoint, request.parameters, plan.archive_sha256
     )
     results.add(configuration)
+    results.add(_check_archive(request))
     answered, expected = checks.check_cases(endpoint, plan)
     results.add_all(answered)
     limit = RequestLimit.of(request.parameters)
@@ -459,6 +484,19 @@ def _check(request: CheckRequest, results: Results) -> None:
         return
     judged, results.latency = load.check_load(endpoint, asked, answer, request.thresholds)
     results.add_all(judged)
+
+
+def _check_archive(request: CheckRequest) -> Check:
+    """What a new instance would load is what was built, not what now lies at its address."""
+    from model_deploy.custody import inspect_archive, s3_client
+    from model_deploy.test.endpoint_check import failed, passed
+
+    name = "its archive is the one that was built"
+    location, sha256 = request.parameters["ModelDataLocation"], request.plan.archive_sha256
+    custody = inspect_archive(s3_client(request.region), location, sha256)
+    if custody.problem:
+        return failed(name, custody.problem)
+    return passed(name, f"SHA-256 {sha256[:12]}..., {custody.size_bytes:,} bytes")
 
 
 def _repeated_request(

@@ -86,10 +86,13 @@ def _read_raw_rows(
     path = handler.fetch_run_file(FILE, scratch)
     if path is None:
         return None
+    what = f"version {request.version} of {request.wanted.model_name!r}"
     try:
         document: Mapping[str, Any] = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as err:
+        raise ModelNotDeployable(what, [f"{FILE} of the model's run is not JSON: {err}"]) from err
+    try:
         RawRows.from_document(document)
-    except (MalformedRawRows, ValueError, RecursionError) as err:
-        what = f"version {request.version} of {request.wanted.model_name!r}"
-        raise ModelNotDeployable(what, [f"{FILE} of its run can't be used: {err}"]) from err
+    except MalformedRawRows as err:
+        raise ModelNotDeployable(what, [str(err)]) from err
     return document

@@ -15,6 +15,7 @@ import pytest
 from moto import mock_aws
 
 from model_deploy.build import main
+from model_deploy.endpoint_test_plan import PLAN_TAG, EndpointTestPlan, Thresholds
 
 _ROOT = Path(__file__).parents[2]
 _GOLDEN = Path(__file__).with_name("golden")
@@ -33,11 +34,21 @@ class _Build:
         self.s3.create_bucket(Bucket="artifacts")
         self.staging = folder / "staging-config-export.json"
         self.prod = folder / "prod-config-export.json"
+        self.plan = folder / "endpoint-test.json"
+        # Its own environment takes longer than the rest; recorded_answers' tests make some.
+        self.deploy_config = folder / "reviewed.json"
+        self.review(accept={"no_offline_comparison": "recorded elsewhere"})
+
+    def review(self, **reviewed: Any) -> None:
+        """What deploy.json says of the model beside its name."""
+        document = {"model_name": self.name, "model_version": "latest", **reviewed}
+        self.deploy_config.write_text(json.dumps(document))
 
     def run(self, *flags: str, **replaced: str) -> int:
         given = {
             "tracking-uri": self.registry.uri,
             "model-name": self.name,
+            "deploy-config": str(self.deploy_config),
             "sagemaker-project-name": "shop",
             "sagemaker-project-id": "p-1",
             "model-execution-role": _ROLE,
@@ -45,6 +56,7 @@ class _Build:
             "artifact-bucket": "artifacts",
             "export-staging-config": str(self.staging),
             "export-prod-config": str(self.prod),
+            "export-test-plan": str(self.plan),
             **{name.replace("_", "-"): value for name, value in replaced.items()},
         }
         argv = [part for name, value in given.items() if value for part in (f"--{name}", value)]
@@ -84,7 +96,7 @@ def test_build_uploads_the_archive_and_writes_both_configurations(
 
 def test_configurations_match_the_golden_files(build: _Build) -> None:
     """`UPDATE_GOLDEN=1 pytest tests/model_deploy/test_build.py` writes them anew."""
-    run_id = build.registry.run_with({})
+    run_id = build.registry.run_with("", "notes.txt")
     build.registry.register(build.name, run_id=run_id)
     assert build.run() == 0
     for file in (build.staging, build.prod):
@@ -95,6 +107,7 @@ def test_configurations_match_the_golden_files(build: _Build) -> None:
             (run_id, "<run-id>"),
             (build.registry.uri, "<tracking-uri>"),
             (build.name, "housing"),
+            (_tags(build)[PLAN_TAG], "<plan-sha256>"),
         ):
             text = text.replace(real, shown)
         golden = _GOLDEN / file.name
@@ -118,7 +131,94 @@ def test_no_stage_moves(build: _Build) -> None:
     assert build.run() == 0
     assert build.registry.stages(build.name) == {version: "None"}
     assert build.registry.aliases(build.name) == {}
-    assert build.registry.tags(build.name, version) == {}
+    assert not [tag for tag in build.registry.tags(build.name, version) if "_at" in tag]
+
+
+def test_the_registry_knows_each_archive_of_the_version(build: _Build) -> None:
+    version = build.registry.register(build.name)
+    assert build.run() == 0
+    sha256 = _tags(build)["model-archive-sha256"]
+    assert sha256 in json.dumps(build.registry.tags(build.name, version))
+
+
+def test_plan_and_configurations_belong_together(build: _Build) -> None:
+    build.registry.register(build.name)
+    assert build.run() == 0
+    for file in (build.staging, build.prod):
+        tags = json.loads(file.read_text())["Tags"]
+        plan = EndpointTestPlan.from_json(build.plan, tags[PLAN_TAG])
+        assert plan.archive_sha256 == tags["model-archive-sha256"]
+    assert (plan.model_name, plan.model_version) == (build.name, "1")
+    assert plan.waived == {"no_offline_comparison": "recorded elsewhere"}
+    assert [case.answer for case in plan.cases] == [None]
+    assert plan.inputs
+    assert plan.stages == {"staging": Thresholds(), "prod": Thresholds()}
+
+
+def test_each_stage_is_judged_by_its_own_file(build: _Build) -> None:
+    build.registry.register(build.name)
+    mine = build.folder / "mine.json"
+    mine.write_text(
+        '{"Parameters": {"LatencyThresholdInMs": 250}, "Test": {"ConcurrentRequests": 2}}'
+    )
+    assert build.run(import_prod_config=str(mine)) == 0
+    stages = EndpointTestPlan.from_json(build.plan).stages
+    assert stages["prod"] == Thresholds(max_p95_ms=250.0, concurrent=2)
+    assert stages["staging"] == Thresholds()
+    assert "Test" not in json.loads(build.prod.read_text())
+
+
+def test_raw_rows_of_training_are_the_plan_s(build: _Build) -> None:
+    build.review()
+    rows = {"version": 1, "columns": ["a"], "rows": [[1]], "csv": ["1"], "predictions": [2.5]}
+    build.registry.register(build.name, run_id=build.registry.run_with(rows))
+    assert build.run() == 0
+    plan = EndpointTestPlan.from_json(build.plan)
+    assert plan.raw_rows == rows
+    assert plan.waived == {}
+
+
+@pytest.mark.parametrize(("content", "told"), [("{no", "is not JSON"), ({}, "its version is None")])
+def test_raw_rows_that_nobody_could_send_end_the_build(
+    build: _Build, content: Any, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    build.registry.register(build.name, run_id=build.registry.run_with(content))
+    assert build.run() == 2
+    assert told in caplog.text
+    assert build.keys() == []
+
+
+def test_another_object_at_the_archive_s_address_writes_nothing(
+    build: _Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    build.registry.register(build.name)
+    assert build.run() == 0
+    (key,) = build.keys()
+    size = build.s3.head_object(Bucket="artifacts", Key=key)["ContentLength"]
+    for file in (build.staging, build.prod, build.plan):
+        file.unlink()
+    # Without a checksum of its own and as large: only reading it tells.
+    build.s3.put_object(Bucket="artifacts", Key=key, Body=b"x" * size)
+    assert build.run() == 3
+    assert "another object" in caplog.text or "holds something else" in caplog.text
+    assert not any(file.exists() for file in (build.staging, build.prod, build.plan))
+
+
+def test_a_name_that_another_project_serves_under_ends_before_any_upload(
+    build: _Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = build.registry.register(build.name)
+    theirs = "arn:aws:sagemaker:us-east-1:999999999999:endpoint/other-prod"
+    client = build.registry.client
+    client.set_model_version_tag(build.name, version, "deploy.production_endpoint", theirs)
+    client.transition_model_version_stage(build.name, version, "Production")
+    build.registry.register(build.name)
+    assert build.run() == 2
+    ours = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/shop-prod"
+    assert theirs in caplog.text
+    assert ours in caplog.text
+    assert build.keys() == []
+    assert build.registry.stages(build.name) == {version: "Production", "2": "None"}
 
 
 def test_a_stages_file_wins_over_flags(build: _Build) -> None:
@@ -147,7 +247,8 @@ def test_the_version_is_the_one_that_the_file_names(build: _Build) -> None:
     build.registry.register(build.name)
     build.registry.register(build.name)
     file = build.folder / "deploy.json"
-    file.write_text(json.dumps({"model_name": build.name, "model_version": "1"}))
+    build.review(accept={"no_offline_comparison": "recorded elsewhere"}, model_version="1")
+    file.write_text(build.deploy_config.read_text())
     assert build.run(model_name="", deploy_config=str(file)) == 0
     assert json.loads(build.prod.read_text())["Tags"]["mlflow:model-version"] == "1"
     assert build.run("--model-version", "2", model_name="", deploy_config=str(file)) == 0
@@ -161,6 +262,11 @@ def test_a_file_that_can_not_be_used_stops_before_any_download(
     assert build.run(model_name="", deploy_config=str(file)) == 2
     (message,) = caplog.messages
     assert message.startswith(f"{file} can not be used:\n  - it can not be read: No such file")
+
+
+def _tags(build: _Build) -> dict[str, str]:
+    tags: dict[str, str] = json.loads(build.staging.read_text())["Tags"]
+    return tags
 
 
 def _variables(build: _Build, run_id: str) -> str:
@@ -182,11 +288,13 @@ def test_variables_tell_the_resolved_version_and_what_its_gate_said(build: _Buil
         "export MODEL_VERSION=2\n"
         f"export MODEL_METRICS='{summary}'\n"
         f"export MODEL_URL=models:/{build.name}/2\n"
+        f"export MODEL_ARCHIVE={_tags(build)['model-archive-sha256']}\n"
+        "export CODE_ON_LOAD=none\n"
     )
 
 
 def test_variables_of_a_run_without_a_gate_report_say_so(build: _Build) -> None:
-    run_id = build.registry.run_with({})
+    run_id = build.registry.run_with("", "notes.txt")
     build.registry.client.log_metric(run_id, "f1", 0.9123)
     assert "export MODEL_METRICS='no gate report; f1 0.912'\n" in _variables(build, run_id)
 
@@ -198,7 +306,7 @@ def test_a_malformed_gate_report_is_told_and_stops_nothing(build: _Build) -> Non
 
 
 def test_a_folder_of_the_gate_report_s_name_is_no_report(build: _Build) -> None:
-    run_id = build.registry.run_with({})
+    run_id = build.registry.run_with("", "notes.txt")
     build.registry.client.log_text(run_id, "x", "gate_report.json/x")
     assert "'no gate report; no metrics'" in _variables(build, run_id)
 
@@ -258,8 +366,8 @@ def test_everything_missing_is_told_at_once(
         "  - --tracking-uri is missing: pass it, or set MLFLOW_TRACKING_URI\n"
         "  - --container-image-uri is missing: pass it, or set CONTAINER_IMAGE_URI\n"
         "  - --artifact-bucket is missing: pass it, or set ARTIFACT_BUCKET\n"
-        "  - --export-staging-config, --export-prod-config and --export-variables name the same "
-        "file twice"
+        "  - --export-staging-config, --export-prod-config, --export-test-plan and "
+        "--export-variables name the same file twice"
     ]
 
 

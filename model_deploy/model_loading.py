@@ -21,7 +21,7 @@ PICKLES = ("pickle", "cloudpickle")
 SKOPS = "skops"
 
 _PYFUNC = "python_function"
-# Keys of a flavour under which MLflow opens a file or folder of the model.
+# Keys of a flavour under which MLflow opens a file or folder of the model; and what holds more.
 _PATH_KEYS = frozenset(
     (
         *("data", "model_path", "code", "env", "conda", "virtualenv", "python_model", "path"),
@@ -29,6 +29,7 @@ _PATH_KEYS = frozenset(
         *("adapter_weights", "parameters_path"),
     )
 )
+_HOLD_PATHS = ("env", "artifacts", "extra_files")
 _XGBOOST_CLASS = re.compile(r"xgboost\.(core\.Booster|sklearn\.XGB\w+)")
 _BOOSTER = "lightgbm.basic.Booster"
 # What pip takes from elsewhere than the index: addresses, paths, options.
@@ -146,24 +147,33 @@ def read_loading(flavors: Mapping[str, Any], model_folder: Path) -> Loading:
 def _find_escapes(flavors: Mapping[str, Any], folder: Path) -> Iterator[str]:
     """Files outside of the model that MLmodel names: nobody reviews them."""
     inside = folder.resolve()
-    for key, value in _walk(flavors):
-        if key not in _PATH_KEYS or not isinstance(value, str) or not value:
-            continue
-        if not (inside / value).resolve().is_relative_to(inside):
-            yield (
-                f"its MLmodel names {value!r} ({key}), which is outside of the model. "
-                "No MLflow writes that; log the model again."
-            )
+    for conf in flavors.values():
+        held = [each for key in _HOLD_PATHS for each in _list_pairs(conf.get(key))]
+        for key, value in [*conf.items(), *held]:
+            if key not in _PATH_KEYS or not isinstance(value, str) or not value:
+                continue
+            if not _is_inside(value, inside):
+                yield (
+                    f"its MLmodel names {value!r} ({key}), which is outside of the model. "
+                    "No MLflow writes that; log the model again."
+                )
 
 
-def _walk(value: object) -> Iterator[tuple[str, object]]:
+def _is_inside(path: str, folder: Path) -> bool:
+    try:
+        return (folder / path).resolve().is_relative_to(folder)
+    except (OSError, RuntimeError, ValueError):  # links in a circle, a name that no system takes
+        return False
+
+
+def _list_pairs(value: object) -> Iterator[tuple[str, object]]:
     if isinstance(value, Mapping):
         for key, each in value.items():
             yield str(key), each
-            yield from _walk(each)
+            yield from _list_pairs(each)
     elif isinstance(value, list):
         for each in value:
-            yield from _walk(each)
+            yield from _list_pairs(each)
 
 
 def _find_pickled_sklearn(own: Mapping[str, Any]) -> list[str]:

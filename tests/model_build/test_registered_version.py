@@ -12,9 +12,11 @@ from model_build.errors import ServiceError
 from model_build.registered_version import find_registered_version
 
 
-def test_the_version_of_this_execution_is_found(mlflow_sqlite: str) -> None:
+@pytest.mark.parametrize("prefix", ["houses", "it's", """it's "the" price, 100 %?"""])
+def test_the_version_of_this_execution_is_found(mlflow_sqlite: str, prefix: str) -> None:
     client = MlflowClient(mlflow_sqlite, mlflow_sqlite)
-    name = f"houses-{uuid.uuid4().hex[:8]}"
+    mark = uuid.uuid4().hex[:8]
+    name = f"{prefix}-{mark}"
     client.create_registered_model(name)
     runs = {}
     for execution in ("first", "second", "third"):
@@ -29,25 +31,25 @@ def test_the_version_of_this_execution_is_found(mlflow_sqlite: str) -> None:
             "file:///nowhere",
             run.info.run_id,
             tags={
-                "sagemaker.pipeline_execution_arn": f"arn:{execution}",
+                "sagemaker.pipeline_execution_arn": f"arn:{mark}:{execution}",
                 **({"gate.metric": "rmse"} if execution == "second" else {}),
             },
         )
-    found = find_registered_version(mlflow_sqlite, name, "arn:second")
+    found = find_registered_version(mlflow_sqlite, name, f"arn:{mark}:second")
     assert (found.version, found.run_id) == (2, runs["second"])
     assert found.metrics == {"rmse": 6.0}
     assert found.data_warnings == ["id: read as text", "3 rows are copies"]
     assert found.url == f"models:/{name}/2 in {mlflow_sqlite}"
     assert (found.gate_metric, found.gate_summary) == ("rmse", "RMSE 6, better than the mean")
 
-    without = find_registered_version(mlflow_sqlite, name, "arn:first")
+    without = find_registered_version(mlflow_sqlite, name, f"arn:{mark}:first")
     assert (without.gate_metric, without.gate_summary) == ("", "")
 
     with pytest.raises(ServiceError) as caught:
-        find_registered_version(mlflow_sqlite, name, "arn:fourth")
+        find_registered_version(mlflow_sqlite, name, f"arn:{mark}:fourth")
     assert (
         f"the execution succeeded, but MLflow at {mlflow_sqlite} has no version of {name!r} "
-        "tagged sagemaker.pipeline_execution_arn = arn:fourth"
+        f"tagged sagemaker.pipeline_execution_arn = arn:{mark}:fourth"
     ) in str(caught.value)
 
 

@@ -40,8 +40,10 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         _read(tmp_path, '{"model_name": "a/b", "model_version": 3, "model": "x", "stage": "prod"}')
     assert str(caught.value) == (
         f"{file} can not be used:\n"
-        "  - unknown key 'model'; it holds model_name and model_version\n"
-        "  - unknown key 'stage'; it holds model_name and model_version\n"
+        "  - unknown key 'model'; it holds model_name, model_version, trusted_types, accept, "
+        "code_on_load\n"
+        "  - unknown key 'stage'; it holds model_name, model_version, trusted_types, accept, "
+        "code_on_load\n"
         "  - model_version is 3; write it as text, in double quotes\n"
         "  - model_name is 'a/b'; MLflow's names have no / and no :"
     )
@@ -57,11 +59,21 @@ def test_other_versions_are_refused(tmp_path: Path, version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["<model name>", "${MODEL_NAME}", "{{ model }}", "todo", "change-me", "your-model-name"]
+    "name",
+    ["my model", "todo", "your-model-v2", "it's", "Prices (EU) & rents", "Größe", "${MODEL}", "🏠"],
 )
-def test_a_placeholder_is_no_name(tmp_path: Path, name: str) -> None:
-    (problem,) = _problems(tmp_path, {"model_name": name, "model_version": "latest"})
-    assert problem == f"model_name is still the placeholder {name!r}; name a registered model's"
+def test_no_real_name_is_a_placeholder(tmp_path: Path, name: str) -> None:
+    text = json.dumps({"model_name": name, "model_version": "latest"})
+    assert _read(tmp_path, text).model_name == name
+    assert DeployRequest.of_flags(name, "", tmp_path / "none.json").model_name == name
+
+
+def test_a_flag_s_name_is_held_to_the_same_rule(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        DeployRequest.of_flags("x" * 300, "", tmp_path / "none.json")
+    assert caught.value.problems == (
+        f"--model-name is {'x' * 300!r}; it has 300 characters; MLflow holds 256",
+    )
 
 
 def test_missing_empty_and_padded_values_are_refused(tmp_path: Path) -> None:
@@ -70,8 +82,8 @@ def test_missing_empty_and_padded_values_are_refused(tmp_path: Path) -> None:
         "model_version is missing",
     )
     assert _problems(tmp_path, {"model_name": "a ", "model_version": None}) == (
-        "model_name is 'a '; remove the spaces around it",
         "model_version is null; write it as text, in double quotes",
+        "model_name is 'a '; remove the spaces around it",
     )
 
 
@@ -101,3 +113,59 @@ def test_a_name_given_by_flag_takes_no_version_from_the_file(tmp_path: Path) -> 
     absent = tmp_path / "none.json"
     assert DeployRequest.of_flags("prices", "", absent).model_version == "latest"
     assert DeployRequest.of_flags("prices", "4", absent).model_version == "4"
+
+
+_REVIEWS = {
+    "trusted_types": {"lightgbm.basic.Dataset": "numbers"},
+    "accept": {"no_offline_comparison": "it answers by chance"},
+    "code_on_load": "forbid",
+}
+
+
+def test_reviews_stand_beside_the_model(tmp_path: Path) -> None:
+    plain = _read(tmp_path, '{"model_name": "prices", "model_version": "3"}')
+    assert (plain.trusted_types, plain.accept, plain.code_on_load) == ({}, {}, "tell")
+    read = _read(tmp_path, json.dumps({"model_name": "prices", "model_version": "3", **_REVIEWS}))
+    assert read.trusted_types == {"lightgbm.basic.Dataset": "numbers"}
+    assert read.accept == {"no_offline_comparison": "it answers by chance"}
+    assert read.code_on_load == "forbid"
+
+
+def test_reviews_without_reasons_and_unknown_ones_are_refused(tmp_path: Path) -> None:
+    reviews = {
+        "trusted_types": {"a.B": " ", "a.C": 1, "nothing": "no module", "os.system(1)": "no name"},
+        "accept": {"no_latency": "slow", "no_offline_comparison": ""},
+        "code_on_load": "allow",
+    }
+    problems = _problems(tmp_path, {"model_name": "x", "model_version": "1", **reviews})
+    assert problems == (
+        "trusted_types has no reason for 'a.B'; write why, as text",
+        "trusted_types has no reason for 'a.C'; write why, as text",
+        "trusted_types names 'nothing'; write a type as skops does, with its module",
+        "trusted_types names 'os.system(1)'; write a type as skops does, with its module",
+        "accept has no reason for 'no_offline_comparison'; write why, as text",
+        "accept names 'no_latency'; what can be accepted is no_offline_comparison",
+        'code_on_load is "allow"; write "tell" or "forbid"',
+    )
+    reviews = {"trusted_types": ["a.B"], "accept": None}
+    assert _problems(tmp_path, {"model_name": "x", "model_version": "1", **reviews}) == (
+        'trusted_types is ["a.B"]; write {"name": "reason"}',
+        'accept is null; write {"name": "reason"}',
+    )
+
+
+def test_a_name_given_by_flag_takes_its_own_reviews_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "deploy.json"
+    file.write_text(json.dumps({"model_name": "prices", "model_version": "7", **_REVIEWS}))
+    own = DeployRequest.of_flags("prices", "", file)
+    assert own.model_version == "latest"
+    assert {key: getattr(own, key) for key in _REVIEWS} == _REVIEWS
+    other = DeployRequest.of_flags("rents", "2", file)
+    assert other == DeployRequest(model_name="rents", model_version="2")
+    assert caplog.messages == []
+    file.write_text("{")
+    assert DeployRequest.of_flags("prices", "2", file).trusted_types == {}
+    (told,) = caplog.messages
+    assert told.startswith("nothing is taken from the file of reviewed models: ")

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from model_deploy.exported_variables import describe_gate, shorten, to_shell, version_page
+from model_deploy.exported_variables import (
+    describe_code_on_load,
+    describe_gate,
+    shorten,
+    to_shell,
+    version_page,
+)
 
 
 def test_a_shell_that_sources_the_lines_has_the_values_unchanged(tmp_path: Path) -> None:
@@ -106,3 +112,15 @@ def test_the_page_of_a_version_has_no_credentials(tracking_uri: str, page: str) 
 
 def test_a_page_whose_address_is_too_long_gives_way_to_the_first_page() -> None:
     assert version_page("http://m", "é" * 100, "7") == "http://m/"
+
+
+def test_what_runs_code_on_load_is_one_line_that_says_how_much_it_left_out() -> None:
+    assert describe_code_on_load([]) == "none"
+    assert describe_code_on_load(["it unpickles", "code/ comes\nfirst"]) == (
+        "it unpickles; code/ comes first"
+    )
+    long = describe_code_on_load(["a" * 150, "b" * 150, "c"])
+    assert long == f"{'a' * 150} (and 2 more: see the build's log)"
+    one = describe_code_on_load(["a" * 300])
+    assert one == f"{'a' * 197}..."
+    assert len(describe_code_on_load(["a" * 300, "b"])) <= 200

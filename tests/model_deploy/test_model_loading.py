@@ -284,6 +284,7 @@ def test_the_model_s_file_lies_beside_mlmodel(registry: Any) -> None:
         {"artifacts": {"rf": {"path": "../rf.pkl", "uri": "rf.pkl"}}},
         {"env": {"virtualenv": "../python_env.yaml"}},
         {"data": "link/model.skops"},
+        {"data": "model\x00.skops"},
     ],
 )
 def test_a_path_out_of_the_model_is_refused(
@@ -295,6 +296,14 @@ def test_a_path_out_of_the_model_is_refused(
     flavors["python_function"] |= conf
     (problem,) = _problems(_write_flavors(folder, **flavors))
     assert re.match(r"its MLmodel names '.*' \(\w+\), which is outside of the model\. ", problem)
+
+
+def test_what_a_model_is_configured_with_is_its_own_affair(registry: Any) -> None:
+    folder = registry.copy_of_model()
+    config = {"data": "/mnt/tables", "path": "../x", "env": "prod"}
+    pyfunc = {"loader_module": "mlflow.pyfunc.model", "model_code_path": "/home/me/agent.py"}
+    _write_flavors(folder, python_function={**pyfunc, "config": config})
+    assert _told(folder) == ["agent.py is run as the model (models from code)"]
 
 
 @pytest.mark.parametrize(

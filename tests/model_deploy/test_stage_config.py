@@ -8,6 +8,7 @@ import pytest
 
 import model_deploy
 from model_deploy.atomic_write import write_all_or_none
+from model_deploy.endpoint_test_plan import Thresholds
 from model_deploy.errors import ConfigError
 from model_deploy.stage_config import (
     ExportedConfig,
@@ -97,7 +98,7 @@ def test_numbers_and_lists_become_strings(tmp_path: Path) -> None:
         (
             '{"Parameters": {"A": null, "B": true}, "Tags": [], "Tag": {}}',
             [
-                'unknown key \'Tag\'; it may hold "Parameters" and "Tags"',
+                'unknown key \'Tag\'; it may hold "Parameters", "Tags" and "Test"',
                 "Parameters.A is null; a string, number or list of strings fits",
                 "Parameters.B is true; a string, number or list of strings fits",
                 "Tags is not an object",
@@ -114,6 +115,83 @@ def test_malformed_files_are_refused_whole(
         StageConfig.from_json(file, "staging")
     assert list(caught.value.problems) == problems
     assert caught.value.source == str(file)
+
+
+def _with_test(folder: Path, test: Any) -> StageConfig:
+    file = folder / "staging-config.json"
+    file.write_text(json.dumps({"Test": test}))
+    return StageConfig.from_json(file, "staging")
+
+
+def test_a_stage_is_judged_by_its_alarm_s_latency_unless_its_file_says(tmp_path: Path) -> None:
+    default = _with_test(tmp_path, {"MaxP95LatencyInMs": ""}).thresholds(800)
+    assert default == Thresholds(max_p95_ms=800, requests=90, concurrent=4)
+    said = {"Requests": 200, "ConcurrentRequests": 8, "MaxP95LatencyInMs": 250}
+    stage = _with_test(tmp_path, said)
+    assert stage.thresholds(800) == Thresholds(max_p95_ms=250, requests=200, concurrent=8)
+    few = _with_test(tmp_path, {"Requests": 2})
+    assert few.thresholds(1000) == Thresholds(max_p95_ms=1000, requests=2, concurrent=2)
+
+
+def test_how_a_stage_is_judged_is_never_told_to_cloudformation(tmp_path: Path) -> None:
+    stage = _with_test(tmp_path, {"Requests": 90})
+    document = json.loads(stage.extended(_DEFAULTS, _BUILT, _TAGS).to_json())
+    assert sorted(document) == ["Parameters", "Tags"]
+
+
+@pytest.mark.parametrize(
+    ("test", "problems"),
+    [
+        ([], ["Test is not an object"]),
+        (
+            {"Requests": 0, "ConcurrentRequests": 1.5, "MaxP95LatencyInMs": True, "P95": 3},
+            [
+                "Test has no 'P95'; it may hold Requests, ConcurrentRequests, MaxP95LatencyInMs",
+                "Test.Requests is 0; give a whole number from 1 to 10000",
+                "Test.ConcurrentRequests is 1.5; give a whole number from 1 to 200",
+                "Test.MaxP95LatencyInMs is true; give a whole number from 1 to 60000",
+            ],
+        ),
+        (
+            {"Requests": "90", "MaxP95LatencyInMs": 60_001},
+            [
+                'Test.Requests is "90"; give a whole number from 1 to 10000',
+                "Test.MaxP95LatencyInMs is 60001; give a whole number from 1 to 60000",
+            ],
+        ),
+        (
+            {"Requests": 3, "ConcurrentRequests": 4},
+            ["Test.ConcurrentRequests is 4, more than Requests, 3"],
+        ),
+    ],
+)
+def test_a_test_that_can_not_be_made_is_refused(
+    tmp_path: Path, test: Any, problems: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _with_test(tmp_path, test)
+    assert list(caught.value.problems) == problems
+
+
+@pytest.mark.parametrize(("requests", "told"), [(89, True), (90, False), (None, False)])
+def test_too_few_requests_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, requests: int | None, told: bool
+) -> None:
+    _with_test(tmp_path, {} if requests is None else {"Requests": requests})
+    assert bool(caplog.messages) == told
+    if told:
+        assert "fewer than 90 miss a failure rate of 5 %" in caplog.text
+
+
+@pytest.mark.parametrize("stage", ["staging", "prod"])
+def test_the_files_of_this_repository_name_each_setting_of_the_test(stage: str) -> None:
+    file = Path(model_deploy.__file__).with_name(f"{stage}-config.json")
+    assert list(json.loads(file.read_text())["Test"]) == [
+        "Requests",
+        "ConcurrentRequests",
+        "MaxP95LatencyInMs",
+    ]
+    assert StageConfig.from_json(file, stage).thresholds(1000) == Thresholds()
 
 
 def test_unreadable_files_say_why(tmp_path: Path) -> None:

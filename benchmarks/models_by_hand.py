@@ -124,7 +124,7 @@ def try_all(
             became, detail = try_one(
                 MODELS[name],
                 folders[name],
-                environment or (lambda folder: _own(folder, scratch, environments)),
+                environment or (lambda folder: own_environment(folder, scratch, environments)),
                 compare or find_difference,
                 validate or validate_model,
             )
@@ -193,7 +193,7 @@ def _make_library_environment(folder: Path, libraries: Sequence[str]) -> Path:
     return python
 
 
-def _own(
+def own_environment(
     folder: Path, scratch: Path, environments: dict[str, ModelEnvironment]
 ) -> ModelEnvironment:
     """The model's own environment; models whose requirements are the same text share one."""

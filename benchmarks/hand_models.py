@@ -5,9 +5,9 @@ Each function logs one, in an environment that has all libraries:
     python benchmarks/hand_models.py NAME FOLDER
 
 `requires` is what its requirements.txt names (pinned to what is installed here), besides MLflow.
-`expect` is what becomes of it: compared (equal to the recording), differs (the endpoint answers
-something else, so its test fails) or refused, with words of the refusal. `by_hand` says what the
-user has to do besides registering it.
+`skops_types` are those that log_model must be told. `expect` is what becomes of it: compared (equal
+to the recording), differs (the endpoint answers something else, so its test fails) or refused, with
+words of the refusal. `by_hand` says what the user has to do besides registering it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class HandModel:
     expect: str = COMPARED
     words: str = ""
     by_hand: str = ""
-    trusted_types: Sequence[str] = ()
+    skops_types: Sequence[str] = ()
     cases: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -92,7 +92,7 @@ def log_sklearn(folder: Path, name: str, model: Any, frame: Any, target: Any, **
 
     model.fit(frame, target)
     told = described(frame, model.predict(frame), name)
-    trusted = list(MODELS[name].trusted_types)
+    trusted = list(MODELS[name].skops_types)
     if "serialization_format" not in more:
         more = {"skops_trusted_types": trusted, **more}
     mlflow.sklearn.save_model(model, folder, **told, **more)
@@ -192,7 +192,7 @@ def _(folder: Path) -> None:
     mlflow.statsmodels.save_model(model, folder, **told)
 
 
-@hand_model("sklearn-forest", requires=SKLEARN, trusted_types=(TREE,))
+@hand_model("sklearn-forest", requires=SKLEARN, skops_types=(TREE,))
 def _(folder: Path) -> None:
     from sklearn.ensemble import RandomForestRegressor
 
@@ -212,7 +212,7 @@ KNN_TYPES = (
 )
 
 
-@hand_model("sklearn-knn", requires=SKLEARN, trusted_types=KNN_TYPES)
+@hand_model("sklearn-knn", requires=SKLEARN, skops_types=KNN_TYPES)
 def _(folder: Path) -> None:
     from sklearn.neighbors import KNeighborsRegressor
 
@@ -222,7 +222,7 @@ def _(folder: Path) -> None:
 MLP_TYPES = ("sklearn.neural_network._stochastic_optimizers.AdamOptimizer",)
 
 
-@hand_model("sklearn-mlp", requires=SKLEARN, trusted_types=MLP_TYPES)
+@hand_model("sklearn-mlp", requires=SKLEARN, skops_types=MLP_TYPES)
 def _(folder: Path) -> None:
     from sklearn.neural_network import MLPRegressor
 
@@ -241,7 +241,7 @@ HISTOGRAM_TYPES = (
 )
 
 
-@hand_model("sklearn-histogram-boosting", requires=SKLEARN, trusted_types=HISTOGRAM_TYPES)
+@hand_model("sklearn-histogram-boosting", requires=SKLEARN, skops_types=HISTOGRAM_TYPES)
 def _(folder: Path) -> None:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -262,7 +262,7 @@ def _(folder: Path) -> None:
 @hand_model(
     "sklearn-pipeline-text",
     requires=SKLEARN,
-    trusted_types=("numpy.dtype",),
+    skops_types=("numpy.dtype",),
     cases={
         "unseen-town.json": '{"dataframe_records": [{"a": 1.5, "town": "Oz"}]}',
         "rows.csv": "a,town\n0.25,Aix\n-1,Bor\n",
@@ -304,7 +304,7 @@ def _(folder: Path) -> None:
     mlflow.sklearn.save_model(model, folder, pyfunc_predict_fn="predict_proba", **told)
 
 
-@hand_model("sklearn-missing-values", requires=SKLEARN, trusted_types=HISTOGRAM_TYPES)
+@hand_model("sklearn-missing-values", requires=SKLEARN, skops_types=HISTOGRAM_TYPES)
 def _(folder: Path) -> None:
     """Gaps in the input example, too."""
     import numpy as np
@@ -316,7 +316,7 @@ def _(folder: Path) -> None:
     log_sklearn(folder, "sklearn-missing-values", model, frame, target)
 
 
-@hand_model("sklearn-booleans", requires=SKLEARN, trusted_types=(TREE,))
+@hand_model("sklearn-booleans", requires=SKLEARN, skops_types=(TREE,))
 def _(folder: Path) -> None:
     """A column and labels that are true or false."""
     from sklearn.tree import DecisionTreeClassifier
@@ -452,7 +452,7 @@ def _(folder: Path) -> None:
     log_python_model(folder, "code-paths", text, frame.head(3), target, code_paths=[str(package)])
 
 
-@hand_model("artifact-rf.skops", requires=SKLEARN, trusted_types=(TREE,))
+@hand_model("artifact-rf.skops", requires=SKLEARN, skops_types=(TREE,))
 def _(folder: Path) -> None:
     """A PythonModel that reads an artifact which ends in .skops."""
     from sklearn.ensemble import RandomForestRegressor

@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -124,7 +125,7 @@ def try_all(
             became, detail = try_one(
                 MODELS[name],
                 folders[name],
-                environment or (lambda folder: _own(folder, scratch, environments)),
+                environment or (lambda folder: own_environment(folder, scratch, environments)),
                 compare or find_difference,
                 validate or validate_model,
             )
@@ -193,7 +194,7 @@ def _make_library_environment(folder: Path, libraries: Sequence[str]) -> Path:
     return python
 
 
-def _own(
+def own_environment(
     folder: Path, scratch: Path, environments: dict[str, ModelEnvironment]
 ) -> ModelEnvironment:
     """The model's own environment; models whose requirements are the same text share one."""
@@ -206,10 +207,10 @@ def _own(
 
 
 def validate_model(folder: Path, model: HandModel) -> None:
-    """As the build does, with the model's types reviewed."""
+    """As the build does, with nothing trusted in deploy.json."""
     from model_deploy.model_validation import validate_model
 
-    validate_model(folder, model.name, model.trusted_types)
+    validate_model(folder, model.name)
 
 
 @contextlib.contextmanager
@@ -247,9 +248,7 @@ def _await_ping(process: subprocess.Popen[bytes], port: int, output: Path) -> No
     started = time.monotonic()
     while True:
         with contextlib.suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", "/ping")
-            if connection.getresponse().status == 200:
+            if _request(port, "GET", "/ping")[0] == 200:
                 return
         if process.poll() is not None or time.monotonic() - started > START_SECONDS:
             raise RuntimeError(f"the server does not start:\n{output.read_text()[-3000:]}")
@@ -258,11 +257,16 @@ def _await_ping(process: subprocess.Popen[bytes], port: int, output: Path) -> No
 
 def ask(port: int, case: Case) -> tuple[int, str]:
     """HTTP status and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     headers = {"Content-Type": case.content_type}
-    connection.request("POST", "/invocations", case.body.encode(), headers)
-    answer = connection.getresponse()
-    return answer.status, answer.read().decode()
+    return _request(port, "POST", "/invocations", case.body.encode(), headers)
+
+
+def _request(port: int, *request: Any) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    with contextlib.closing(connection):
+        connection.request(*request)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
 
 
 def find_difference(case: Case, status: int, body: str) -> str:

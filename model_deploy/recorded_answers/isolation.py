@@ -54,6 +54,8 @@ def main(arguments: list[str]) -> int:
     with contextlib.suppress(OSError, AttributeError):
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGTERM, _end)
+    with contextlib.suppress(OSError, AttributeError):
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # nor does it outlive who started it
     places = (os.path.abspath(home), os.path.abspath(scratch), os.path.abspath(work))
     way = next((way for way in WAYS if _apart(way, places, _nothing) == 0), PLAINLY)
     try:

@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from typing import Any
 
 from model_deploy.endpoint_test_plan import NO_OFFLINE_COMPARISON, Case
 from model_deploy.errors import ConfigError, ModelNotDeployable
+from model_deploy.recorded_answers.answering import ROUNDS
 from model_deploy.recorded_answers.cases import read_cases
 from model_deploy.recorded_answers.environment import (
     TELL_SECONDS,
@@ -46,6 +48,7 @@ ABSOLUTE_TOLERANCE = 1e-9
 
 _HERE = Path(__file__).parent
 _LAST_LINES = 12
+_LAST_BYTES = 64 * 1024
 _POLL_SECONDS = 0.1
 
 
@@ -240,7 +243,9 @@ class _Run:
             if doing.startswith("case"):
                 limit = self.limits.answer_seconds
             if now - since > limit:
-                return f"{self._in_words(doing)}: not done after {limit:g} s"
+                told_limit = f"{self._in_words(doing)}: not done after {limit:g} s"
+                gives = f" (SageMaker gives a request {ANSWER_SECONDS:.0f} s)"
+                return told_limit + (gives if doing.startswith("case") else "")
             time.sleep(_POLL_SECONDS)
         return ""
 
@@ -253,9 +258,7 @@ class _Run:
 
     def _read(self, late: str, code: int) -> tuple[list[list[dict[str, Any]]], Mapping[str, bool]]:
         if late:
-            raise self._refused(
-                f"{late} (SageMaker gives a request {ANSWER_SECONDS:.0f} s)", with_output=False
-            )
+            raise self._refused(late, with_output=False)
         result = _read_json(self.work / "answers.json")
         if not isinstance(result, dict):
             how = f"signal {-code if code < 0 else code - 128}" if not 0 <= code <= 128 else code
@@ -263,13 +266,15 @@ class _Run:
             raise self._refused(f"its process ended without answers ({how}) while {doing}")
         if "rounds" not in result:
             raise self._refused(f"it can not be loaded: {result.get('error')}")
+        if not _are_rounds(result["rounds"], len(self.cases)):
+            raise self._refused("it wrote into the file of its answers")
         kept_from = _read_json(self.work / "kept_from.json")
         return result["rounds"], kept_from if isinstance(kept_from, dict) else {}
 
     def _refused(self, problem: str, with_output: bool = True) -> ModelNotDeployable:
         problem = f"in its own environment {problem}"
         if with_output:
-            text = (self.work / "output.txt").read_text(encoding="utf-8", errors="replace")
+            text = _read_text(self.work / "output.txt", _LAST_BYTES)
             lines = [line for line in text.splitlines() if line.strip()][-_LAST_LINES:]
             problem = "\n    ".join([problem, *lines])
         return ModelNotDeployable(
@@ -395,17 +400,45 @@ def _told(kept_from: Mapping[str, bool]) -> str:
     )
 
 
+def _are_rounds(found: Any, cases: int) -> bool:
+    return (
+        isinstance(found, list)
+        and len(found) == ROUNDS
+        and all(isinstance(each, list) and len(each) == cases for each in found)
+        and all(
+            isinstance(answer, dict)
+            and isinstance(answer.get("status"), int)
+            and isinstance(answer.get("body"), str)
+            for each in found
+            for answer in each
+        )
+    )
+
+
 def _last_line(path: Path) -> str:
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
+    lines = _read_text(path, _LAST_BYTES).splitlines()
     return lines[-1] if lines else ""
 
 
 def _read_json(path: Path) -> Any:
     """What the process wrote; None if it wrote nothing, or another thing."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return json.loads(_read_text(path))
+    except (ValueError, RecursionError):
         return None
+
+
+def _read_text(path: Path, last_bytes: int = 0) -> str:
+    """A file, or its end; nothing where there is none. The model may have put anything there."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    about = os.fstat(opened)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(opened)
+        return ""
+    with os.fdopen(opened, "rb") as file:
+        if last_bytes:
+            file.seek(max(about.st_size - last_bytes, 0))
+        return file.read().decode("utf-8", errors="replace")

@@ -66,6 +66,12 @@ class Planted(mlflow.pyfunc.PythonModel):
             return [0.1 + 1e-12 * Planted.calls]
         if kind == "odd":
             return {object()}
+        if kind == "forge":
+            for name in ("answers.json", "progress.txt"):
+                pathlib.Path(os.environ["HOME"], "..", name).unlink(missing_ok=True)
+            os.mkfifo(pathlib.Path(os.environ["HOME"], "..", "progress.txt"))
+            pathlib.Path(os.environ["HOME"], "..", "answers.json").write_text('{"rounds": [[], 1]}')
+            os._exit(0)
         if kind == "slow":
             print("about to sleep", flush=True)
             time.sleep(60)
@@ -192,6 +198,11 @@ def test_a_process_that_ends_without_answers_is_told_with_its_last_words(
         record(planted, tmp_path, ["differ", "exit"])
     assert "its process ended without answers (0) while the model answers exit" in str(raised.value)
     assert "the last word" in str(raised.value)
+
+
+def test_a_model_that_writes_into_its_own_record_is_refused(planted: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelNotDeployable, match="it wrote into the file of its answers"):
+        record(planted, tmp_path, ["forge"])
 
 
 def test_a_model_that_can_not_be_loaded_is_told(planted: Path, tmp_path: Path) -> None:

@@ -123,7 +123,8 @@ def test_throttling_that_lasts_says_nothing_of_the_model(
         "could not invoke endpoint 'e': An error occurred (ThrottlingException) when calling the "
         "InvokeEndpoint operation (reached max retries: 0): Rate exceeded. SageMaker throttles, "
         "which says nothing of the model: let the stage's ConcurrentRequests be at most what the "
-        "endpoint takes at a time (ServerlessMaxConcurrency), or repeat the test when others ask less."
+        "endpoint takes at a time (ServerlessMaxConcurrency), or repeat the test when others ask "
+        "less."
     )
     assert len(asked) == 6
 

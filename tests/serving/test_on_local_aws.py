@@ -172,7 +172,7 @@ def test_test_staging_moves_a_version_that_answers_its_raw_rows(
         inputs=[{"type": "double", "name": "price", "required": True}],
         cases=[Case(name="the input example", body=example)],
         raw_rows=table_model.raw_rows(),
-        stages={"staging": Thresholds(max_p95_ms=30_000)},
+        stages={"staging": Thresholds(max_p95_ms=30_000, requests=10)},
     ).to_json()
     (tmp_path / "endpoint-test.json").write_text(plan)
     config = {
@@ -276,16 +276,22 @@ def test_what_a_model_does_wrong_is_counted_by_the_alarm_s_metric(
 
 
 def test_aws_calls_a_crash_an_internal_failure_of_the_model(fragile: Endpoint) -> None:
-    from botocore.exceptions import ClientError
+    said: list[Any] = []
 
-    body = '{"dataframe_split": {"columns": ["a"], "data": [[null]]}}'
-    with pytest.raises(ClientError) as refused:
-        fragile.runtime.invoke_endpoint(
-            EndpointName=fragile.name, ContentType="application/json", Body=body
-        )
-    response = refused.value.response
-    assert response["Error"]["Code"] == "ModelError"
-    assert response["ErrorCode"] == "INTERNAL_FAILURE_FROM_MODEL"
+    def note(response_dict: dict[str, Any], **_: Any) -> None:
+        said.append(json.loads(response_dict["body"]))  # botocore leaves the code out
+
+    events = fragile.runtime.meta.events
+    events.register("before-parse.sagemaker-runtime.InvokeEndpoint", note)
+    try:
+        assert "(ModelError)" in _ask(fragile, None).error
+        assert "(ModelError)" in _ask(fragile, 1.0, column="b").error
+    finally:
+        events.unregister("before-parse.sagemaker-runtime.InvokeEndpoint", note)
+    assert [each["ErrorCode"] for each in said] == [
+        "INTERNAL_FAILURE_FROM_MODEL",
+        "CLIENT_ERROR_FROM_MODEL",
+    ]
 
 
 def test_the_endpoint_s_test_sees_what_a_model_does_wrong(fragile: Endpoint) -> None:

@@ -948,3 +948,29 @@ def test_a_test_that_was_cut_short_has_not_passed() -> None:
     results.checked, results.error = False, "AWS is away"
     assert (results.passed, results.summary) == (False, "stopped: AWS is away")
     assert json.loads(results.to_json())["passed"] is False
+
+
+_WITHOUT = """
+import sys
+# What the buildspec's environment does not have, and models are made of.
+for library in ("pandas", "sklearn", "skops", "pyarrow", "mlflow.pyfunc"):
+    sys.modules[library] = None
+from model_deploy.test.test import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_the_checks_need_no_library_that_a_model_needs(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
+) -> None:
+    endpoint_test.register(raw_rows)
+    config, file = endpoint_test.write(), endpoint_test.results_file
+    flags = ("--import-build-config", str(config), "--export-test-results", str(file))
+    subprocess.run(
+        [sys.executable, "-c", _WITHOUT, *flags, "--tracking-uri", "http://127.0.0.1:9"],
+        cwd=Path(__file__).parents[3],
+        check=False,
+        timeout=120,
+    )
+    results = endpoint_test.results
+    assert (results["passed"], len(results["checks"])) == (True, 9), results["error"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
@@ -256,6 +257,22 @@ def test_aws_that_does_not_let_us_ask_is_no_failure_of_the_endpoint() -> None:
 
     with pytest.raises(AwsError, match="no more"):
         _judge(_Endpoint(answers()), concurrent=1)
+
+
+@pytest.mark.parametrize("raised", [AwsError("no more"), ZeroDivisionError("a fault of ours")])
+def test_what_one_thread_raises_ends_the_others(raised: Exception) -> None:
+    endpoint = _Endpoint(_always())
+
+    def wait() -> None:
+        if len(endpoint.asked) == 1010:
+            raise raised
+        if len(endpoint.asked) > 1000:
+            time.sleep(0.001)
+
+    endpoint.wait = wait
+    with pytest.raises(type(raised)):
+        _judge(endpoint, requests=2000, concurrent=2)
+    assert 1010 <= len(endpoint.asked) < 1500
 
 
 @pytest.mark.parametrize(

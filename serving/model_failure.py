@@ -12,6 +12,7 @@ stays 400.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
@@ -23,15 +24,16 @@ Send = Callable[[Message], Awaitable[None]]
 # mlflow.pyfunc.scoring_server, `invocations`.
 CRASH = "Encountered an unexpected error while evaluating the model"
 
-_NOT_JSON = (b"NaN", b"Infinity")
+# Such a word as a value; within a text it may look so too, which reading the body decides.
+_NOT_JSON = re.compile(rb"(?:^|[\[,:\s-])(?:NaN|Infinity)(?:$|[\],}\s])")
 
 
 def judge(status: int, body: bytes) -> tuple[int, bytes]:
     """The status and body to answer with, in place of these."""
     if status == 400 and _is_crash(body):
         return 500, body
-    # Two looks at the bytes; only what may hold such a word is read.
-    if status == 200 and any(word in body for word in _NOT_JSON):
+    # A look for two letters costs nothing; only what may hold such a word is read.
+    if status == 200 and (b"N" in body or b"I" in body) and _NOT_JSON.search(body):
         problem = _find_not_json(body)
         if problem:
             return 500, json.dumps({"error_code": "INTERNAL_ERROR", "message": problem}).encode()

@@ -207,7 +207,8 @@ class Results:
         failed = [check.name for check in self.checks if check.status == "failed"]
         if failed:
             return f"{len(failed)} of {len(self.checks)} checks failed: {', '.join(failed)}"
-        told = [f"{sum(check.status == 'passed' for check in self.checks)} checks passed"]
+        count = sum(check.status == "passed" for check in self.checks)
+        told = [f"{count} check{'' if count == 1 else 's'} passed"]
         told += [check.detail for check in self.checks if check.status == "waived"]
         told += [
             f"{check.name}: not applicable"

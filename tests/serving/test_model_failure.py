@@ -124,7 +124,10 @@ def test_a_number_that_json_does_not_have_is_an_error_that_names_the_row(
     )
 
 
-@pytest.mark.parametrize("labels", [["NaN", "x", "Infinity"], [None, True, 1]])
+@pytest.mark.parametrize(
+    "labels",
+    [["NaN", "x", "Infinity"], [None, True, 1], ["a, NaN, b", "[Infinity]", "-Infinity", " NaN "]],
+)
 def test_labels_of_those_words_are_answers(serve: Serve, ask: Ask, labels: list[Any]) -> None:
     assert ask(serve(lambda _: labels), _ROWS) == (200, {"predictions": labels})
 
@@ -152,6 +155,26 @@ def test_other_answers_are_left_byte_for_byte() -> None:
         (504, b"Request processing time exceeded limit"),
     ):
         assert judge(status, body) == (status, body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"NaN",
+        b"-Infinity",
+        b"[NaN]",
+        b'{"a":NaN}',
+        b'{"a":[1,Infinity]}',
+        b'{"a": -Infinity,\n"b": 1}',
+        b"[\n  NaN\n]",
+        b'["NaN", NaN]',
+    ],
+)
+def test_such_a_word_is_found_wherever_it_stands(body: bytes) -> None:
+    status, answer = judge(200, body)
+    assert status == 500
+    assert json.loads(answer)["error_code"] == "INTERNAL_ERROR"
+    assert judge(400, body) == (400, body)
 
 
 def test_an_answer_in_pieces_is_judged_as_a_whole() -> None:

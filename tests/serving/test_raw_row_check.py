@@ -76,8 +76,7 @@ def check(ask: Ask, table_model: Any) -> Callable[..., dict[str, tuple[str, str]
 
     def check(app: Any, raw: dict[str, Any] | None = None) -> dict[str, tuple[str, str]]:
         endpoint = Endpoint(name="e", sagemaker=None, runtime=_Runtime(app, ask))
-        content = json.dumps(raw or table_model.raw_rows()).encode()
-        json_check, csv_check = check_raw_rows(endpoint, content, _LIMIT)
+        json_check, csv_check = check_raw_rows(endpoint, raw or table_model.raw_rows(), _LIMIT)
         return {
             "JSON": (json_check.status, json_check.detail),
             "CSV": (csv_check.status, csv_check.detail),

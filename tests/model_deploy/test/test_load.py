@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
@@ -28,15 +29,16 @@ class _Endpoint:
         self._at_once = 0
         self.most_at_once = 0
         self.asked: list[tuple[str, str]] = []
-        self.wait: Callable[[], object] = lambda: None
+        self.wait: Callable[[int], object] = lambda _: None
 
     def invoke(self, body: str, content_type: str) -> Answer:
         with self._lock:
             self.asked.append((body, content_type))
+            number = len(self.asked)
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
             answer = next(self._answers)
-        self.wait()
+        self.wait(number)
         with self._lock:
             self._at_once -= 1
         return answer
@@ -134,8 +136,8 @@ def test_requests_at_a_time_are_as_many_as_the_threshold_says() -> None:
     # Whoever is asked among the second half waits for two others.
     meeting = threading.Barrier(3)
 
-    def wait() -> None:
-        if len(endpoint.asked) > 6:
+    def wait(number: int) -> None:
+        if number > 6:
             meeting.wait(timeout=30)
 
     endpoint.wait = wait
@@ -168,6 +170,17 @@ def test_a_failing_request_has_no_latency() -> None:
         "passed",
         Latency(requests=44, p50_ms=7.0, p95_ms=7.0, max_ms=7.0),
     )
+
+
+def test_the_p95_is_of_those_that_were_answered() -> None:
+    """One slow one of 20 is none; one of 17 is."""
+    slow, failing = next(_always(2000.0)), Answer(error="HTTP 500")
+    rest = [next(_always())] * 36
+    _, timely, latency = _judge(_Endpoint([slow, *rest[:3], *rest]), requests=40)
+    assert (timely.status, latency and latency.p95_ms) == ("passed", 1.0)
+    _, timely, latency = _judge(_Endpoint([slow, *[failing] * 3, *rest]), requests=40)
+    assert (timely.status, latency and latency.requests) == ("failed", 17)
+    assert timely.detail.endswith("; p95 may be at most 1000 ms")
 
 
 def test_five_failures_are_enough() -> None:
@@ -256,6 +269,22 @@ def test_aws_that_does_not_let_us_ask_is_no_failure_of_the_endpoint() -> None:
 
     with pytest.raises(AwsError, match="no more"):
         _judge(_Endpoint(answers()), concurrent=1)
+
+
+@pytest.mark.parametrize("raised", [AwsError("no more"), ZeroDivisionError("a fault of ours")])
+def test_what_one_thread_raises_ends_the_others(raised: Exception) -> None:
+    endpoint = _Endpoint(_always())
+
+    def wait(number: int) -> None:
+        if number == 1010:
+            raise raised
+        if number > 1000:
+            time.sleep(0.001)
+
+    endpoint.wait = wait
+    with pytest.raises(type(raised)):
+        _judge(endpoint, requests=2000, concurrent=2)
+    assert 1010 <= len(endpoint.asked) < 1500
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import re
 import signal
@@ -10,14 +12,25 @@ from typing import Any
 
 import pytest
 
-from model_deploy.test.test import main
+from model_deploy.endpoint_test_plan import Case, EndpointTestPlan, Thresholds
+from model_deploy.errors import ClaimedElsewhere, MLflowError, Unsettled
+from model_deploy.mlflow_handler import Evidence, MLflowHandler
+from model_deploy.test.test import Results, main
 
 _IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2"
-_ARCHIVE = "s3://artifacts/model-archives/housing/abc/model.tar.gz"
+_SHA256 = "abc" * 21 + "d"
+_ARCHIVE = f"s3://artifacts/model-archives/housing/{_SHA256}/model.tar.gz"
+_INPUTS = [
+    {"name": "rooms", "type": "double", "required": True},
+    {"name": "town", "type": "string", "required": True},
+]
+_EXAMPLE = (
+    '{"dataframe_split": {"columns": ["rooms", "town"], "data": [[1.0, "Aix"], [2.0, "Bor"]]}}'
+)
 
 
 class _EndpointTest:
-    """Runs the CLI in this process for version 1 of a new model."""
+    """Runs the CLI in this process for version 1 of a new model, with the plan as it stands."""
 
     def __init__(self, registry: Any, sagemaker: Any, folder: Path) -> None:
         self.registry = registry
@@ -38,20 +51,44 @@ class _EndpointTest:
             "mlflow:model-name": self.name,
             "mlflow:model-version": "1",
             "mlflow:tracking-uri": registry.uri,
+            "model-archive-sha256": _SHA256,
         }
+        stage = Thresholds(max_p95_ms=30_000, requests=6, concurrent=2)
+        self.plan = EndpointTestPlan(
+            model_name=self.name,
+            model_version="1",
+            archive_sha256=_SHA256,
+            inputs=_INPUTS,
+            cases=[Case(name="the input example", body=_EXAMPLE)],
+            stages={"staging": stage, "prod": stage},
+        )
 
-    def register(self, raw_rows: Any = None, folder: Path | None = None) -> None:
-        run_id = self.registry.run_with(raw_rows) if raw_rows is not None else None
-        self.registry.register(self.name, folder, run_id)
+    def register(self, raw_rows: Any = None) -> None:
+        """The version, and a plan with these raw rows."""
+        self.registry.register(self.name)
+        self.say(raw_rows=raw_rows)
+
+    def say(self, **said: Any) -> None:
+        """Let the plan say something else."""
+        self.plan = dataclasses.replace(self.plan, **said)
+
+    def write(self) -> Path:
+        """Configuration and plan as a build leaves them; the configuration's path."""
+        plan = self.plan.to_json()
+        (self.folder / "endpoint-test.json").write_text(plan)
+        digest = {"endpoint-test-sha256": hashlib.sha256(plan.encode()).hexdigest()}
+        config = self.folder / "config.json"
+        document = {"Parameters": self.parameters, "Tags": {**digest, **self.tags}}
+        config.write_text(json.dumps(document))
+        return config
 
     def run(self, *flags: str) -> int:
-        config = self.folder / "config.json"
-        config.write_text(json.dumps({"Parameters": self.parameters, "Tags": self.tags}))
+        config = self.write()
         return main(
             [
                 *("--import-build-config", str(config)),
                 *("--export-test-results", str(self.results_file)),
-                *("--latency-requests", "3", "--poll-seconds", "0.01"),
+                *("--poll-seconds", "0.01"),
                 *flags,
             ]
         )
@@ -71,6 +108,10 @@ class _EndpointTest:
         assert self.results["stage_moved"] is False
         assert self.results["registry"] is None
         assert self.results["passed"] is False
+
+    @property
+    def failed(self) -> list[str]:
+        return [c["name"] for c in self.results["checks"] if c["status"] == "failed"]
 
 
 @pytest.fixture
@@ -114,9 +155,11 @@ def test_staging_that_passes_claims_staging(
         "answers raw rows as CSV as offline": "passed",
         "refuses what is not JSON": "passed",
         "refuses wrong columns": "passed",
+        "answers every request": "passed",
         "latency": "passed",
     }
     assert results["passed"] is True
+    assert results["error"] == ""
     assert results["stage_moved"] is True
     assert results["endpoint_name"] == "shop-staging"
     registry = results["registry"]
@@ -124,6 +167,12 @@ def test_staging_that_passes_claims_staging(
     assert registry["aliases"] == ["challenger"]
     latency = results["latency"]
     assert latency["requests"] == 3
+    assert results["thresholds"] == {"max_p95_ms": 30_000, "requests": 6, "concurrent": 2}
+    assert re.fullmatch(r"9 checks passed, p95 \d+ ms", results["summary"])
+    assert results["image"] == _IMAGE
+    assert results["archive_sha256"] == _SHA256
+    assert (results["model_name"], results["model_version"]) == (endpoint_test.name, "1")
+    assert (results["waived"], results["code_on_load"], results["recorded"]) == ({}, [], {})
     assert 0 < latency["p50_ms"] <= latency["p95_ms"] <= latency["max_ms"]
     tags = endpoint_test.registry.tags(endpoint_test.name, "1")
     assert tags["deploy.staging_endpoint"].endswith(":endpoint/shop-staging")
@@ -138,7 +187,7 @@ def test_variables_sum_up_a_test_that_passed_and_one_that_failed(
     file = endpoint_test.folder / "test-variables.sh"
     assert endpoint_test.run("--export-variables", str(file)) == 0
     assert re.fullmatch(
-        r"export TEST_SUMMARY='8 checks passed, p95 \d+ ms'\nexport TESTED_ENDPOINT=shop-staging\n",
+        r"export TEST_SUMMARY='9 checks passed, p95 \d+ ms'\nexport TESTED_ENDPOINT=shop-staging\n",
         file.read_text(),
     )
     endpoint_test.sagemaker.statuses = ["Failed"]
@@ -147,10 +196,10 @@ def test_variables_sum_up_a_test_that_passed_and_one_that_failed(
         "export TEST_SUMMARY='1 of 1 checks failed: endpoint in service'\n"
         "export TESTED_ENDPOINT=shop-staging\n"
     )
-    endpoint_test.tags["mlflow:tracking-uri"] = "http://127.0.0.1:9"
+    endpoint_test.sagemaker.refusal = (400, "AccessDeniedException", "not authorized")
     assert endpoint_test.run("--export-variables", str(file)) == 3
-    assert file.read_text().startswith(
-        "export TEST_SUMMARY='stopped: MLflow at http://127.0.0.1:9 can not be reached:"
+    assert "TEST_SUMMARY='stopped: AWS refused to describe endpoint" in file.read_text().replace(
+        "'\"'\"'", ""
     )
 
 
@@ -181,33 +230,209 @@ def test_labels_without_the_recorded_probabilities_move_nothing(
     endpoint_test.assert_nothing_moved()
 
 
-def test_model_registered_by_hand_is_compared_by_its_input_example(
-    endpoint_test: _EndpointTest,
-) -> None:
+@pytest.fixture
+def recorded(container_url: str) -> str:
+    """What the model answers to its example, as a build records it."""
+    import requests
+
+    headers = {"Content-Type": "application/json"}
+    answer = requests.post(
+        f"{container_url}/invocations", data=_EXAMPLE, headers=headers, timeout=30
+    )
+    assert answer.status_code == 200
+    return answer.text
+
+
+def _by_hand(endpoint_test: _EndpointTest, answer: str | None, **said: Any) -> None:
+    case = Case(name="the input example", body=_EXAMPLE, answer=answer)
     endpoint_test.register()
+    endpoint_test.say(cases=[case], **said)
+
+
+def test_model_registered_by_hand_is_compared_with_what_was_recorded(
+    endpoint_test: _EndpointTest, recorded: str
+) -> None:
+    where = {"python": "3.12.1", "packages": ["pandas==2.2.3"], "network": "none"}
+    _by_hand(endpoint_test, recorded, recorded=where, code_on_load=["it is a pickle"])
     assert endpoint_test.run() == 0
-    assert endpoint_test.check("predicts the input example as offline") == (
+    assert endpoint_test.check("answers as recorded") == (
         "passed",
-        "2 predictions equal (relative tolerance 1e-06)",
+        "1 case, 2 predictions equal (relative tolerance 1e-06)",
+    )
+    assert endpoint_test.results["recorded"] == where
+    assert endpoint_test.results["code_on_load"] == ["it is a pickle"]
+
+
+def test_a_model_that_answers_otherwise_where_it_is_served_moves_nothing(
+    endpoint_test: _EndpointTest, recorded: str
+) -> None:
+    """`differ`: it adds 100 in a container. Offline it is right, and its environment is its own."""
+    predictions = json.loads(recorded)["predictions"]
+    _by_hand(endpoint_test, recorded)
+    container = endpoint_test.sagemaker.answer
+
+    def add(body: bytes) -> tuple[int, bytes]:
+        status, content = container(body)
+        if status != 200:
+            return status, content
+        served = [each + 100 for each in json.loads(content)["predictions"]]
+        return 200, json.dumps({"predictions": served}).encode()
+
+    endpoint_test.sagemaker.answer = add
+    assert endpoint_test.run() == 1
+    assert endpoint_test.failed == ["answers as recorded", "answers every request"]
+    assert endpoint_test.check("answers as recorded") == (
+        "failed",
+        f"the input example: predictions[0]: {predictions[0] + 100} served, {predictions[0]} "
+        "expected; 1 of 1 cases differ",
+    )
+    assert endpoint_test.results["summary"] == (
+        "2 of 8 checks failed: answers as recorded, answers every request"
+    )
+    endpoint_test.assert_nothing_moved()
+
+
+def test_a_model_that_is_right_only_the_first_time_moves_nothing(
+    endpoint_test: _EndpointTest, recorded: str
+) -> None:
+    _by_hand(endpoint_test, recorded)
+    container, asked = endpoint_test.sagemaker.answer, []
+
+    def tire(body: bytes) -> tuple[int, bytes]:
+        asked.append(body)
+        answer: tuple[int, bytes] = container(body)
+        return answer if len(asked) < 5 or answer[0] != 200 else (200, b'{"predictions": [0, 0]}')
+
+    endpoint_test.sagemaker.answer = tire
+    assert endpoint_test.run() == 1
+    assert endpoint_test.check("answers as recorded")[0] == "passed"
+    assert "answers every request" in endpoint_test.failed
+    endpoint_test.assert_nothing_moved()
+
+
+def test_a_model_that_answers_nan_moves_nothing(
+    endpoint_test: _EndpointTest, recorded: str
+) -> None:
+    _by_hand(endpoint_test, recorded)
+    endpoint_test.sagemaker.answer = lambda _: (200, b'{"predictions": [NaN, Infinity]}')
+    assert endpoint_test.run() == 1
+    assert endpoint_test.check("answers the input example") == (
+        "failed",
+        "the answer is no JSON: it holds NaN; it begins '{\"predictions\": [NaN, Infinity]}'",
+    )
+    endpoint_test.assert_nothing_moved()
+
+
+def test_a_chat_is_answered_unwrapped_and_passes(endpoint_test: _EndpointTest) -> None:
+    question = '{"messages": [{"role": "user", "content": "30"}]}'
+    answer = {"object": "chat.completion", "created": 1, "choices": [{"index": 0, "text": "30"}]}
+    endpoint_test.register()
+    endpoint_test.say(
+        cases=[Case(name="the input example", body=question, answer=json.dumps(answer))],
+        inputs=[{"name": "messages", "type": "array", "required": True}],
+    )
+
+    def chat(body: bytes) -> tuple[int, bytes]:
+        if body != question.encode():
+            return 400, b'{"error_code": "BAD_REQUEST", "message": "Model is missing inputs"}'
+        return 200, json.dumps({**answer, "created": 2}).encode()
+
+    endpoint_test.sagemaker.answer = chat
+    assert endpoint_test.run() == 0
+    assert {check["status"] for check in endpoint_test.results["checks"]} == {"passed"}
+    answer["choices"] = [{"index": 0, "text": "130"}]
+    assert endpoint_test.run() == 1
+    assert endpoint_test.check("answers as recorded") == (
+        "failed",
+        "the input example: choices[0].text: '130' served, '30' expected; 1 of 1 cases differ",
     )
 
 
-def test_model_that_can_not_be_loaded_here_is_said_not_to_be_compared(
+def test_a_model_that_crashes_at_wrong_columns_moves_nothing(
+    endpoint_test: _EndpointTest, recorded: str
+) -> None:
+    _by_hand(endpoint_test, recorded)
+    container = endpoint_test.sagemaker.answer
+    crash = (
+        '{"error_code": "BAD_REQUEST", "message": "Encountered an unexpected error while '
+        'evaluating the model.", "stack_trace": "KeyError"}'
+    )
+
+    def answer(body: bytes) -> tuple[int, bytes]:
+        if b"no_such_column" in body:
+            return 400, crash.encode()
+        found: tuple[int, bytes] = container(body)
+        return found
+
+    endpoint_test.sagemaker.answer = answer
+    assert endpoint_test.run() == 1
+    assert endpoint_test.failed == ["refuses wrong columns"]
+    endpoint_test.assert_nothing_moved()
+
+
+def test_what_was_not_recorded_fails_and_a_waiver_is_told_in_words(
     endpoint_test: _EndpointTest,
 ) -> None:
-    folder = endpoint_test.registry.copy_of_model()
-    description = folder / "MLmodel"
-    text = description.read_text()
-    description.write_text(
-        text.replace("loader_module: mlflow.sklearn", "loader_module: no_such_library")
+    _by_hand(endpoint_test, None)
+    assert endpoint_test.run() == 1
+    assert endpoint_test.check("answers as recorded") == (
+        "failed",
+        "not compared: no answer was recorded for the input example",
     )
-    endpoint_test.register(folder=folder)
+    endpoint_test.assert_nothing_moved()
+
+    endpoint_test.say(waived={"no_offline_comparison": "it draws lots"})
     assert endpoint_test.run() == 0
-    assert endpoint_test.check("predicts the input example as offline") == (
-        "skipped",
-        "not compared: its run has no raw_rows.json, and the model can not be loaded here "
-        "(ModuleNotFoundError: No module named 'no_such_library')",
+    results = endpoint_test.results
+    assert endpoint_test.check("answers as recorded") == (
+        "waived",
+        "no offline comparison: it draws lots",
     )
+    assert re.fullmatch(
+        r"7 checks passed, no offline comparison: it draws lots, p95 \d+ ms", results["summary"]
+    )
+    assert (results["passed"], results["stage_moved"]) == (True, True)
+    assert results["waived"] == {"no_offline_comparison": "it draws lots"}
+    assert "skipped" not in json.dumps(results)
+
+
+def test_what_is_not_applicable_is_told_in_words(
+    endpoint_test: _EndpointTest, recorded: str
+) -> None:
+    _by_hand(endpoint_test, recorded, inputs=[])
+    assert endpoint_test.run() == 0
+    assert endpoint_test.check("refuses wrong columns")[0] == "not applicable"
+    assert endpoint_test.results["summary"].startswith(
+        "7 checks passed, refuses wrong columns: not applicable, p95 "
+    )
+
+
+def test_the_test_loads_no_model_and_reads_nothing_from_mlflow(
+    endpoint_test: _EndpointTest, recorded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _by_hand(endpoint_test, recorded)
+    asked: list[str] = []
+    ask = MLflowHandler._ask
+
+    def note(self: MLflowHandler, method: str, *arguments: Any, **options: Any) -> Any:
+        asked.append(method)
+        return ask(self, method, *arguments, **options)
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("an artifact was fetched")
+
+    monkeypatch.setattr(MLflowHandler, "_ask", note)
+    monkeypatch.setattr(MLflowHandler, "fetch", refuse)
+    monkeypatch.setattr(MLflowHandler, "fetch_file", refuse)
+    monkeypatch.setattr(MLflowHandler, "fetch_run_file", refuse)
+    monkeypatch.setattr("mlflow.pyfunc.load_model", refuse)
+    assert endpoint_test.run() == 0
+    assert asked
+    assert not [method for method in asked if "artifact" in method or "download" in method]
+    asked.clear()
+    endpoint_test.sagemaker.answer = lambda _: (500, b"boom")
+    assert endpoint_test.run() == 1
+    assert asked == []
 
 
 def test_endpoint_is_waited_for(endpoint_test: _EndpointTest, raw_rows: dict[str, Any]) -> None:
@@ -261,7 +486,7 @@ def test_endpoint_that_rolled_back_to_another_model_is_noticed(
     endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
     endpoint_test.register(raw_rows)
-    older = _ARCHIVE.replace("abc", "older")
+    older = _ARCHIVE.replace(_SHA256, "older")
     endpoint_test.sagemaker.model = {"PrimaryContainer": {"Image": "i", "ModelDataUrl": older}}
     endpoint_test.sagemaker.variant["InstanceType"] = "ml.t2.medium"
     assert endpoint_test.run() == 1
@@ -270,7 +495,8 @@ def test_endpoint_that_rolled_back_to_another_model_is_noticed(
         "endpoint configuration config-7 is another one (did the update roll back?): "
         f"ModelDataLocation: serving {older}, asked for {_ARCHIVE}; "
         f"ContainerImageURI: serving i, asked for {_IMAGE}; "
-        "EndpointInstanceType: serving ml.t2.medium, asked for ml.m5.large",
+        "EndpointInstanceType: serving ml.t2.medium, asked for ml.m5.large; "
+        f"the archive is not the one of SHA-256 {_SHA256}",
     )
     endpoint_test.assert_nothing_moved()
 
@@ -316,15 +542,37 @@ def test_endpoint_that_answers_nonsense_to_malformed_requests_fails(
     endpoint_test.assert_nothing_moved()
 
 
-def test_endpoint_that_is_too_slow_fails(
+def test_endpoint_that_is_too_slow_fails_by_the_stage_s_threshold_or_the_flag(
     endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
     endpoint_test.register(raw_rows)
     assert endpoint_test.run("--max-p95-latency-ms", "0.001") == 1
     status, detail = endpoint_test.check("latency")
     assert status == "failed"
-    assert detail.endswith("of 3 requests; p95 may be at most 0.001 ms")
+    assert detail.endswith(
+        "of 1 requests, one after the other; p95 may be at most 0.001 ms; 1 took longer, so the "
+        "other 2 were not made"
+    )
+    assert endpoint_test.results["thresholds"]["max_p95_ms"] == 0.001
     endpoint_test.assert_nothing_moved()
+
+    slow = Thresholds(max_p95_ms=0.001, requests=6)
+    endpoint_test.say(stages={"staging": slow, "prod": Thresholds()})
+    assert endpoint_test.run() == 1
+    assert endpoint_test.failed == ["answers every request", "latency"]
+    # The flag wins, in both directions.
+    assert endpoint_test.run("--max-p95-latency-ms", "30000") == 0
+
+
+def test_a_serverless_endpoint_is_asked_as_many_at_a_time_as_it_takes(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
+) -> None:
+    endpoint_test.parameters |= {"ServerlessMemoryInMB": "2048", "ServerlessMaxConcurrency": "1"}
+    endpoint_test.sagemaker.variant = {"ServerlessConfig": {"MemorySizeInMB": 2048}}
+    endpoint_test.register(raw_rows)
+    assert endpoint_test.run() == 0
+    assert endpoint_test.results["thresholds"]["concurrent"] == 1
+    assert "3 of them 1 at a time" in endpoint_test.check("answers every request")[1]
 
 
 def test_container_that_fails_every_request_fails_each_check(
@@ -333,16 +581,14 @@ def test_container_that_fails_every_request_fails_each_check(
     endpoint_test.register(raw_rows)
     endpoint_test.sagemaker.answer = lambda _: (500, b"boom")
     assert endpoint_test.run() == 1
-    failed = [
-        check["name"] for check in endpoint_test.results["checks"] if check["status"] == "failed"
-    ]
-    assert failed == [
+    assert endpoint_test.failed == [
         "answers the input example",
         "answers raw rows as JSON as offline",
         "answers raw rows as CSV as offline",
         "refuses what is not JSON",
         "refuses wrong columns",
         "still answers after it",
+        "answers every request",
         "latency",
     ]
     endpoint_test.assert_nothing_moved()
@@ -375,17 +621,107 @@ def test_unreachable_aws_exits_3(
     endpoint_test.assert_nothing_moved()
 
 
-def test_unreachable_mlflow_exits_3_with_results(endpoint_test: _EndpointTest) -> None:
-    assert endpoint_test.run("--tracking-uri", "http://127.0.0.1:9") == 3
-    assert "can not be reached: Connection refused" in endpoint_test.results["error"]
-    assert endpoint_test.results["passed"] is False
+def test_mlflow_that_is_down_leaves_a_passed_endpoint_unsettled(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint_test.register(raw_rows)
+    file = endpoint_test.folder / "variables.sh"
+    flags = ("--tracking-uri", "http://127.0.0.1:9", "--export-variables", str(file))
+    assert endpoint_test.run(*flags) == 4
+    results = endpoint_test.results
+    assert (results["passed"], results["stage_moved"], results["registry"]) == (True, False, None)
+    assert results["error"].startswith(
+        f"shop-staging passed every check, but version 1 of {endpoint_test.name!r} could not be "
+        "moved to Staging; there is nothing to roll back. Run the test again, or `python -m "
+        "model_deploy.reconcile --apply`. MLflowError: MLflow at http://127.0.0.1:9 can not be "
+        "reached: Connection refused"
+    )
+    assert re.match(
+        r"9 checks passed, p95 \d+ ms, but the registry does not say", results["summary"]
+    )
+    assert "TEST_SUMMARY='9 checks passed, p95 " in file.read_text()
+    assert endpoint_test.registry.stages(endpoint_test.name) == {"1": "None"}
+
+
+def test_mlflow_that_is_down_does_not_keep_a_bad_endpoint_from_being_judged(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
+) -> None:
+    endpoint_test.register(raw_rows)
+    endpoint_test.sagemaker.answer = lambda _: (500, b"boom")
+    assert endpoint_test.run("--tracking-uri", "http://127.0.0.1:9") == 1
+    assert endpoint_test.results["error"] == ""
+    endpoint_test.assert_nothing_moved()
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "told"),
+    [
+        (Unsettled("the lease was lost"), 4, "the lease was lost"),
+        (MLflowError("no"), 4, "--apply`. MLflowError: no"),
+        (ZeroDivisionError("by none"), 4, "--apply`. ZeroDivisionError: by none"),
+        (ClaimedElsewhere("shop-2 serves it"), 2, "shop-2 serves it"),
+    ],
+)
+def test_what_goes_wrong_while_the_stage_moves_says_nothing_of_the_endpoint(
+    endpoint_test: _EndpointTest,
+    raw_rows: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    raised: Exception,
+    code: int,
+    told: str,
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise raised
+
+    endpoint_test.register(raw_rows)
+    monkeypatch.setattr(MLflowHandler, "move_stage", fail)
+    assert endpoint_test.run() == code
+    results = endpoint_test.results
+    assert (results["passed"], results["stage_moved"]) == (True, False)
+    assert results["error"].endswith(told)
+
+
+def test_a_login_that_fails_leaves_a_passed_endpoint_unsettled(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
+) -> None:
+    endpoint_test.register(raw_rows)
+    secret = "arn:aws:secretsmanager:us-east-1:123456789012:secret:mlflow-AbCdEf"
+    flags = ("--tracking-uri", "http://127.0.0.1:9", "--credentials-secret", secret)
+    assert endpoint_test.run(*flags) == 4
+    assert "AwsError: " in endpoint_test.results["error"]
+
+
+def test_the_move_is_told_why(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    move = MLflowHandler.move_stage
+
+    def note(self: MLflowHandler, stage: str, evidence: Evidence | None = None) -> Any:
+        told.extend([stage, evidence])
+        return move(self, stage, evidence)
+
+    endpoint_test.register(raw_rows)
+    monkeypatch.setattr(MLflowHandler, "move_stage", note)
+    assert endpoint_test.run("--pipeline-execution-id", "execution-1") == 0
+    assert told == [
+        "Staging",
+        Evidence(
+            endpoint_arn="arn:aws:sagemaker:us-east-1:123456789012:endpoint/shop-staging",
+            pipeline_execution_id="execution-1",
+            deployed_by="codepipeline/shop-deploy",
+            archive_sha256=_SHA256,
+            image=_IMAGE,
+            test_summary=endpoint_test.results["summary"],
+        ),
+    ]
 
 
 def test_configuration_without_what_a_build_writes_exits_2(
     endpoint_test: _EndpointTest, caplog: pytest.LogCaptureFixture
 ) -> None:
     endpoint_test.parameters = {"StageName": "uat", "SageMakerProjectName": "shop"}
-    endpoint_test.tags = {}
+    endpoint_test.tags = {"endpoint-test-sha256": ""}
     assert endpoint_test.run() == 2
     asked = "is missing; is it the file that model_deploy.build wrote?"
     assert caplog.messages == [
@@ -394,9 +730,91 @@ def test_configuration_without_what_a_build_writes_exits_2(
         f"  - Parameters.ContainerImageURI {asked}\n"
         f"  - Tags.mlflow:model-name {asked}\n"
         f"  - Tags.mlflow:model-version {asked}\n"
+        f"  - Tags.model-archive-sha256 {asked}\n"
+        f"  - Tags.endpoint-test-sha256 {asked}\n"
         "  - Parameters.StageName is 'uat'; stages are staging, prod\n"
         "  - --tracking-uri is missing: pass it, or set MLFLOW_TRACKING_URI"
     ]
+
+
+def test_a_plan_of_another_build_exits_2_before_the_endpoint_is_asked(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint_test.register(raw_rows)
+    endpoint_test.sagemaker.answer = lambda _: pytest.fail("the endpoint was asked")
+    endpoint_test.say(
+        model_name="other",
+        model_version="2",
+        archive_sha256="b" * 64,
+        stages={"prod": Thresholds()},
+    )
+    assert endpoint_test.run() == 2
+    other = "take both from one build"
+    assert caplog.messages == [
+        f"{endpoint_test.folder / 'endpoint-test.json'} can not be used:\n"
+        f"  - it is of model 'other', the stage configuration of {endpoint_test.name!r}; {other}\n"
+        f"  - it is of version '2', the stage configuration of '1'; {other}\n"
+        f"  - it is of archive {'b' * 64!r}, the stage configuration of {_SHA256!r}; {other}\n"
+        "  - it says nothing of the stage 'staging'"
+    ]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model_name": "other"},
+        {"model_version": "2"},
+        {"archive_sha256": "b" * 64},
+        {"stages": {"prod": Thresholds()}},
+    ],
+)
+def test_each_contradiction_of_a_plan_is_enough(
+    endpoint_test: _EndpointTest, changed: dict[str, Any]
+) -> None:
+    endpoint_test.register()
+    endpoint_test.say(**changed)
+    assert endpoint_test.run() == 2
+
+
+def test_a_plan_that_is_not_the_configuration_s_exits_2(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint_test.register(raw_rows)
+    endpoint_test.tags["endpoint-test-sha256"] = "0" * 64
+    assert endpoint_test.run() == 2
+    assert "the stage configuration was written with 000" in caplog.messages[-1]
+    del endpoint_test.tags["endpoint-test-sha256"]
+    missing = endpoint_test.folder / "none.json"
+    assert endpoint_test.run("--import-test-plan", str(missing)) == 2
+    assert caplog.messages[-1] == (
+        f"{missing} can not be used:\n  - it can not be read: No such file or directory"
+    )
+
+
+def test_a_plan_may_lie_elsewhere(endpoint_test: _EndpointTest, raw_rows: dict[str, Any]) -> None:
+    endpoint_test.register(raw_rows)
+    endpoint_test.write()
+    elsewhere = endpoint_test.folder / "elsewhere" / "plan.json"
+    elsewhere.parent.mkdir()
+    (endpoint_test.folder / "endpoint-test.json").rename(elsewhere)
+    endpoint_test.say(recorded={"python": "changed, so that the default file is another one"})
+    endpoint_test.tags["endpoint-test-sha256"] = hashlib.sha256(elsewhere.read_bytes()).hexdigest()
+    assert endpoint_test.run("--import-test-plan", str(elsewhere)) == 0
+
+
+def test_a_model_s_name_is_read_from_its_encoded_tag(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
+) -> None:
+    endpoint_test.name = f"{endpoint_test.name}, it's (50 %) & = ü"
+    endpoint_test.tags["mlflow:model-name"] = (
+        f"{endpoint_test.name.partition(',')[0]}=2C it=27s =2850 =25=29 =26 =3D =C3=BC"
+    )
+    endpoint_test.say(model_name=endpoint_test.name)
+    endpoint_test.register(raw_rows)
+    assert endpoint_test.run() == 0
+    assert endpoint_test.results["model_name"] == endpoint_test.name
+    version = endpoint_test.registry.client.get_model_version(endpoint_test.name, "1")
+    assert version.current_stage == "Staging"
 
 
 def test_results_that_can_not_be_written_stop_before_any_move(
@@ -424,9 +842,7 @@ def test_interrupted_wait_exits_130_with_results_and_moves_nothing(
 ) -> None:
     endpoint_test.register(raw_rows)
     endpoint_test.sagemaker.statuses = ["Creating"]
-    config = endpoint_test.folder / "config.json"
-    document = {"Parameters": endpoint_test.parameters, "Tags": endpoint_test.tags}
-    config.write_text(json.dumps(document))
+    config = endpoint_test.write()
     arguments = (
         "--import-build-config",
         config,
@@ -469,83 +885,37 @@ def test_a_request_that_is_too_large_is_not_told_as_a_lack_of_permissions(
 
 
 def test_raw_rows_that_are_malformed_fail_both_checks(endpoint_test: _EndpointTest) -> None:
-    endpoint_test.register('{"version": 1')
+    endpoint_test.register({"version": 1})
     assert endpoint_test.run() == 1
     for form in ("JSON", "CSV"):
         status, detail = endpoint_test.check(f"answers raw rows as {form} as offline")
         assert status == "failed"
-        assert detail.startswith("raw_rows.json of the model's run is not JSON: ")
-    endpoint_test.assert_nothing_moved()
-
-
-def test_a_sample_of_an_older_release_is_no_raw_rows(
-    endpoint_test: _EndpointTest,
-) -> None:
-    run_id = endpoint_test.registry.run_with({"predictions": [0.0]}, "held_out_sample.json")
-    endpoint_test.registry.register(endpoint_test.name, None, run_id)
-    assert endpoint_test.run() == 0
-    assert endpoint_test.check("predicts the input example as offline")[0] == "passed"
-
-
-def _with_example(endpoint_test: _EndpointTest, rows: list[Any]) -> Path:
-    folder: Path = endpoint_test.registry.copy_of_model()
-    document = {"dataframe_split": {"columns": ["rooms", "town"], "data": rows}}
-    (folder / "serving_input_example.json").write_text(json.dumps(document))
-    return folder
-
-
-def test_an_input_example_above_the_limit_is_sent_as_far_as_it_fits(
-    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
-) -> None:
-    long = "x" * 1_500_000
-    endpoint_test.parameters["ServerlessMemoryInMB"] = "2048"
-    endpoint_test.sagemaker.variant = {"ServerlessConfig": {"MemorySizeInMB": 2048}}
-    endpoint_test.register(raw_rows, _with_example(endpoint_test, [[1.0, long]] * 3))
-    sizes = []
-    container = endpoint_test.sagemaker.answer
-
-    def note(body: bytes) -> Any:
-        sizes.append(len(body))
-        return container(body)
-
-    endpoint_test.sagemaker.answer = note
-    assert endpoint_test.run() == 0
-    assert endpoint_test.check("answers the input example") == (
-        "passed",
-        "2 predictions answered; its first 2 of 3 rows, as all are 4,500,094 bytes, above the "
-        "limit of a serverless endpoint, 4,194,304 bytes",
-    )
-    assert max(sizes) < 4 * 1024 * 1024
-
-
-def test_an_input_example_that_can_not_be_sent_fails_and_the_raw_rows_are_still_sent(
-    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
-) -> None:
-    folder = _with_example(endpoint_test, [[1.0, "x" * 7_000_000]])
-    endpoint_test.register(raw_rows, folder)
-    assert endpoint_test.run() == 1
-    assert endpoint_test.check("answers the input example") == (
-        "failed",
-        "it was not sent: it is 7,000,072 bytes, above the limit of an endpoint on instances, "
-        "6,291,456 bytes",
-    )
-    assert endpoint_test.check("answers raw rows as CSV as offline")[0] == "passed"
+        assert detail.startswith("raw_rows.json of the model's run is malformed: ")
     endpoint_test.assert_nothing_moved()
 
 
 def test_a_model_without_an_input_example_is_checked_by_its_raw_rows(
     endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
 ) -> None:
-    folder = endpoint_test.registry.copy_of_model()
-    description = folder / "MLmodel"
-    description.write_text(
-        description.read_text().replace("saved_input_example_info", "no_example_info")
+    endpoint_test.register(raw_rows)
+    endpoint_test.say(cases=[])
+    assert endpoint_test.run() == 0
+    assert endpoint_test.check("answers the input example") == (
+        "not applicable",
+        "the model has none; its raw rows are compared",
     )
+    assert "each with the same answer" in endpoint_test.check("answers every request")[1]
     raw_rows["predictions"][0] += 1.0
-    endpoint_test.register(raw_rows, folder)
     assert endpoint_test.run() == 1
-    assert endpoint_test.check("answers the input example") == ("skipped", "the model has none")
     assert endpoint_test.check("answers raw rows as JSON as offline")[0] == "failed"
+
+
+def test_a_model_with_nothing_to_ask_moves_nothing(endpoint_test: _EndpointTest) -> None:
+    endpoint_test.register()
+    endpoint_test.say(cases=[], waived={"no_offline_comparison": "there is nothing"})
+    assert endpoint_test.run() == 1
+    assert endpoint_test.failed == ["answers the input example", "answers every request"]
+    endpoint_test.assert_nothing_moved()
 
 
 def test_an_error_that_nobody_foresaw_is_in_the_results_and_the_log(
@@ -558,9 +928,49 @@ def test_an_error_that_nobody_foresaw_is_in_the_results_and_the_log(
         raise ZeroDivisionError("by none")
 
     endpoint_test.register(raw_rows)
-    monkeypatch.setattr("model_deploy.test.endpoint_check.check_latency", break_down)
+    monkeypatch.setattr("model_deploy.test.load.check_load", break_down)
     assert endpoint_test.run() == 1
     assert endpoint_test.results["error"] == "ZeroDivisionError: by none"
     assert endpoint_test.check("answers the input example")[0] == "passed"
     endpoint_test.assert_nothing_moved()
     assert any(record.exc_info for record in caplog.records)
+
+
+def test_a_test_that_was_cut_short_has_not_passed() -> None:
+    results = Results()
+    assert (results.passed, results.summary) == (False, "no check was made")
+    from model_deploy.test.endpoint_check import passed
+
+    results.add(passed("endpoint in service", "it is"))
+    assert not results.passed
+    results.checked = True
+    assert (results.passed, results.summary) == (True, "1 check passed")
+    results.checked, results.error = False, "AWS is away"
+    assert (results.passed, results.summary) == (False, "stopped: AWS is away")
+    assert json.loads(results.to_json())["passed"] is False
+
+
+_WITHOUT = """
+import sys
+# What the buildspec's environment does not have, and models are made of.
+for library in ("pandas", "sklearn", "skops", "pyarrow", "mlflow.pyfunc"):
+    sys.modules[library] = None
+from model_deploy.test.test import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_the_checks_need_no_library_that_a_model_needs(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any]
+) -> None:
+    endpoint_test.register(raw_rows)
+    config, file = endpoint_test.write(), endpoint_test.results_file
+    flags = ("--import-build-config", str(config), "--export-test-results", str(file))
+    subprocess.run(
+        [sys.executable, "-c", _WITHOUT, *flags, "--tracking-uri", "http://127.0.0.1:9"],
+        cwd=Path(__file__).parents[3],
+        check=False,
+        timeout=120,
+    )
+    results = endpoint_test.results
+    assert (results["passed"], len(results["checks"])) == (True, 9), results["error"]

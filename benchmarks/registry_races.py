@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -53,10 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=200, help="of each race")
     parser.add_argument("--backend", choices=("sqlite", "mariadb"), default="sqlite")
-    parser.add_argument(
-        "--code", default="", help="commit whose model_deploy is run; else this one"
-    )
+    parser.add_argument("--code", default="", help="commit whose model_deploy is run")
     args = parser.parse_args(argv)
+    logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="races-") as scratch, contextlib.ExitStack() as stack:
         folder = Path(scratch)
         code = checked_out(args.code, folder) if args.code else ROOT
@@ -86,7 +86,7 @@ def run_round(uri: str, claimants: Sequence[subprocess.Popen[str]], race: str, n
     name = f"{race}-{number}"
     client.create_registered_model(name)
     for _ in range(2):
-        client.create_model_version(name, "s3://bucket/model")
+        client.create_model_version(name, "s3://bucket/model", await_creation_for=0)
     for process, (version, stage) in zip(claimants, _PLANS[race], strict=True):
         assert process.stdin is not None
         arn = _ARN.format(f"{name}-{stage}")

@@ -28,6 +28,7 @@ _ENDPOINTS = {
     "Staging": ("shop-staging", "other-staging"),
     "Production": ("shop-prod", "other-prod"),
 }
+_PROJECTS = ("shop", "other")
 _numbers = itertools.count()
 
 

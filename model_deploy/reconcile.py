@@ -282,7 +282,7 @@ def _judge(connection: Connection, config: StageConfig, served: Served) -> Findi
         "stage": config.stage,
         "endpoint": config.endpoint_name,
         "serves": str(served) + (f", {proven}" if proven else ""),
-        "registry": _tell(claims),
+        "registry": _tell(claims) + _tell_unproven(connection, config),
         "sha256": served.sha256,
     }
     if not served.is_decided:
@@ -373,6 +373,24 @@ def _tell(claims: View) -> str:
         f"{claim} is {claims.stage}"
         + (f" and {alias}" if claims.others_aliases.get(claim.name) == claim.number else "")
         for claim in claims.others
+    )
+
+
+def _tell_unproven(connection: Connection, config: StageConfig) -> str:
+    """Versions of the configured model that have the stage, and no evidence of any endpoint."""
+    from model_deploy.errors import ModelNotFound
+    from model_deploy.registry import evidence, versions
+
+    if not config.model_name:
+        return ""
+    try:
+        view = versions.read_view(connection, config.model_name, config.stage, "")
+    except ModelNotFound:
+        return ""
+    return "".join(
+        f"; version {holder.number} is {config.stage} without evidence: left to people"
+        for holder in view.holders
+        if not evidence.endpoint_of(holder.tags, config.stage)
     )
 
 

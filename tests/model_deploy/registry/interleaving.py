@@ -16,8 +16,8 @@ from model_deploy.errors import DeployError
 from model_deploy.mlflow_handler import Evidence, MLflowHandler
 from model_deploy.registry.lease import Times
 
-CALL_SECONDS = 2.0
-LEASE_SECONDS = 12.0
+CALL_SECONDS = 4.0
+LEASE_SECONDS = 30.0
 FAULTS = ("fail before", "fail after", "crash before", "crash after")
 
 
@@ -33,6 +33,7 @@ class Schedule:
         self._choices = list(choices)
         self._changed = threading.Condition()
         self._waiting: dict[str, float] = {}
+        self._asleep: dict[str, float] = {}
         self._running: set[str] = set()
         self._next = ""
 
@@ -62,8 +63,11 @@ class Schedule:
             del self._waiting[me]
 
     def sleep(self, seconds: float) -> None:
-        self.now += seconds
+        me = threading.current_thread().name
+        wakes_at = self._asleep[me] = self.now + seconds
         self.await_turn()
+        del self._asleep[me]
+        self.now = max(self.now, wakes_at)
 
     def _claim(self, name: str, claim: Callable[[], None]) -> None:
         try:
@@ -82,13 +86,16 @@ class Schedule:
             if not self._running:
                 return False
             names = sorted(self._waiting)
-            late = [n for n in names if self.now - self._waiting[n] > CALL_SECONDS / 2]
+            calling = [name for name in names if name not in self._asleep]
+            late = [n for n in calling if self.now - self._waiting[n] > CALL_SECONDS / 2]
             if late:  # A call ends within its longest time: what a lease relies on.
                 chosen = late[0]
             elif step < len(self._choices):
                 chosen = names[self._choices[step] % len(names)]
+            elif calling:
+                chosen = calling[step % len(calling)]
             else:
-                chosen = names[step % len(names)]
+                chosen = min(names, key=self._asleep.__getitem__)
             self._next = chosen
             self._changed.notify_all()
             return True

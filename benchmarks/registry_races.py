@@ -3,9 +3,10 @@
     production   versions 1 and 2 claim Production at once
     overlap      the test of prod ends for version 1 while that of staging ends for version 2
 
-Wrong is: not exactly one version in Production, an alias that disagrees with the stage, or an error
-that told of nothing. `--backend mariadb` needs requirements/mariadb.sh. `--code REVISION` takes
-model_deploy from another commit, so that figures stand side by side.
+Wrong: not exactly one version in Production, an alias that disagrees with the stage, or an error.
+Both write to the database themselves, through MLflow's own store; with `--server`, through a server
+of it. `--backend mariadb` needs requirements/mariadb.sh. `--code REVISION` takes model_deploy from
+another commit, so that figures stand side by side.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -30,7 +32,7 @@ _PLANS = {
     "production": (("1", "Production"), ("2", "Production")),
     "overlap": (("1", "Production"), ("2", "Staging")),
 }
-# A claimant is ready, waits for a line, moves, says how it went: imports are no part of the race.
+# A claimant is told what to move, looks it up, waits for the start, moves, says how it went.
 _CLAIMANT = """
 import logging, sys
 logging.disable(logging.CRITICAL)
@@ -40,8 +42,12 @@ uri = sys.argv[1]
 print("ready", flush=True)
 for line in sys.stdin:
     name, version, stage, arn = line.rstrip("\\n").split("|")
+    handler = MLflowHandler(uri, name, version)
+    handler.resolve()
+    print("set", flush=True)
+    sys.stdin.readline()
     try:
-        MLflowHandler(uri, name, version).move_stage(stage, Evidence(endpoint_arn=arn))
+        handler.move_stage(stage, Evidence(endpoint_arn=arn))
         print("moved", flush=True)
     except Exception as err:
         print(f"{type(err).__name__}: {err}".replace("\\n", " ")[:300], flush=True)
@@ -53,14 +59,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=200, help="of each race")
     parser.add_argument("--backend", choices=("sqlite", "mariadb"), default="sqlite")
-    parser.add_argument(
-        "--code", default="", help="commit whose model_deploy is run; else this one"
-    )
+    parser.add_argument("--server", action="store_true", help="ask a server, not the database")
+    parser.add_argument("--code", default="", help="commit whose model_deploy is run")
     args = parser.parse_args(argv)
+    logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="races-") as scratch, contextlib.ExitStack() as stack:
         folder = Path(scratch)
         code = checked_out(args.code, folder) if args.code else ROOT
-        uri = stack.enter_context(server(args.backend, folder))
+        uri = stack.enter_context(database(args.backend, folder))
+        if args.server:
+            uri = stack.enter_context(server(uri, folder))
+        client(uri).search_registered_models()  # it makes its tables
         claimants = [stack.enter_context(claimant(uri, code)) for _ in range(2)]
         wrong = 0
         for race in _PLANS:
@@ -80,28 +89,40 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_round(uri: str, claimants: Sequence[subprocess.Popen[str]], race: str, number: int) -> str:
     """`right`, or what is wrong."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    registry = client(uri)
     name = f"{race}-{number}"
-    client.create_registered_model(name)
+    registry.create_registered_model(name)
     for _ in range(2):
-        client.create_model_version(name, "s3://bucket/model")
+        registry.create_model_version(name, "s3://bucket/model", await_creation_for=0)
     for process, (version, stage) in zip(claimants, _PLANS[race], strict=True):
         assert process.stdin is not None
         arn = _ARN.format(f"{name}-{stage}")
         process.stdin.write(f"{name}|{version}|{stage}|{arn}\n")
         process.stdin.flush()
+    for process in claimants:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "set"
+    for process in claimants:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
     answers = [process.stdout.readline().strip() for process in claimants if process.stdout]
     if any(answer != "moved" for answer in answers):
         return f"told: {next(answer for answer in answers if answer != 'moved')}"
-    return judge(client, name, race)
+    return judge(registry, name, race)
 
 
-def judge(client: Any, name: str, race: str) -> str:
+def client(uri: str) -> Any:
+    """An MlflowClient of that URI."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def judge(registry: Any, name: str, race: str) -> str:
     """What stages and aliases look like after both moved."""
-    stages = {v.version: v.current_stage for v in client.search_model_versions(f"name='{name}'")}
-    aliases = {k: str(v) for k, v in client.get_registered_model(name).aliases.items()}
+    stages = {v.version: v.current_stage for v in registry.search_model_versions(f"name='{name}'")}
+    aliases = {k: str(v) for k, v in registry.get_registered_model(name).aliases.items()}
     production = [str(number) for number, stage in stages.items() if stage == "Production"]
     staging = [str(number) for number, stage in stages.items() if stage == "Staging"]
     if len(production) != 1:
@@ -132,13 +153,19 @@ def claimant(uri: str, code: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextlib.contextmanager
-def server(backend: str, folder: Path) -> Iterator[str]:
+def database(backend: str, folder: Path) -> Iterator[str]:
+    """URI of an empty database."""
+    if backend == "sqlite":
+        yield f"sqlite:///{folder / 'mlflow.db'}"
+        return
+    with _mariadb() as uri:
+        yield uri
+
+
+@contextlib.contextmanager
+def server(store: str, folder: Path) -> Iterator[str]:
     """URL of an MLflow server over that database."""
     with contextlib.ExitStack() as stack:
-        if backend == "mariadb":
-            store = stack.enter_context(_mariadb())
-        else:
-            store = f"sqlite:///{folder / 'mlflow.db'}"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What both command lines of this package set up for their process."""
+"""What the command lines of this package set up for their process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ def set_up_process(log_level: str) -> None:
     logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("model_deploy").setLevel(log_level)
     logging.getLogger("mlflow.tracking.request_header.registry").addFilter(_is_news)
-    # MLflow's own default retries an unreachable server for four minutes.
+    # MLflow's own defaults try eight times for two minutes each. Three times half a minute, with
+    # the pauses between, end a call within two minutes also where a server is frozen in it.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     if not sys.stderr.isatty():  # a progress bar in a build's log is one endless line
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 

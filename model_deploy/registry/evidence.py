@@ -128,6 +128,12 @@ def promotions(tags: Mapping[str, str], stage: str) -> list[dict[str, object]]:
     return numbered(tags, prefix(stage))
 
 
+def from_fields(fields: Mapping[str, str]) -> Evidence:
+    """The Evidence that an entry was written of; what is no field of it is left out."""
+    known = {name: fields.get(_SUFFIXES.get(name, name), "") for name in asdict(Evidence())}
+    return Evidence(**known)
+
+
 def _numbers(tags: Mapping[str, str], of: str) -> list[int]:
     numbers = [key.removeprefix(f"{of}/") for key in tags if key.startswith(f"{of}/")]
     return sorted(int(number) for number in numbers if number.isdigit())

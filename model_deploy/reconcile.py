@@ -1,0 +1,418 @@
+"""CLI: what each stage's endpoint serves, beside what the registry says; --apply settles it.
+
+    DescribeEndpoint -> config -> model -> ModelDataUrl -> SHA-256 ─┐
+    stage, alias and evidence of the registry's versions ───────────┴─▶ same, or a difference
+
+The truth is: a stage says which version its endpoint serves *and* has passed there. So
+
+    the endpoint serves    the version with evidence of this endpoint and this archive has the stage
+                           and the alias; whoever had them is archived
+    ... something that     nobody has the stage: who claims it by evidence of this endpoint is
+    never passed there     archived. Nothing is promoted that no test passed
+    there is no endpoint   the same
+    it is being updated,   nothing is changed: what it will serve is not decided yet
+    or two models serve
+
+A holder without evidence (set by hand, or older than evidence) is told, and left to people, unless
+a proven version takes its stage. Run it after a test or a rollback, or at any time: it takes the
+same lease as a move, and asks the endpoint again when it has it. While a test runs, its endpoint
+serves what has not passed yet: applied then, the stage is empty until the test ends, and true.
+
+Exit codes: 0 the same, or settled by --apply, 1 different and not applied, 2 wrong input, 3 AWS or
+MLflow refused, 4 could not be settled, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model_deploy.command_line import set_up_process
+from model_deploy.errors import AwsError, ConfigError, DeployError, Unsettled
+from model_deploy.mlflow_login import find_problem, read_secret_arn
+
+if TYPE_CHECKING:
+    from model_deploy.registry.connection import Connection
+    from model_deploy.registry.lease import Times
+    from model_deploy.registry.moves import Version, View
+
+# By name, as `python -m` calls this module __main__.
+logger = logging.getLogger("model_deploy.reconcile")
+
+_STAGE_OF_NAME = {"staging": "Staging", "prod": "Production"}
+_DIGEST = re.compile(r"/([0-9a-f]{64})/[^/]+$")
+SAME = "same"
+DIFFERENT = "different"
+SETTLED = "settled"
+UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """One stage of a project, as its exported configuration names it."""
+
+    stage: str
+    endpoint_name: str
+    model_name: str
+    role_arn: str
+    tracking_uri: str
+
+    @classmethod
+    def from_json(cls, path: Path) -> StageConfig:
+        """Raises ConfigError with all that it lacks."""
+        from model_deploy.stage_config import ExportedConfig
+
+        config = ExportedConfig.from_json(path)
+        problems = [
+            f"Parameters.{name} is missing; is it the file that model_deploy.build wrote?"
+            for name in ("SageMakerProjectName", "StageName", "ModelExecutionRoleArn")
+            if not config.parameters.get(name)
+        ]
+        stage_name = config.parameters.get("StageName", "")
+        if stage_name and stage_name not in _STAGE_OF_NAME:
+            problems.append(f"Parameters.StageName is {stage_name!r}, not staging or prod")
+        if problems:
+            raise ConfigError(str(path), problems)
+        return cls(
+            stage=_STAGE_OF_NAME[stage_name],
+            endpoint_name=f"{config.parameters['SageMakerProjectName']}-{stage_name}",
+            model_name=config.tags.get("mlflow:model-name", ""),
+            role_arn=config.parameters["ModelExecutionRoleArn"],
+            tracking_uri=config.tags.get("mlflow:tracking-uri", ""),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What an endpoint serves: `sha256` of the archive, "" if there is none or it has no digest.
+
+    `status` is SageMaker's, or "missing".
+    """
+
+    arn: str
+    status: str
+    sha256: str = ""
+    model_data_url: str = ""
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether it will go on serving that."""
+        return self.status in ("missing", "InService") and self.sha256 != "several"
+
+    def __str__(self) -> str:
+        if self.status == "missing":
+            return "no endpoint"
+        if self.status != "InService":
+            return f"an endpoint that is {self.status}"
+        return f"archive {self.sha256[:12]}" if self.sha256 else self.model_data_url or "no archive"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One stage: what is served, what the registry says, whether that is the same."""
+
+    stage: str
+    endpoint: str
+    outcome: str
+    serves: str
+    registry: str
+    detail: str
+    sha256: str = ""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the CLI; the exit code."""
+    args = build_parser().parse_args(argv)
+    set_up_process(args.log_level)
+    try:
+        findings = reconcile(args, os.environ)
+    except DeployError as err:
+        logger.error("%s", err)
+        return err.exit_code
+    except KeyboardInterrupt:
+        logger.error("interrupted; repeat it")
+        return 130
+    if args.json:
+        sys.stdout.write(json.dumps([asdict(f) for f in findings], indent=2, sort_keys=True) + "\n")
+    else:
+        for finding in findings:
+            sys.stdout.write(
+                f"{finding.stage}: {finding.outcome}\n"
+                f"  {finding.endpoint} serves {finding.serves}\n"
+                f"  registry: {finding.registry}\n"
+                f"  {finding.detail}\n"
+            )
+    return 1 if any(finding.outcome in (DIFFERENT, UNDECIDED) for finding in findings) else 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The flags, each with its default."""
+    parser = argparse.ArgumentParser(
+        prog="reconcile",
+        description="Compare what each stage's endpoint serves with what MLflow's registry says.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "--import-build-config",
+        type=Path,
+        required=True,
+        action="append",
+        metavar="FILE",
+        help="a stage's exported configuration; may be repeated (default: none, it must be given)",
+    )
+    add("--apply", action="store_true", help="make the registry say what is served and has passed")
+    add("--json", action="store_true", help="print the findings as JSON")
+    add(
+        "--log-level",
+        default="INFO",
+        choices=("DEBUG", "INFO", "WARNING", "ERROR"),
+        help="least severe level that is logged on stderr",
+    )
+    add(
+        "--tracking-uri",
+        default="",
+        help="MLflow's URI; else MLFLOW_TRACKING_URI, else the configuration's tag",
+    )
+    add(
+        "--credentials-secret",
+        default="",
+        metavar="ARN",
+        help="secret with MLflow's user and password, or 'none'; else MLFLOW_CREDENTIALS_SECRET",
+    )
+    return parser
+
+
+def reconcile(args: argparse.Namespace, environment: Mapping[str, str]) -> list[Finding]:
+    """A finding for each configuration; with `args.apply` the registry is settled first."""
+    configs = [StageConfig.from_json(path) for path in args.import_build_config]
+    uri = args.tracking_uri or environment.get("MLFLOW_TRACKING_URI", "") or configs[0].tracking_uri
+    secret = read_secret_arn(
+        args.credentials_secret or environment.get("MLFLOW_CREDENTIALS_SECRET", "")
+    )
+    problems = [] if uri else ["--tracking-uri is missing: pass it, or set MLFLOW_TRACKING_URI"]
+    problems += [problem for problem in [find_problem(secret)] if problem]
+    if problems:
+        raise ConfigError("the command line", problems)
+
+    # Heavy: they are imported once the flags are known to be right.
+    from model_deploy.mlflow_handler import log_in
+    from model_deploy.registry.connection import Connection
+    from model_deploy.registry.lease import Times
+
+    log_in(uri, secret)
+    connection = Connection(uri)
+    sagemaker = _sagemaker(
+        environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or None
+    )
+    return [
+        compare(connection, sagemaker, config, apply=args.apply, times=Times.of_environment())
+        for config in configs
+    ]
+
+
+def compare(
+    connection: Connection, sagemaker: Any, config: StageConfig, *, apply: bool, times: Times
+) -> Finding:
+    """What is served beside what the registry says; made the same first, with `apply`."""
+    served = describe(sagemaker, config)
+    finding = _judge(connection, config, served)
+    if finding.outcome != DIFFERENT or not apply:
+        return finding
+    _settle(connection, sagemaker, config, served, times)
+    again = _judge(connection, config, describe(sagemaker, config))
+    if again.outcome == DIFFERENT:
+        raise Unsettled(
+            f"{config.stage} of {config.endpoint_name}: {again.detail}, after it was settled once. "
+            "Look at what else writes to this registry, and repeat."
+        )
+    return Finding(**{**asdict(again), "outcome": SETTLED, "detail": f"was: {finding.detail}"})
+
+
+def describe(sagemaker: Any, config: StageConfig) -> Served:
+    """What the stage's endpoint serves now; AwsError when AWS does not say."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    name = config.endpoint_name
+    try:
+        endpoint = sagemaker.describe_endpoint(EndpointName=name)
+        arn, status = endpoint["EndpointArn"], endpoint["EndpointStatus"]
+        if status != "InService":
+            return Served(arn=arn, status=status)
+        described = sagemaker.describe_endpoint_config(
+            EndpointConfigName=endpoint["EndpointConfigName"]
+        )
+        models = {variant.get("ModelName", "") for variant in described["ProductionVariants"]}
+        urls = {
+            sagemaker.describe_model(ModelName=model)
+            .get("PrimaryContainer", {})
+            .get("ModelDataUrl", "")
+            for model in models
+        }
+    except ClientError as err:
+        error = err.response.get("Error", {})
+        if str(error.get("Message", "")).lower().startswith("could not find endpoint"):
+            return Served(arn=_arn_of_missing(sagemaker, config), status="missing")
+        raise AwsError(f"could not describe endpoint {name!r}: {err}") from err
+    except BotoCoreError as err:
+        raise AwsError(f"could not describe endpoint {name!r}: {err}") from err
+    if len(urls) > 1:
+        return Served(arn=arn, status=status, sha256="several", model_data_url=", ".join(urls))
+    url = urls.pop() if urls else ""
+    digest = _DIGEST.search(url)
+    return Served(arn=arn, status=status, sha256=digest[1] if digest else "", model_data_url=url)
+
+
+def _judge(connection: Connection, config: StageConfig, served: Served) -> Finding:
+    from model_deploy.registry import versions
+    from model_deploy.registry.moves import ALIAS_OF_STAGE, PRODUCTION
+
+    claims = versions.read_claims(connection, config.stage, served.arn)
+    proven = find_proven(connection, config.stage, served)
+    told = {
+        "stage": config.stage,
+        "endpoint": config.endpoint_name,
+        "serves": str(served) + (f", {proven}" if proven else ""),
+        "registry": _tell(claims) + _tell_unproven(connection, config),
+        "sha256": served.sha256,
+    }
+    if not served.is_decided:
+        return Finding(**told, outcome=UNDECIDED, detail=f"{served}: nothing is settled now")
+    if proven is None:
+        if not claims.others:
+            return Finding(**told, outcome=SAME, detail="nobody has the stage by its evidence")
+        return Finding(
+            **told,
+            outcome=DIFFERENT,
+            detail=f"{_tell(claims)}, but {served} is what no test passed there",
+        )
+    alias = ALIAS_OF_STAGE[config.stage]
+    wrong = [str(claim) for claim in claims.others if claim != proven]
+    holds = proven.stage == config.stage and (
+        claims.others_aliases.get(proven.name) == proven.number
+    )
+    if config.stage != PRODUCTION and proven.stage == PRODUCTION:
+        holds = True
+    if holds and not wrong:
+        return Finding(**told, outcome=SAME, detail=f"{proven} passed there, and has it")
+    missing = [] if holds else [f"{proven} passed there and lacks {config.stage} or {alias}"]
+    surplus = [f"{', '.join(wrong)} has {config.stage} and is not served"] if wrong else []
+    return Finding(**told, outcome=DIFFERENT, detail="; ".join(missing + surplus))
+
+
+def find_proven(connection: Connection, stage: str, served: Served) -> Version | None:
+    """The version whose last test of this archive on this endpoint passed; None if none did."""
+    from model_deploy.registry import evidence, versions
+
+    if not served.sha256 or not served.is_decided or served.status == "missing":
+        return None
+    query = f"tags.`{evidence.ARCHIVE_PREFIX}{served.sha256}` LIKE '%'"
+    candidates = {(v.name, v.number): v for v in versions.search_versions(connection, query)}
+    flat = f"tags.`{evidence.prefix(stage)}_archive_sha256` = '{served.sha256}'"
+    candidates.update({(v.name, v.number): v for v in versions.search_versions(connection, flat)})
+    passed = [
+        (str(entry.get("at", "")), candidate)
+        for candidate in candidates.values()
+        for entry in evidence.promotions(candidate.tags, stage)
+        if entry.get("endpoint") == served.arn and entry.get("archive_sha256") == served.sha256
+    ]
+    return max(passed, key=lambda found: (found[0], int(found[1].number)))[1] if passed else None
+
+
+def _settle(
+    connection: Connection, sagemaker: Any, config: StageConfig, served: Served, times: Times
+) -> None:
+    from model_deploy.registry import stage_move
+
+    def still_served() -> bool:
+        return describe(sagemaker, config) == served
+
+    proven = find_proven(connection, config.stage, served)
+    if proven is None:
+        told = f"{served} of {config.endpoint_name}"
+        stage_move.release_stage(connection, config.stage, served.arn, told, times, still_served)
+        return
+    move = stage_move.Move(
+        name=proven.name,
+        version=proven.number,
+        stage=config.stage,
+        evidence=_evidence_again(proven, config.stage, served),
+        still_serves=still_served,
+    )
+    stage_move.claim_stage(connection, move, times)
+
+
+def _evidence_again(proven: Version, stage: str, served: Served) -> Any:
+    """The evidence that the version's last test of this archive left."""
+    from model_deploy.registry import evidence
+
+    entry = [
+        entry
+        for entry in evidence.promotions(proven.tags, stage)
+        if entry.get("endpoint") == served.arn and entry.get("archive_sha256") == served.sha256
+    ][-1]
+    return evidence.from_fields({key: str(value) for key, value in entry.items()})
+
+
+def _tell(claims: View) -> str:
+    from model_deploy.registry.moves import ALIAS_OF_STAGE
+
+    if not claims.others:
+        return f"nobody is {claims.stage} by evidence of this endpoint"
+    alias = ALIAS_OF_STAGE[claims.stage]
+    return "; ".join(
+        f"{claim} is {claims.stage}"
+        + (f" and {alias}" if claims.others_aliases.get(claim.name) == claim.number else "")
+        for claim in claims.others
+    )
+
+
+def _tell_unproven(connection: Connection, config: StageConfig) -> str:
+    """Versions of the configured model that have the stage, and no evidence of any endpoint."""
+    from model_deploy.errors import ModelNotFound
+    from model_deploy.registry import evidence, versions
+
+    if not config.model_name:
+        return ""
+    try:
+        view = versions.read_view(connection, config.model_name, config.stage, "")
+    except ModelNotFound:
+        return ""
+    return "".join(
+        f"; version {holder.number} is {config.stage} without evidence: left to people"
+        for holder in view.holders
+        if not evidence.endpoint_of(holder.tags, config.stage)
+    )
+
+
+def _arn_of_missing(sagemaker: Any, config: StageConfig) -> str:
+    """The ARN that the endpoint had: the account is the role's, as both are one project's."""
+    _, partition, _, _, account, _ = config.role_arn.split(":", 5)
+    region = sagemaker.meta.region_name
+    return f"arn:{partition}:sagemaker:{region}:{account}:endpoint/{config.endpoint_name.lower()}"
+
+
+def _sagemaker(region: str | None) -> Any:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    retries = {"max_attempts": 3, "mode": "standard"}
+    quick = Config(connect_timeout=5, read_timeout=30, retries=retries)
+    try:
+        return boto3.client("sagemaker", region_name=region, config=quick)
+    except BotoCoreError as err:
+        raise AwsError(f"no AWS client: {err}. Set AWS_REGION.") from err
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_deploy import reconcile
+from model_deploy.mlflow_handler import Evidence, MLflowHandler
+
+_NEW, _OLD, _UNPROVEN = "a" * 64, "b" * 64, "c" * 64
+
+
+@pytest.fixture
+def project(
+    registry: Any, sagemaker: Any, register_versions: Callable[[int], str], tmp_path: Path
+) -> Project:
+    return Project(registry, sagemaker, register_versions(3), tmp_path)
+
+
+class Project:
+    """A project whose prod endpoint passed with version 1 and then with version 2."""
+
+    def __init__(self, registry: Any, sagemaker: Any, model: str, folder: Path) -> None:
+        self.registry, self.sagemaker, self.model = registry, sagemaker, model
+        self.name = f"shop-{model}"
+        self.arn = f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{self.name}-prod"
+        self.config = folder / "prod-config-export.json"
+        self.config.write_text(
+            json.dumps(
+                {
+                    "Parameters": {
+                        "SageMakerProjectName": self.name,
+                        "StageName": "prod",
+                        "ModelExecutionRoleArn": "arn:aws:iam::123456789012:role/model",
+                    },
+                    "Tags": {"mlflow:model-name": model, "mlflow:tracking-uri": registry.uri},
+                }
+            )
+        )
+        for version, digest in (("1", _OLD), ("2", _NEW)):
+            self.passed(version, digest)
+        self.serve(_NEW)
+
+    def passed(self, version: str, digest: str, stage: str = "Production") -> None:
+        handler = MLflowHandler(self.registry.uri, self.model, version)
+        handler.record_archive(digest, f"s3://bucket/{digest}/model.tar.gz")
+        evidence = Evidence(
+            endpoint_arn=self.arn, archive_sha256=digest, pipeline_execution_id=f"of-{version}"
+        )
+        handler.move_stage(stage, evidence)
+
+    def serve(self, digest: str) -> None:
+        url = f"s3://bucket/archives/{self.model}/{digest}/model.tar.gz"
+        self.sagemaker.model = {"PrimaryContainer": {"ModelDataUrl": url}}
+
+    def run(self, *flags: str) -> int:
+        return reconcile.main(["--import-build-config", str(self.config), *flags])
+
+    @property
+    def says(self) -> tuple[dict[str, str], dict[str, str]]:
+        return self.registry.stages(self.model), self.registry.aliases(self.model)
+
+
+_SETTLED = ({"1": "Archived", "2": "Production", "3": "None"}, {"champion": "2"})
+_ROLLED_BACK = ({"1": "Production", "2": "Archived", "3": "None"}, {"champion": "1"})
+_NOBODY = ({"1": "Archived", "2": "Archived", "3": "None"}, {})
+
+
+def test_a_registry_that_tells_the_truth_is_the_same(project: Project, capsys: Any) -> None:
+    assert project.run() == 0
+    assert capsys.readouterr().out == (
+        "Production: same\n"
+        f"  {project.name}-prod serves archive {_NEW[:12]}, version 2 of '{project.model}'\n"
+        f"  registry: version 2 of '{project.model}' is Production and champion\n"
+        f"  version 2 of '{project.model}' passed there, and has it\n"
+    )
+    assert project.run("--apply") == 0
+    assert project.says == _SETTLED
+
+
+def test_after_a_rollback_the_old_version_has_the_stage_again(
+    project: Project, capsys: Any
+) -> None:
+    project.serve(_OLD)
+    assert project.run() == 1
+    assert project.says == _SETTLED
+    assert "version 1 of" in capsys.readouterr().out
+    assert project.run("--apply", "--json") == 0
+    [finding] = json.loads(capsys.readouterr().out)
+    assert finding["outcome"] == "settled"
+    assert project.says == _ROLLED_BACK
+    tags = project.registry.tags(project.model, "1")
+    assert tags["deploy.production_pipeline_execution_id"] == "of-1"
+    assert project.run("--apply") == project.run() == 0
+
+
+def test_a_move_that_mlflow_lost_is_made_good(project: Project) -> None:
+    project.registry.client.delete_registered_model_alias(project.model, "champion")
+    assert project.run() == 1
+    assert project.run("--apply") == 0
+    assert project.says == _SETTLED
+
+
+def test_what_no_test_passed_is_never_promoted(project: Project, capsys: Any) -> None:
+    MLflowHandler(project.registry.uri, project.model, "3").record_archive(_UNPROVEN, "s3://x")
+    project.serve(_UNPROVEN)
+    assert project.run() == 1
+    assert "is what no test passed there" in capsys.readouterr().out
+    assert project.run("--apply") == 0
+    assert project.says == _NOBODY
+    told = project.registry.tags(project.model, "2")["deploy.replaced_by"]
+    assert told == f"archive {_UNPROVEN[:12]} of {project.name}-prod"
+
+
+def test_evidence_of_another_endpoint_proves_nothing_here(project: Project) -> None:
+    model = f"{project.model}-2"
+    for _ in range(3):
+        project.registry.register(model)
+    other = Project(project.registry, project.sagemaker, model, project.config.parent)
+    other.serve(_OLD)  # passed on both endpoints, as a version of each model
+    assert other.run("--apply") == 0
+    assert project.says == _SETTLED
+    assert other.says == _ROLLED_BACK
+
+
+def test_without_an_endpoint_nobody_has_the_stage(project: Project) -> None:
+    message = f'Could not find endpoint "{project.name}-prod".'
+    project.sagemaker.refusal = (400, "ValidationException", message)
+    assert project.run() == 1
+    assert project.run("--apply") == 0
+    assert project.says == _NOBODY
+
+
+@pytest.mark.parametrize("status", ["Updating", "RollingBack", "Creating"])
+def test_an_endpoint_in_motion_settles_nothing(project: Project, capsys: Any, status: str) -> None:
+    project.serve(_OLD)
+    project.sagemaker.statuses = [status]
+    assert project.run("--apply") == 1
+    assert f"an endpoint that is {status}: nothing is settled now" in capsys.readouterr().out
+    assert project.says == _SETTLED
+
+
+def test_a_holder_without_evidence_is_left_to_people(project: Project, capsys: Any) -> None:
+    project.serve(_UNPROVEN)
+    assert project.run("--apply") == 0
+    project.registry.set_stage(project.model, "3", "Production")
+    assert project.run("--apply") == 0
+    assert "version 3 is Production without evidence" in capsys.readouterr().out
+    assert project.says[0]["3"] == "Production"
+
+
+def test_an_endpoint_that_changes_meanwhile_is_not_settled(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.serve(_OLD)
+    project.sagemaker.statuses = ["InService", "Updating"]
+    assert project.run("--apply") == 4
+    assert "serves something else by now" in caplog.text
+    assert project.says == _SETTLED
+
+
+def test_aws_that_refuses_is_exit_code_3(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.sagemaker.refusal = (400, "AccessDeniedException", "no sagemaker:DescribeEndpoint")
+    assert project.run("--apply") == 3
+    assert "no sagemaker:DescribeEndpoint" in caplog.text
+
+
+def test_a_configuration_that_lacks_something_is_exit_code_2(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = tmp_path / "prod-config-export.json"
+    config.write_text(json.dumps({"Parameters": {"StageName": "live"}, "Tags": {}}))
+    assert reconcile.main(["--import-build-config", str(config)]) == 2
+    assert "Parameters.SageMakerProjectName is missing" in caplog.text
+    assert "Parameters.StageName is 'live', not staging or prod" in caplog.text

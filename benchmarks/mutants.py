@@ -79,8 +79,14 @@ FURTHER_TESTS = {
 LIBRARIES = (
     *("boto3", "moto", "mlflow", "mlflow.sklearn", "numpy", "pandas", "pyarrow.parquet"),
     *("matplotlib.figure", "scipy.stats", "sklearn.ensemble", "sklearn.inspection"),
-    *("skops.io", "pytest", "_pytest.assertion.rewrite"),
+    "skops.io",
 )
+# Several runs share the cores, and threads that wait for each other would take them from the rest.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "LOKY_MAX_CPU_COUNT": "1",
+}
 # Reads a question a line: a test run to start, answered with its process id, or one to look after.
 FORKING = """
 import importlib, json, os, sys, warnings
@@ -90,7 +96,6 @@ with warnings.catch_warnings():
         importlib.import_module(name)
     import mlflow.tracking, mlflow.pyfunc, mlflow.store.tracking.sqlalchemy_store
     import mlflow.store.model_registry.sqlalchemy_store
-import pytest
 for line in sys.stdin:
     question = json.loads(line)
     if "poll" in question:
@@ -107,6 +112,7 @@ for line in sys.stdin:
         os.dup2(log, 2)
         import tempfile
         tempfile.tempdir = None
+        import pytest
         sys.argv = ["pytest"]
         code = pytest.main(question["argv"])
         sys.stdout.flush()
@@ -151,6 +157,9 @@ class Tally:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
+    # A shell that runs this in the background lets it ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if not (PACKAGES / "cosmic_ray").is_dir():
         sys.exit(f"no {PACKAGES.name}: run the first command of `{sys.argv[0]} --help`")
     sys.path[:0] = [str(PACKAGES), str(Path(__file__).parent)]
@@ -391,7 +400,7 @@ class Runner:
         self._process = subprocess.Popen(
             [sys.executable, "-c", FORKING, ",".join(LIBRARIES)],
             cwd=root,
-            env={**os.environ, "PYTHONPATH": str(root), "COLUMNS": "200"},
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(root), "COLUMNS": "200"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -404,7 +413,10 @@ class Runner:
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir()
         log = self.scratch / "log"
-        options = ["-p", "no:xdist", "-p", "no:cacheprovider", "-q", "-x", "-m", "not e2e"]
+        options = [
+            *("-p", "no:xdist", "-p", "no:cacheprovider", "-q", "-x", "-m", "not e2e"),
+            *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
+        ]
         self._running = int(
             self._ask({"temp": str(self.scratch), "log": str(log), "argv": [*options, *tests]})
         )
@@ -428,7 +440,10 @@ class Runner:
         assert self._process.stdout
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
-        return self._process.stdout.readline().strip()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError("the process that the tests are forked from has ended")
+        return answer.strip()
 
 
 def _end(group: int) -> None:

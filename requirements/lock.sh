@@ -20,11 +20,12 @@ for name in uv sagemaker-sklearn dev model-build model-deploy mlflow-server chec
   compile --generate-hashes "requirements/$name.in" "${tested[@]}" --output-file "requirements/$name.txt"
 done
 
-# Tables to measure with: only the packages' files are read, so what they depend on isn't installed.
-if [ -f benchmarks/tables.in ]; then
-  echo "benchmarks/tables.txt"
-  compile --no-deps --generate-hashes benchmarks/tables.in --output-file benchmarks/tables.txt
-fi
+# What benchmarks read: only the packages' files, so what they depend on isn't installed.
+for name in tables mutants; do
+  [ -f "benchmarks/$name.in" ] || continue
+  echo "benchmarks/$name.txt"
+  compile --no-deps --generate-hashes "benchmarks/$name.in" --output-file "benchmarks/$name.txt"
+done
 
 # What the training job installs on top of AWS's image, as constraints; requirements.txt itself stays short and is
 # edited by people. Packages that the image holds are left out: whatever version AWS ships there stays.

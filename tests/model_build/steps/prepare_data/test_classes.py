@@ -43,9 +43,9 @@ def test_classes_that_are_many_and_tested_are_not_worth_a_word() -> None:
             ],
         ),
         (
-            {1: 4, 2: 5},
-            {1: 1, 2: 1},
-            ["few training rows to learn a class from: 1 (4 rows)"],
+            {1: 4, 2: 5, 3: 1},
+            {1: 1, 2: 1, 3: 1},
+            ["few training rows to learn a class from: 1 (4 rows), 3 (1 row)"],
         ),
     ],
 )
@@ -90,6 +90,15 @@ def test_long_lists_and_long_names_are_cut() -> None:
         told
         == f"{'x' * 60!r}... (1 row), 0 (2 rows), 1 (2 rows), 2 (2 rows), 3 (2 rows) and "
         + ("3 more")
+    )
+
+
+def test_all_of_five_classes_and_a_name_of_sixty_characters_are_shown() -> None:
+    assert enumerate_classes(dict.fromkeys(range(5), 1)) == (
+        "0 (1 row), 1 (1 row), 2 (1 row), 3 (1 row), 4 (1 row)"
+    )
+    assert enumerate_classes({"x" * 60: 1, 2.0: 3, 2.5: 4}) == (
+        f"{'x' * 60!r} (1 row), 2 (3 rows), 2.5 (4 rows)"
     )
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import prepare_data
+import pyarrow as pa
 import pytest
 
 from model_build.step_archive import pack_step
@@ -255,6 +259,109 @@ def test_the_report_counts_the_classes_of_each_part(tmp_path: Path) -> None:
     share = f"{negative / len(result.train):.6g}"
     assert f'<td>no</td><td class="number">{negative}</td><td class="number">{share}</td>' in page
     assert "<td>&lt;yes&gt;</td>" in page
+
+
+def tables_of(page: str) -> list[list[list[str]]]:
+    """The text of each cell, by table and row."""
+    return [
+        [
+            [html.unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+            for row in re.findall("<tr>(.*?)</tr>", table)
+        ]
+        for table in re.findall("<table>(.*?)</table>", page)
+    ]
+
+
+def test_the_page_shows_the_whole_report(tmp_path: Path) -> None:
+    frame = table(
+        40, none=None, cost=["1,5", "2,25"] * 20, extra=["5"] * 37 + ["a<b", "c", "6"]
+    ).assign(size=range(40))
+    frame.loc[39, "target"] = None
+    result = prepare_files(
+        {"a.csv": csv_of(frame, sep=";")}, tmp_path, odd_values="missing", split_by="time:size"
+    )
+    page = (tmp_path / "data_report.html").read_text(encoding="utf-8")
+    facts, columns, targets, dropped = tables_of(page)
+    assert facts == [
+        ["source", "s3://tables/houses"],
+        ["target", "target"],
+        ["task", "regression"],
+        ["rows", f"{len(result.train)} to train, {len(result.test)} to test"],
+        ["split", "time:size, seed 42"],
+        ["exact copies of other rows", "0"],
+        ["rows left out without a target", "1"],
+        ["digest", result.read("dataset.json")["digest"]],
+    ]
+    assert columns == [
+        ["column", "kind", "missing", "distinct in training", "least", "most", "odd values"],
+        ["size", "number", "0", str(len(result.train)), "0", "38", ""],
+        ["cost", "number (decimal ,)", "0", "2", "1.5", "2.25", ""],
+        ["extra", "number", "2", "1", "5", "5", "2: first 'a<b' (a.csv, row 38)"],
+        ["target (target)", "number", "0", str(len(result.train)), "0.5", "38.5", ""],
+    ]
+    quantiles = ["0%", "5%", "25%", "50%", "75%", "95%", "100%"]
+    assert targets[0] == ["part", "mean", *quantiles]
+    assert [row[0] for row in targets[1:]] == ["train", "test"]
+    for row, part in zip(targets[1:], (result.train, result.test), strict=True):
+        values = part["target"]
+        assert row[1] == f"{values.mean():.6g}"
+        assert [row[2], row[5], row[8]] == [
+            f"{value:.6g}" for value in (values.min(), values.median(), values.max())
+        ]
+    assert dropped == [["column", "because"], ["none", "every value is missing"]]
+    warnings = re.findall('<li class="warning">(.*?)</li>', page)
+    assert (
+        "<code>extra</code>: 2 values are no numbers, taken as missing; first &#x27;a&lt;b&#x27; "
+        "(a.csv, row 38)"
+    ) in warnings
+    assert "<li>fields are separated by &#x27;;&#x27;</li>" in page
+
+
+def test_the_page_of_a_table_without_findings_says_so(tmp_path: Path) -> None:
+    prepare_files({"a.csv": csv_of(table())}, tmp_path)
+    page = (tmp_path / "data_report.html").read_text(encoding="utf-8")
+    assert "<ul><li>nothing odd was found</li></ul>" in page
+    assert [row[0][0] for row in tables_of(page)] == ["source", "column", "part"]
+
+
+def test_preparing_twice_gives_the_same_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        prepare_files({"a.csv": csv_of(table(city=["Bärn", "Basel"] * 100))}, tmp_path / name)
+    for name in FILES:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    for name in FILES:
+        if name.endswith(".json"):
+            text = (tmp_path / "a" / name).read_text(encoding="utf-8")
+            sorted_text = json.dumps(json.loads(text), indent=2, sort_keys=True, ensure_ascii=False)
+            assert text == sorted_text + "\n"
+
+
+def test_the_first_of_several_odd_values_is_told_and_a_long_one_is_cut() -> None:
+    from findings import OddValues
+    from raw_table import RawBatch
+
+    values = pa.array(["5", "first", "6", "last"])
+    batch = RawBatch(columns=pa.table({"x": values}), file="a.csv", first_row=101)
+    odd = OddValues()
+    odd.add(values, np.array([False, True, False, True]), batch)
+    odd.add(values, np.array([True, False, False, False]), batch)
+    assert (odd.count, str(odd)) == (3, "first 'first' (a.csv, row 102)")
+    odd.value = "x" * 60
+    assert str(odd) == f"first {'x' * 60!r} (a.csv, row 102)"
+    odd.value = "x" * 61
+    assert str(odd) == f"first {'x' * 60 + '...'!r} (a.csv, row 102)"
+
+
+def test_values_of_several_batches_are_profiled_together() -> None:
+    from column_profile import MOST_DISTINCT, ColumnProfile
+
+    profile = ColumnProfile(kind="number")
+    profile.count(pa.chunked_array([pa.array(range(MOST_DISTINCT), pa.float64())]))
+    assert (profile.distinct, profile.least, profile.most) == (10_000, 0, 9999)
+    profile.count(pa.chunked_array([pa.nulls(3, pa.float64())]))
+    profile.count(pa.chunked_array([pa.array([-5.0, 20_000.0, None])]))
+    assert (profile.distinct, profile.least, profile.most) == (10_001, -5, 20_000)
+    assert (profile.rows, profile.missing, profile.filled) == (10_006, 4, 10_002)
 
 
 def test_many_different_values_are_counted_up_to_a_limit(tmp_path: Path) -> None:

@@ -11,7 +11,14 @@ import pandas as pd
 import pytest
 from evaluation import Predictions
 from matplotlib.figure import Figure
-from plots import plot_calibration, plot_confusion, plot_importances, plot_residuals, plot_roc
+from plots import (
+    plot_calibration,
+    plot_confusion,
+    plot_gate,
+    plot_importances,
+    plot_residuals,
+    plot_roc,
+)
 
 LONG = "a name so long that neither the side of a picture nor its legend has room for it, number"
 CLASSES: dict[str, Sequence[Any]] = {
@@ -63,6 +70,12 @@ def test_residuals_of_many_rows_stay_readable() -> None:
     points = figure.axes[0].collections[0].get_offsets()
     assert len(points) == 5000
     assert (np.asarray(points)[:, 1] == -1).all()
+    assert list(np.asarray(points)[:3, 0]) == [1, 5, 9]
+    assert figure.axes[0].get_title() == "Residuals of 5000 test rows"
+    assert list(figure.axes[0].lines[0].get_ydata()) == [0, 0]
+    few = plot_residuals(actual[:7], actual.to_numpy()[:7])
+    assert len(few.axes[0].collections[0].get_offsets()) == 7
+    render(few)
 
 
 def test_importances_show_the_largest_under_their_own_names() -> None:
@@ -71,7 +84,120 @@ def test_importances_show_the_largest_under_their_own_names() -> None:
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels[-1] == "price_$_0_$"
     assert len(labels) == 20
+    bars = figure.axes[0].patches
+    assert [bar.get_width() for bar in bars] == list(range(11, 31))
+    assert [round(bar.get_y() + bar.get_height() / 2) for bar in bars] == list(range(20))
+    assert figure.axes[0].get_title() == "Importance of 20 of 30 columns"
     render(figure)
+
+
+def test_each_axis_says_what_it_shows() -> None:
+    actual, predicted = draw(["no", "yes"])
+    numbers = np.arange(9.0)
+    labels = {
+        (axes.get_xlabel(), axes.get_ylabel(), axes.get_title())
+        for figure in (
+            plot_residuals(pd.Series(numbers), numbers),
+            plot_importances(pd.Series([1.0], index=["size"])),
+            plot_confusion(actual, predicted, ["no", "yes"]),
+            plot_roc(actual, predicted, ["no", "yes"]),
+            plot_calibration(actual, predicted, ["no", "yes"]),
+        )
+        for axes in figure.axes
+    }
+    assert labels == {
+        ("predicted", "actual - predicted", "Residuals of 9 test rows"),
+        ("share in what was learned", "", "Importance of 1 of 1 columns"),
+        ("predicted", "actual", "300 test rows by class"),
+        ("false positive rate", "true positive rate", "ROC of 300 test rows"),
+        ("predicted probability", "share that came true", "Calibration on 300 test rows"),
+    }
+
+
+def test_curves_are_those_of_the_predictions_beside_those_of_chance() -> None:
+    actual = pd.Series(["no", "yes"] * 20)
+    probabilities = np.tile([[0.8, 0.2], [0.4, 0.6]], (20, 1))
+    predicted = Predictions(values=actual.to_numpy(), probabilities=probabilities)
+    chance, roc = plot_roc(actual, predicted, ["no", "yes"]).axes[0].lines
+    assert [list(chance.get_xdata()), list(chance.get_ydata())] == [[0, 1], [0, 1]]
+    assert [list(roc.get_xdata()), list(roc.get_ydata())] == [[0, 0, 1], [0, 1, 1]]
+    chance, calibration = plot_calibration(actual, predicted, ["no", "yes"]).axes[0].lines
+    assert [list(chance.get_xdata()), list(chance.get_ydata())] == [[0, 1], [0, 1]]
+    assert list(calibration.get_xdata()) == pytest.approx([0.2, 0.6])
+    assert list(calibration.get_ydata()) == [0, 1]
+
+
+def test_names_up_to_the_longest_that_has_room_are_whole() -> None:
+    classes = ["x" * 20, "y" * 21, "z" * 5]
+    actual, predicted = draw(classes)
+    figure = plot_confusion(actual, predicted, classes)
+    labels = figure.axes[0].get_xticklabels()
+    assert [label.get_text() for label in labels] == [
+        "x" * 20,
+        f"{'y' * 9}\N{HORIZONTAL ELLIPSIS}{'y' * 9}",
+        "z" * 5,
+    ]
+    assert {(label.get_rotation(), label.get_ha()) for label in labels} == {(45, "right")}
+    across, up = figure.get_size_inches()
+    assert (across, up) == (5.5, 4.5)
+    figure = plot_confusion(*draw(["zzzzz", "no"]), ["zzzzz", "no"])
+    labels = figure.axes[0].get_xticklabels()
+    assert {(label.get_rotation(), label.get_ha()) for label in labels} == {(0, "center")}
+
+
+def make_gate_report(**facts: Any) -> dict[str, Any]:
+    """What the gate hands over of one metric."""
+    measure = {
+        "metric": {"label": "RMSE", "greater_is_better": False},
+        "baseline": {"low": 8.0, "value": 9.0, "high": 10.0},
+        "champion": None,
+        "new": {"low": 4.0, "value": 5.25, "high": 6.0},
+    }
+    return {
+        "verdict": "passed",
+        "summary": "better than 'the mean' and the champion",
+        "reason": "worse",
+        "measures": [measure],
+        "baseline": "constant 'mean' of all",
+        "champion": {"version": None},
+        "rows": 77,
+        **facts,
+    }
+
+
+def test_the_gates_picture_shows_what_was_compared() -> None:
+    figure = plot_gate(make_gate_report())
+    (axes,) = figure.axes
+    assert figure.get_suptitle() == "Registered: better than 'the mean' and the champion"
+    assert axes.get_xlabel() == "RMSE: less is better\n77 test rows, 95 % intervals"
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["constant 'mean'\nof all", "new"]
+    assert [text.get_text() for text in axes.texts] == ["9", "5.25"]
+    assert [list(line.get_xdata()) for line in axes.lines] == [[8, 10], [9], [4, 6], [5.25]]
+    assert [list(line.get_ydata()) for line in axes.lines] == [[0, 0], [0], [1, 1], [1]]
+    colors = [line.get_color() for line in axes.lines]
+    assert colors == ["tab:gray", "tab:gray", "tab:green", "tab:green"]
+    render(figure)
+
+
+def test_the_gates_picture_says_why_a_model_is_not_registered() -> None:
+    measure = {
+        **make_gate_report()["measures"][0],
+        "metric": {"label": "accuracy", "greater_is_better": True},
+        "champion": {"low": 1.0, "value": 2.0, "high": 3.0},
+    }
+    figure = plot_gate(
+        make_gate_report(verdict="failed", measures=[measure] * 2, champion={"version": "12"})
+    )
+    assert figure.get_suptitle() == "Not registered: worse"
+    for axes in figure.axes:
+        assert axes.lines[-1].get_color() == "tab:red"
+        assert axes.get_xlabel().startswith("accuracy: more is better\n")
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["constant 'mean'\nof all", "champion, version 12", "new"]
+    assert len(figure.axes) == 2
+    (nothing,) = plot_gate(make_gate_report(measures=[])).axes
+    assert not nothing.axison
 
 
 @pytest.mark.parametrize("kind", CLASSES)

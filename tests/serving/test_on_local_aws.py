@@ -17,10 +17,10 @@ import pytest
 from local_aws.endpoints.service import Endpoints
 from local_aws.gateway import Gateway
 from model_deploy.endpoint_test_plan import Case, EndpointTestPlan, Thresholds
+from model_deploy.request_limits import RequestLimit
 from model_deploy.test.endpoint import CSV, Answer, Endpoint
 from model_deploy.test.endpoint_check import check_cases, check_refusals
 from model_deploy.test.raw_rows import check_raw_rows
-from model_deploy.request_limits import RequestLimit
 
 _IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2"
 _TRUST = {

@@ -139,7 +139,7 @@ def test_an_artifact_that_ends_in_skops_is_no_business_of_ours(registry: Any) ->
     pyfunc = {
         "loader_module": "mlflow.pyfunc.model",
         "python_model": "python_model.pkl",
-        "artifacts": {"rf": {"path": "artifacts/rf.skops", "uri": "/home/me/rf.skops"}},
+        "artifacts": {"rf": {"path": "artifacts/rf.skops", "uri": "/elsewhere/rf.skops"}},
     }
     assert _told(_write_flavors(folder, python_function=pyfunc)) == [
         "python_model.pkl is a PythonModel by cloudpickle, which runs what is in it"
@@ -301,7 +301,7 @@ def test_a_path_out_of_the_model_is_refused(
 def test_what_a_model_is_configured_with_is_its_own_affair(registry: Any) -> None:
     folder = registry.copy_of_model()
     config = {"data": "/mnt/tables", "path": "../x", "env": "prod"}
-    pyfunc = {"loader_module": "mlflow.pyfunc.model", "model_code_path": "/home/me/agent.py"}
+    pyfunc = {"loader_module": "mlflow.pyfunc.model", "model_code_path": "/elsewhere/agent.py"}
     _write_flavors(folder, python_function={**pyfunc, "config": config})
     assert _told(folder) == ["agent.py is run as the model (models from code)"]
 
@@ -382,7 +382,7 @@ def test_a_library_that_runs_code_on_load_is_told(registry: Any, flavor: str, to
             "its loader_module mlflow.newest is imported and run, which nobody has read here",
         ),
         (
-            {"loader_module": "mlflow.pyfunc.model", "model_code_path": "/home/me/agent.py"},
+            {"loader_module": "mlflow.pyfunc.model", "model_code_path": "/elsewhere/agent.py"},
             "agent.py is run as the model (models from code)",
         ),
         (

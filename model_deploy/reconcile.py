@@ -40,7 +40,8 @@ from model_deploy.errors import AwsError, ConfigError, DeployError, Unsettled
 from model_deploy.mlflow_login import find_problem, read_secret_arn
 
 if TYPE_CHECKING:
-    from model_deploy.registry.connection import Connection
+    from model_deploy.model_name import decode
+from model_deploy.registry.connection import Connection
     from model_deploy.registry.lease import Times
     from model_deploy.registry.moves import Version, View
 
@@ -84,10 +85,17 @@ class StageConfig:
         return cls(
             stage=_STAGE_OF_NAME[stage_name],
             endpoint_name=f"{config.parameters['SageMakerProjectName']}-{stage_name}",
-            model_name=config.tags.get("mlflow:model-name", ""),
+            model_name=_decoded(config.tags.get("mlflow:model-name", ""), path),
             role_arn=config.parameters["ModelExecutionRoleArn"],
             tracking_uri=config.tags.get("mlflow:tracking-uri", ""),
         )
+
+
+def _decoded(tag: str, path: Path) -> str:
+    try:
+        return decode(tag)
+    except ValueError as err:
+        raise ConfigError(str(path), [f"Tags.mlflow:model-name: {err}"]) from err
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from rich.table import Table
 
@@ -35,8 +36,10 @@ def read_versions(tracking_uri: str, model_name: str) -> list[dict[str, Any]]:
     for alias, version in client.get_registered_model(model_name).aliases.items():
         aliases.setdefault(str(version), []).append(alias)
     rows = []
-    for version in client.search_model_versions(f"name='{model_name}'"):
-        run = client.get_run(version.run_id)
+    quote = '"' if "'" in model_name else "'"
+    for version in client.search_model_versions(f"name={quote}{model_name}{quote}"):
+        # One registered by hand may have no run.
+        tags = client.get_run(version.run_id).data.tags if version.run_id else {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # stages are deprecated, and shown here
             stage = version.current_stage
@@ -48,7 +51,7 @@ def read_versions(tracking_uri: str, model_name: str) -> list[dict[str, Any]]:
                 "metric": _metric(version.tags),
                 "gate": version.tags.get("gate.summary"),
                 "run_id": version.run_id,
-                "pipeline_execution_arn": run.data.tags.get("sagemaker.pipeline_execution_arn"),
+                "pipeline_execution_arn": tags.get("sagemaker.pipeline_execution_arn"),
             }
         )
     return sorted(rows, key=lambda row: int(row["version"]))
@@ -81,12 +84,17 @@ def read_endpoints(sagemaker: Any) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "status": endpoint["EndpointStatus"],
-                "model_name": tag.get("mlflow:model-name"),
+                "model_name": _decoded(tag.get("mlflow:model-name")),
                 "model_version": tag.get("mlflow:model-version"),
                 "model_data_url": model["PrimaryContainer"]["ModelDataUrl"],
             }
         )
     return rows
+
+
+def _decoded(tag: str | None) -> str | None:
+    """A model's name from its tag: `=` and two digits are a byte that no tag can hold."""
+    return tag and unquote(tag.replace("=", "%"))
 
 
 def read_prediction(

@@ -38,7 +38,7 @@ from model_deploy.endpoint_test_plan import (
 from model_deploy.errors import ConfigError, DeployError, InputError, Unsettled
 from model_deploy.exported_variables import shorten, to_shell
 from model_deploy.mlflow_login import find_problem, read_secret_arn
-from model_deploy.model_name import decode
+from model_deploy.model_name import encode
 
 if TYPE_CHECKING:
     from model_deploy.approval import Approval
@@ -143,7 +143,7 @@ def _contradictions(plan: EndpointTestPlan, tags: Mapping[str, str], stage_name:
         f"it is of {what} {planned!r}, the stage configuration of {said!r}; take both from one "
         "build"
         for what, planned, said in (
-            ("model", plan.model_name, decode(tags["mlflow:model-name"])),
+            ("model", encode(plan.model_name), tags["mlflow:model-name"]),
             ("version", plan.model_version, tags["mlflow:model-version"]),
             ("archive", plan.archive_sha256, tags[DIGEST_TAG]),
         )

@@ -38,10 +38,10 @@ from typing import TYPE_CHECKING, Any
 from model_deploy.command_line import set_up_process
 from model_deploy.errors import AwsError, ConfigError, DeployError, Unsettled
 from model_deploy.mlflow_login import find_problem, read_secret_arn
+from model_deploy.model_name import decode
 
 if TYPE_CHECKING:
-    from model_deploy.model_name import decode
-from model_deploy.registry.connection import Connection
+    from model_deploy.registry.connection import Connection
     from model_deploy.registry.lease import Times
     from model_deploy.registry.moves import Version, View
 

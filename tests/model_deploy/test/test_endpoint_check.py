@@ -472,7 +472,14 @@ def test_the_image_is_the_one_that_aws_resolved(described: _SageMaker) -> None:
 
 
 @pytest.mark.parametrize(
-    "variants", [[], [{}], [{"DeployedImages": []}], [{"DeployedImages": [{"ResolvedImage": ""}]}]]
+    "variants",
+    [
+        [],
+        [{}],
+        [{"DeployedImages": []}],
+        [{"DeployedImages": [{"ResolvedImage": ""}]}],
+        [{"DeployedImages": [{"SpecifiedImage": "repo:3"}]}],
+    ],
 )
 def test_an_image_that_aws_did_not_resolve_is_the_model_s(
     described: _SageMaker, variants: list[Any]

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_deploy.endpoint_test_plan import Case, Thresholds
-from model_deploy.errors import AwsError
 from model_deploy.test.answers import find_difference_of_answers
 from model_deploy.test.endpoint import Endpoint
 from model_deploy.test.endpoint_check import Check, failed, passed
@@ -122,7 +121,7 @@ class _Requests:
         try:
             while self._take():
                 self.ask()
-        except AwsError:
+        except BaseException:  # what the first of them raises may be waited for last
             self._stopped = True
             raise
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import pytest
+from botocore.exceptions import ClientError
 
 from model_deploy.endpoint_test_plan import Case, EndpointTestPlan
 from model_deploy.test.endpoint import Endpoint
@@ -22,11 +24,37 @@ from model_deploy.test.endpoint_check import (
 _SHA256 = "0" * 63 + "a"
 
 
-@pytest.fixture
-def endpoint(sagemaker: Any) -> Endpoint:
-    import boto3
+class _Container:
+    """An endpoint's container behind SageMaker Runtime, without a network; tests set `answer`."""
 
-    return Endpoint(name="e", sagemaker=None, runtime=boto3.client("sagemaker-runtime"))
+    def __init__(self) -> None:
+        self.answer: Callable[[bytes], tuple[int, bytes]] = lambda _: (500, b"nothing is set")
+        self.content_type = ""
+
+    def invoke_endpoint(
+        self, *, EndpointName: str, ContentType: str, Accept: str, Body: bytes
+    ) -> dict[str, Any]:
+        self.content_type = ContentType
+        status, content = self.answer(Body)
+        if status == 200:
+            return {"Body": io.BytesIO(content)}
+        error = {"Code": "ModelError", "Message": f"Received client error ({status})"}
+        response = {
+            "Error": error,
+            "OriginalStatusCode": status,
+            "OriginalMessage": content.decode(),
+        }
+        raise ClientError(cast(Any, response), "InvokeEndpoint")
+
+
+@pytest.fixture
+def sagemaker() -> _Container:
+    return _Container()
+
+
+@pytest.fixture
+def endpoint(sagemaker: _Container) -> Endpoint:
+    return Endpoint(name="e", sagemaker=None, runtime=sagemaker)
 
 
 def _case(answer: str | None = '{"predictions": [1.0, 2.0]}', **said: Any) -> Case:
@@ -244,8 +272,19 @@ def test_a_label_is_a_prediction(endpoint: Endpoint, sagemaker: Any, predictions
 _REQUIRED = [{"type": "double", "name": "rooms", "required": True}]
 
 
-def test_wrong_columns_are_refused_by_the_schema(endpoint: Endpoint) -> None:
-    """By MLflow's real server, whose model is in the fixture."""
+def test_wrong_columns_are_refused_by_the_schema(
+    endpoint: Endpoint, sagemaker: Any, container_url: str
+) -> None:
+    """By MLflow's real server."""
+    import requests
+
+    def ask(body: bytes) -> tuple[int, bytes]:
+        headers = {"Content-Type": sagemaker.content_type}
+        url = f"{container_url}/invocations"
+        answer = requests.post(url, data=body, headers=headers, timeout=30)
+        return answer.status_code, answer.content
+
+    sagemaker.answer = ask
     payload = '{"dataframe_split": {"columns": ["rooms", "town"], "data": [[1.0, "Aix"]]}}'
     checks = check_refusals(endpoint, _case(body=payload), _REQUIRED)
     assert _told(checks) == {
@@ -317,7 +356,10 @@ def test_an_endpoint_that_answers_no_more_afterwards_fails(
     )
 
 
-def test_a_signature_that_requires_nothing_can_not_be_violated(endpoint: Endpoint) -> None:
+def test_a_signature_that_requires_nothing_can_not_be_violated(
+    endpoint: Endpoint, sagemaker: Any
+) -> None:
+    sagemaker.answer = lambda _: (400, b"no")
     optional = [{"type": "double", "name": "rooms", "required": False}]
     for inputs in (optional, []):
         assert _told(check_refusals(endpoint, None, inputs))["refuses wrong columns"] == (
@@ -430,7 +472,14 @@ def test_the_image_is_the_one_that_aws_resolved(described: _SageMaker) -> None:
 
 
 @pytest.mark.parametrize(
-    "variants", [[], [{}], [{"DeployedImages": []}], [{"DeployedImages": [{"ResolvedImage": ""}]}]]
+    "variants",
+    [
+        [],
+        [{}],
+        [{"DeployedImages": []}],
+        [{"DeployedImages": [{"ResolvedImage": ""}]}],
+        [{"DeployedImages": [{"SpecifiedImage": "repo:3"}]}],
+    ],
 )
 def test_an_image_that_aws_did_not_resolve_is_the_model_s(
     described: _SageMaker, variants: list[Any]

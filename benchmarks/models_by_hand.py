@@ -305,7 +305,7 @@ def to_markdown(outcomes: Sequence[Outcome]) -> str:
         if each.became != COMPARED:
             detail = f"**{each.became}**: {detail if len(detail) <= 160 else detail[:157] + '...'}"
         else:
-            detail = f"compared: {detail}"
+            detail = f"compared: `{detail}`"
         requires = ", ".join(name.partition("==")[0] for name in each.model.requires)
         lines.append(f"| {each.model.name} | {requires} | {detail} | {each.model.by_hand} |")
     return "\n".join(lines) + "\n"

@@ -135,7 +135,7 @@ def _(folder: Path) -> None:
 @hand_model(
     "xgboost",
     requires=("xgboost-cpu", *SKLEARN),
-    by_hand='`pip_requirements=["xgboost-cpu==...", ...]`: `xgboost` brings 300 MB for GPUs',
+    by_hand='`pip_requirements=["xgboost-cpu==...", ...]`: `xgboost` brings libraries for GPUs',
 )
 def _(folder: Path) -> None:
     import mlflow.xgboost

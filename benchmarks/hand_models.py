@@ -135,7 +135,7 @@ def _(folder: Path) -> None:
 @hand_model(
     "xgboost",
     requires=("xgboost-cpu", *SKLEARN),
-    by_hand='`pip_requirements=["xgboost-cpu==...", ...]`: `xgboost` brings 300 MB for GPUs',
+    by_hand='`pip_requirements=["xgboost-cpu==...", ...]`: `xgboost` brings libraries for GPUs',
 )
 def _(folder: Path) -> None:
     import mlflow.xgboost
@@ -489,7 +489,27 @@ set_model(Model())
 
 @hand_model("table-out", requires=("pandas",))
 def _(folder: Path) -> None:
-    """A table as the answer, one of its columns with texts and a gap."""
+    """A table as the answer, one of its columns with texts."""
+    import pandas as pd
+
+    frame, _target = numbers()
+    text = code(
+        "low = model_input['a'] < 0",
+        "return model_input.assign(note=low.map({True: 'low', False: 'high'}))",
+    )
+    out = pd.DataFrame({"a": [1.0], "b": [1.0], "note": ["x"]})
+    log_python_model(folder, "table-out", text, frame.head(3), out)
+
+
+@hand_model(
+    "table-out-with-gaps",
+    requires=("pandas",),
+    expect=REFUSED,
+    words="it holds NaN",
+    by_hand="`table.astype(object).where(table.notna(), None)`: then a gap is `null`",
+)
+def _(folder: Path) -> None:
+    """As before, but without a text in some rows, which MLflow's server writes as NaN."""
     import pandas as pd
 
     frame, _target = numbers()
@@ -498,7 +518,7 @@ def _(folder: Path) -> None:
         "return model_input.assign(note=low.map({True: 'low', False: None}))",
     )
     out = pd.DataFrame({"a": [1.0], "b": [1.0], "note": ["x"]})
-    log_python_model(folder, "table-out", text, frame.head(3), out)
+    log_python_model(folder, "table-out-with-gaps", text, frame.head(3), out)
 
 
 @hand_model("dict-out", requires=("pandas",))

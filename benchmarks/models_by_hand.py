@@ -303,8 +303,8 @@ def to_markdown(outcomes: Sequence[Outcome]) -> str:
     for each in outcomes:
         detail = each.detail.replace("|", "\\|")
         if each.became != COMPARED:
-            detail = f"**{each.became}**: {detail[:160]}"
-        elif each.became == COMPARED:
+            detail = f"**{each.became}**: {detail if len(detail) <= 160 else detail[:157] + '...'}"
+        else:
             detail = f"compared: `{detail}`"
         requires = ", ".join(name.partition("==")[0] for name in each.model.requires)
         lines.append(f"| {each.model.name} | {requires} | {detail} | {each.model.by_hand} |")

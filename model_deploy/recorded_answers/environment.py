@@ -120,7 +120,7 @@ def make_environment(
             wanted,
             version,
         )
-    command = [str(uv), "pip", "install", "--python", str(python), "--link-mode", "copy"]
+    command = [str(uv), "pip", "install", "--quiet", "--python", str(python), "--link-mode", "copy"]
     words = [*build_packages, *_missing_mlflow(requirements, description)]
     logger.info("installing the model's requirements into an environment of its own")
     failure = _run([*command, *words, "-r", str(requirements)], model_folder)

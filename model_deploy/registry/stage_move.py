@@ -61,7 +61,10 @@ def claim_stage(connection: Connection, move: Move, times: Times) -> None:
     moves.require_stage(move.stage)
     purpose = _purpose(move.stage, move.evidence, model=move.name, version=move.version)
     held = _Leases(connection, times, purpose)
-    persist(str(move), times, lambda: _claim(connection, move, held))
+    try:
+        persist(str(move), times, lambda: _claim(connection, move, held))
+    finally:
+        held.give_back()
 
 
 def release_stage(
@@ -87,7 +90,10 @@ def release_stage(
         gone.extend(version for version in found if version not in gone)
 
     held = _Leases(connection, times, purpose)
-    persist(f"{stage} of {endpoint_arn}", times, release)
+    try:
+        persist(f"{stage} of {endpoint_arn}", times, release)
+    finally:
+        held.give_back()
     return gone
 
 
@@ -103,6 +109,11 @@ class _Leases:
     def taken(self, subjects: Sequence[str]) -> AbstractContextManager[None]:
         """Hold all of them for a while."""
         return leases.taken([self._lease(subject) for subject in subjects])
+
+    def give_back(self) -> None:
+        """What an MLflow that was unwell left in our hands."""
+        for lease in self._known.values():
+            lease.give_back()
 
     def require(self, subjects: Sequence[str]) -> None:
         """LeaseRanOut if one more call might come too late."""

@@ -598,6 +598,7 @@ def test_an_unwell_mlflow_is_tried_for_minutes_and_then_unsettled(
     registry: Any, register_versions: Callable[..., str], method: str, caplog: Any
 ) -> None:
     name, now = register_versions(1), [0.0]
+    evidence = dataclasses.replace(_EVIDENCE, endpoint_arn=f"{_ENDPOINT}-{name}")
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
@@ -607,12 +608,12 @@ def test_an_unwell_mlflow_is_tried_for_minutes_and_then_unsettled(
         client = _Failing(registry.client, method, failures)
         handler = MLflowHandler(registry.uri, name, "1", client=client, times=times)
         if ends == "settled":
-            assert handler.move_stage("Production", _EVIDENCE).stage == "Production"
+            assert handler.move_stage("Production", evidence).stage == "Production"
             registry.client.delete_registered_model_alias(name, "champion")
             continue
         begun = now[0]
         with pytest.raises(Unsettled, match="tried for 3"):
-            handler.move_stage("Production", _EVIDENCE)
+            handler.move_stage("Production", evidence)
         assert 300 <= now[0] - begun < 900
     assert "tried again for 300 s more" in caplog.text
 

@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             subprocess.run(
                 [sys.executable, "-c", _MEASURED, uri, _NAME, str(args.versions // 2)],
                 env={**os.environ, "PYTHONPATH": str(code)},
+                cwd=code,  # else `-c` would import what lies where this was started
                 check=True,
                 stderr=subprocess.DEVNULL,
             )

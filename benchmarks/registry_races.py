@@ -138,6 +138,7 @@ def claimant(uri: str, code: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that moves what its input tells."""
     process = subprocess.Popen(
         [sys.executable, "-c", _CLAIMANT, uri],
+        cwd=code,  # else `-c` would import what lies where this was started
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

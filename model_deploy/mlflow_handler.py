@@ -173,15 +173,17 @@ class MLflowHandler:
         `still_serves` it asks, when it is its turn, whether the endpoint serves this version.
         """
         moves.require_stage(stage)
+        times = self._times or Times.of_environment()
+        what = f"move of {self.model_name!r} to {stage}"
         move = stage_move.Move(
             name=self.model_name,
-            version=self.resolve(),
+            version=stage_move.persist(what, times, self.resolve),
             stage=stage,
             evidence=evidence or Evidence(),
             still_serves=still_serves,
         )
-        stage_move.claim_stage(self._connection, move, self._times or Times.of_environment())
-        return self.state()
+        stage_move.claim_stage(self._connection, move, times)
+        return stage_move.persist(what, times, self.state)
 
     def _download(self, path: str, to_folder: Path) -> Path:
         import mlflow.artifacts

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from model_deploy.errors import AwsError, MLflowError, Unsettled
 from model_deploy.registry import evidence as tags_of
@@ -27,6 +28,8 @@ from model_deploy.registry.lease import Lease, LeaseRanOut, Times
 from model_deploy.registry.moves import Version, View, Write
 
 logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 _ROUNDS = 5
 _PAUSE_SECONDS = 10.0
@@ -58,7 +61,10 @@ def claim_stage(connection: Connection, move: Move, times: Times) -> None:
     moves.require_stage(move.stage)
     purpose = _purpose(move.stage, move.evidence, model=move.name, version=move.version)
     held = _Leases(connection, times, purpose)
-    _persist(str(move), times, lambda: _claim(connection, move, held))
+    try:
+        persist(str(move), times, lambda: _claim(connection, move, held))
+    finally:
+        held.give_back()
 
 
 def release_stage(
@@ -84,7 +90,10 @@ def release_stage(
         gone.extend(version for version in found if version not in gone)
 
     held = _Leases(connection, times, purpose)
-    _persist(f"{stage} of {endpoint_arn}", times, release)
+    try:
+        persist(f"{stage} of {endpoint_arn}", times, release)
+    finally:
+        held.give_back()
     return gone
 
 
@@ -101,6 +110,11 @@ class _Leases:
         """Hold all of them for a while."""
         return leases.taken([self._lease(subject) for subject in subjects])
 
+    def give_back(self) -> None:
+        """What an MLflow that was unwell left in our hands."""
+        for lease in self._known.values():
+            lease.give_back()
+
     def require(self, subjects: Sequence[str]) -> None:
         """LeaseRanOut if one more call might come too late."""
         for subject in subjects:
@@ -112,7 +126,7 @@ class _Leases:
         return self._known[subject]
 
 
-def _persist(what: str, times: Times, attempt: Callable[[], None]) -> None:
+def persist(what: str, times: Times, attempt: Callable[[], Answer]) -> Answer:
     """Try while MLflow is unwell, for `outage_seconds` in all; then Unsettled."""
     begun = times.clock()
     while True:

@@ -2,17 +2,29 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
+import socket
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
-from model_deploy.errors import InputError, MLflowError, ModelNotFound
+from model_deploy.errors import (
+    ClaimedElsewhere,
+    InputError,
+    MLflowError,
+    ModelNotFound,
+    Unsettled,
+)
 from model_deploy.mlflow_handler import Evidence, MLflowHandler, without_credentials
+from model_deploy.registry.lease import Times
 
 _ENDPOINT = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/shop-prod"
 _EVIDENCE = Evidence(endpoint_arn=_ENDPOINT, pipeline_execution_id="execution-1", deployed_by="ada")
@@ -441,3 +453,254 @@ def test_server_that_refuses_or_is_unwell_is_an_error_within_seconds(
     assert time.monotonic() - started < 6
     assert str(caught.value).startswith(f"MLflow at {uri} c")
     assert str(status) in str(caught.value)
+
+
+_ELSEWHERE = dataclasses.replace(_EVIDENCE, endpoint_arn=_ENDPOINT.replace("shop", "other"))
+
+
+def test_a_holder_of_another_endpoint_keeps_stage_and_alias(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    name = register_versions(2)
+    MLflowHandler(registry.uri, name, "1").move_stage("Production", _ELSEWHERE)
+    before = registry.everything(name)
+    with pytest.raises(ClaimedElsewhere) as caught:
+        MLflowHandler(registry.uri, name, "2").move_stage("Production", _EVIDENCE)
+    assert str(caught.value) == (
+        f"Production (champion) of '{name}' can not be claimed for the endpoint {_ENDPOINT}: "
+        f"version 1 of '{name}' holds it for the endpoint {_ELSEWHERE.endpoint_arn}, which is "
+        "another project's, account's or region's. A registered model's stages can speak of one "
+        "project only: register this project's model under a name of its own (the pipeline's "
+        "parameter RegisteredModelName). If that endpoint is gone, archive version 1 in MLflow and "
+        "repeat."
+    )
+    assert caught.value.exit_code == 2
+    assert registry.everything(name) == before
+
+
+def test_a_claim_elsewhere_is_known_before_anything_is_deployed(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    name = register_versions(2)
+    MLflowHandler(registry.uri, name, "1").move_stage("Production", _ELSEWHERE)
+    handler = MLflowHandler(registry.uri, name, "2")
+    staging = _ENDPOINT.replace("prod", "staging")
+    with pytest.raises(ClaimedElsewhere, match="version 1 of"):
+        handler.require_unclaimed({"Staging": staging, "Production": _ENDPOINT})
+    handler.require_unclaimed({"Staging": staging, "Production": _ELSEWHERE.endpoint_arn})
+    registry.set_stage(name, "1", "Archived")  # as the message advises
+    handler.require_unclaimed({"Staging": staging, "Production": _ENDPOINT})
+    handler.move_stage("Production", _EVIDENCE)
+    assert registry.aliases(name) == {"champion": "2"}
+
+
+def test_a_holder_of_another_endpoint_is_seen_behind_a_higher_one(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    name = register_versions(3)
+    MLflowHandler(registry.uri, name, "1").move_stage("Production", _ELSEWHERE)
+    registry.set_stage(name, "2", "Production")  # by hand: two of them, and no evidence
+    with pytest.raises(ClaimedElsewhere):
+        MLflowHandler(registry.uri, name, "3").move_stage("Production", _EVIDENCE)
+
+
+def test_every_promotion_stays_recorded(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    name = register_versions(2)
+    told = Evidence(
+        endpoint_arn=_ENDPOINT,
+        approved_by="arn:aws:iam::123456789012:user/eve",
+        approved_at="2026-11-30T12:00:00Z",
+        approval_comment="fine " * 200,
+        commit="c" * 40,
+        archive_sha256="a" * 64,
+        image="sha256:" + "b" * 64,
+        test_summary="8 checks passed, p95 52 ms",
+    )
+    for number, version in enumerate(("1", "2", "1", "2", "1")):
+        evidence = dataclasses.replace(told, pipeline_execution_id=f"execution-{number}")
+        MLflowHandler(registry.uri, name, version).move_stage("Production", evidence)
+    tags = registry.tags(name, "1")
+    entries = [json.loads(tags[f"deploy.production/{n}"]) for n in (1, 2, 3)]
+    executions = [entry["pipeline_execution_id"] for entry in entries]
+    assert executions == ["execution-0", "execution-2", "execution-4"]
+    assert {entry["image"] for entry in entries} == {told.image}
+    assert entries[0]["approval_comment"].endswith("... (1,000 characters in all)")
+    assert len(tags["deploy.production/1"]) < 5000
+    assert tags["deploy.production_test_summary"] == told.test_summary
+    replaced = [json.loads(tags[f"deploy.replaced/{n}"])["by"] for n in (1, 2)]
+    assert replaced == ["2", "2"]
+    assert "deploy.replaced_by" not in tags
+    assert registry.tags(name, "2")["deploy.replaced_by"] == "1"
+
+
+def test_a_promotion_from_before_they_were_numbered_is_kept(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    name = register_versions(1)
+    for key, value in (("at", "2025-01-01T00:00:00+00:00"), ("by", "ada")):
+        registry.client.set_model_version_tag(name, "1", f"deploy.production_{key}", value)
+    MLflowHandler(registry.uri, name, "1").move_stage("Production", _EVIDENCE)
+    tags = registry.tags(name, "1")
+    first = json.loads(tags["deploy.production/1"])
+    assert first == {"replacements": 0, "at": "2025-01-01T00:00:00+00:00", "by": "ada"}
+    assert json.loads(tags["deploy.production/2"])["endpoint"] == _ENDPOINT
+
+
+def test_all_archives_of_a_version_stay_findable(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    handler = MLflowHandler(registry.uri, name := register_versions(1), "1")
+    for digest in ("a" * 64, "b" * 64, "b" * 64):
+        handler.record_archive(digest, f"s3://bucket/{digest}/model.tar.gz")
+    tags = registry.tags(name, "1")
+    assert tags["deploy.archive_sha256"] == "b" * 64
+    assert tags["deploy.archive_uri"] == f"s3://bucket/{'b' * 64}/model.tar.gz"
+    assert tags["deploy.archive/" + "a" * 64] == f"s3://bucket/{'a' * 64}/model.tar.gz"
+
+
+def test_an_endpoint_that_serves_another_version_by_now_moves_nothing(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    name = register_versions(1)
+    before = registry.everything(name)
+    with pytest.raises(Unsettled, match="serves something else by now") as caught:
+        MLflowHandler(registry.uri, name, "1").move_stage("Staging", _EVIDENCE, lambda: False)
+    assert caught.value.exit_code == 4
+    assert registry.everything(name) == before
+
+
+class _Failing:
+    """A client whose calls of one method fail `times` times, before or after MLflow did them."""
+
+    def __init__(self, client: Any, method: str, times: int, code: str = "") -> None:
+        self._client, self._method, self._left, self._code = client, method, times, code
+
+    def __getattr__(self, name: str) -> Any:
+        from mlflow.exceptions import RestException
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if name == self._method and self._left > 0:
+                self._left -= 1
+                code = self._code or "TEMPORARILY_UNAVAILABLE"
+                raise RestException({"error_code": code, "message": "planted"})
+            return getattr(self._client, name)(*args, **kwargs)
+
+        return call
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["create_experiment", "transition_model_version_stage", "set_registered_model_alias"],
+)
+def test_an_unwell_mlflow_is_tried_for_minutes_and_then_unsettled(
+    registry: Any, register_versions: Callable[..., str], method: str, caplog: Any
+) -> None:
+    name, now = register_versions(1), [0.0]
+    evidence = dataclasses.replace(_EVIDENCE, endpoint_arn=f"{_ENDPOINT}-{name}")
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    times = Times(lease_seconds=100, call_seconds=10, clock=lambda: now[0], sleep=sleep)
+    for failures, ends in ((20, "settled"), (1000, "unsettled")):
+        client = _Failing(registry.client, method, failures)
+        handler = MLflowHandler(registry.uri, name, "1", client=client, times=times)
+        if ends == "settled":
+            assert handler.move_stage("Production", evidence).stage == "Production"
+            registry.client.delete_registered_model_alias(name, "champion")
+            continue
+        begun = now[0]
+        with pytest.raises(Unsettled, match="tried for 3"):
+            handler.move_stage("Production", evidence)
+        assert 300 <= now[0] - begun < 900
+    assert "tried again for 300 s more" in caplog.text
+
+
+def test_a_refusal_is_unsettled_at_once(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    name = register_versions(1)
+    client = _Failing(registry.client, "transition_model_version_stage", 1, "PERMISSION_DENIED")
+    with pytest.raises(Unsettled, match="planted"):
+        MLflowHandler(registry.uri, name, "1", client=client).move_stage("Staging", _EVIDENCE)
+    assert MLflowHandler(registry.uri, name, "1").move_stage("Staging").stage == "Staging"
+
+
+@pytest.mark.parametrize(
+    "name", ["it's", 'the "best"', 'it\'s "best"', "back\\slash", "50 % & more; -- x", "ünï_code"]
+)
+def test_names_with_any_letters_are_found_and_moved(registry: Any, name: str) -> None:
+    unique = f"{name} {registry.unique_name()}"
+    alike = re.sub(r"[^a-z0-9-]", "x", unique)
+    for registered in (unique, unique, alike, alike, alike):
+        registry.register(registered)
+    handler = MLflowHandler(registry.uri, unique, "latest")
+    assert handler.resolve() == "2"
+    arn = f"{_ENDPOINT}-{alike}"
+    assert handler.move_stage("Production", Evidence(endpoint_arn=arn)).aliases == ("champion",)
+    MLflowHandler(registry.uri, alike, "3").move_stage("Production", Evidence(endpoint_arn=arn))
+    assert handler.state().stage == "Archived"  # another model on the same endpoint
+    with pytest.raises(ModelNotFound, match="versions there: 1, 2"):
+        MLflowHandler(registry.uri, unique, "9").resolve()
+
+
+def test_a_misspelled_name_is_offered_those_that_look_alike(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    models = [SimpleNamespace(name=f"model-{number:04}") for number in range(1201)]
+    models.append(SimpleNamespace(name="Housing-Prices"))
+    paging = MagicMock(spec=MlflowClient)
+
+    def search(query: str | None, max_results: int, **options: Any) -> Any:
+        begin = int(options["page_token"] or 0)
+        found = [] if query else models[begin : begin + max_results]
+        more = str(begin + max_results) if not query and begin + max_results < len(models) else ""
+        return _Page(found, more)
+
+    paging.search_registered_models.side_effect = search
+    paging.search_model_versions.side_effect = lambda *_, **__: _Page([], "")
+    with pytest.raises(ModelNotFound) as caught:
+        MLflowHandler("sqlite:///x.db", "housing-price", "latest", client=paging).resolve()
+    assert str(caught.value) == (
+        "no registered model 'housing-price' at sqlite:///x.db; of the 1,202 models there these "
+        "look alike: 'Housing-Prices'. Pass --model-name."
+    )
+
+
+class _Page(list[Any]):
+    def __init__(self, found: list[Any], token: str) -> None:
+        super().__init__(found)
+        self.token = token
+
+
+def test_an_mlflow_frozen_in_mid_call_speaks_and_ends(
+    stub_server: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from model_deploy.registry import connection
+
+    monkeypatch.setattr(connection, "_FIRST_WORD_SECONDS", 0.5)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.create_server(("127.0.0.1", 0)) as frozen:  # it accepts, and never answers
+        uri = f"http://127.0.0.1:{frozen.getsockname()[1]}"
+        monkeypatch.setattr(connection.Connection, "_require_server", lambda _: None)
+        with pytest.raises(MLflowError, match="timed out"):
+            MLflowHandler(uri, "housing", "7").resolve()
+    assert f"MLflow at {uri} has not answered get_model_version for " in caplog.text
+    assert "given up after about 3 s" in caplog.text
+
+
+def test_a_call_ends_within_two_minutes_with_what_the_commands_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from model_deploy.command_line import set_up_process
+    from model_deploy.registry.connection import longest_call_seconds
+
+    for name in ("MAX_RETRIES", "TIMEOUT"):
+        monkeypatch.delenv(f"MLFLOW_HTTP_REQUEST_{name}", raising=False)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    set_up_process("INFO")
+    assert longest_call_seconds() < 120
+    assert Times.of_environment().lease_seconds > 2 * longest_call_seconds()

@@ -1,0 +1,166 @@
+"""The lease against a real MLflow; time is a number that the tests set."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from model_deploy.errors import Unsettled
+from model_deploy.registry.connection import Connection
+from model_deploy.registry.lease import Lease, LeaseRanOut, Times
+
+_numbers = itertools.count()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept = 0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += 1
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def leases(mlflow_sqlite: str, clock: Clock) -> Any:
+    """Makes leases of one subject, each with holder's name."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=mlflow_sqlite, registry_uri=mlflow_sqlite)
+    subject = f"model leased-{next(_numbers)}"
+    times = Times(
+        lease_seconds=100.0,
+        call_seconds=10.0,
+        patience_seconds=300.0,
+        clock=lambda: clock.now,
+        sleep=clock.sleep,
+    )
+
+    def make(who: str, **changes: Any) -> Lease:
+        return Lease(
+            Connection(mlflow_sqlite, client),
+            changes.get("subject", subject),
+            changes.get("times", times),
+            {"who": who, "model": "leased"},
+        )
+
+    return make
+
+
+def test_the_second_waits_until_the_first_gives_back(leases: Any, clock: Clock) -> None:
+    first, second = leases("ada"), leases("bob")
+    first.take()
+    clock_sleep = clock.sleep
+
+    def sleep(seconds: float) -> None:
+        clock_sleep(seconds)
+        if clock.slept == 3:
+            first.give_back()
+
+    clock.sleep = sleep  # type: ignore[method-assign]
+    second._times = Times(  # the same, with this sleep
+        lease_seconds=100.0, call_seconds=10.0, clock=lambda: clock.now, sleep=sleep
+    )
+    second.take()
+    second.require()
+    assert clock.slept == 3
+
+
+def test_who_waits_says_for_whom_at_once_and_every_15_seconds(
+    leases: Any, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    leases("ada at host").take()
+    with caplog.at_level("INFO"):
+        leases("bob").take()
+    told = [r.getMessage() for r in caplog.records if r.getMessage().startswith("waiting for")]
+    assert "who ada at host, model leased" in told[0]
+    assert 100 / 16 - 1 <= len(told) <= 100 / 15 + 1
+
+
+def test_a_dead_holder_is_outlived_after_the_lease_and_not_before(
+    leases: Any, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    leases("ada").take()
+    leases("bob").take()
+    assert 100.0 < clock.now < 103.0
+    assert "did not give it back" in caplog.text
+
+
+def test_a_holder_writes_nothing_that_might_outlast_the_lease(leases: Any, clock: Clock) -> None:
+    lease = leases("ada")
+    lease.take()
+    clock.now = 89.0
+    lease.require()
+    clock.now = 90.0
+    with pytest.raises(LeaseRanOut, match="ran out after 100 s"):
+        lease.require()
+
+
+def test_patience_ends_as_unsettled_and_names_the_holder(leases: Any, clock: Clock) -> None:
+    long = Times(lease_seconds=1000.0, call_seconds=10.0, clock=lambda: 0.0)
+    leases("ada", times=long).take()
+    with pytest.raises(Unsettled) as caught:
+        leases("bob").take()
+    assert str(caught.value).startswith("given up for the lease of model leased-")
+    assert "who ada, model leased. It ends when given back, or after 1000 s" in str(caught.value)
+    assert caught.value.exit_code == 4
+
+
+def test_a_lease_that_ran_out_can_be_taken_again(leases: Any, clock: Clock) -> None:
+    lease = leases("ada")
+    lease.take()
+    clock.now = 95.0
+    lease.take()
+    lease.require()
+    assert clock.now == 95.0
+
+
+def test_one_who_lost_it_waits_for_the_next_holder(leases: Any, clock: Clock) -> None:
+    slow, next_one = leases("ada"), leases("bob")
+    slow.take()
+    next_one.take()
+    begun = clock.now
+    slow.take()
+    assert clock.now - begun > 100.0
+
+
+def test_garbage_collection_in_mlflow_does_no_harm(
+    leases: Any, clock: Clock, mlflow_sqlite: str
+) -> None:
+    from mlflow.tracking._tracking_service.utils import _get_store
+
+    for who in ("ada", "bob"):
+        lease = leases(who)
+        lease.take()
+        lease.give_back()
+    store = _get_store(mlflow_sqlite)
+    for lock in lease._look():
+        store._hard_delete_experiment(lock.experiment_id)
+    again = leases("cy")
+    again.take()
+    assert [lock.number for lock in again._look()] == [1]
+    assert clock.slept == 0
+
+
+def test_the_lock_tells_who_holds_it_for_what_and_is_hidden_afterwards(
+    leases: Any, mlflow_sqlite: str
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=mlflow_sqlite, registry_uri=mlflow_sqlite)
+    lease = leases("ada")
+    lease.take()
+    name = f"{lease._chain}00000001"
+    tags = client.get_experiment_by_name(name).tags
+    assert tags["stage-move.who"] == "ada"
+    assert "Holder: who ada, model leased." in tags["mlflow.note.content"]
+    lease.give_back()
+    assert name not in {found.name for found in client.search_experiments()}

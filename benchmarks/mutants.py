@@ -42,7 +42,12 @@ Made = TypeVar("Made")
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGES = PROJECT / ".venv-mutants"
 JUDGED = Path(__file__).with_name("equivalent_mutants.toml")
-DEFAULT = ("model_deploy", "model_build/steps")
+DEFAULT = ("model_deploy", "model_build/steps", "model_build/mlflow_login.py")
+# Copies of the last one: tests/repo/test_units.py holds them to be equal, so any fault is noticed.
+COPIES = {
+    "model_deploy/mlflow_login.py",
+    "model_build/steps/train_evaluate_register/mlflow_login.py",
+}
 MOST_SURVIVORS = 0.05
 # A test that hangs with a fault may take this many times what all of them take, and this more.
 SLOWER = 4
@@ -59,9 +64,6 @@ FURTHER_TESTS = {
         f"{TRAINING}/test_model.py",
     ],
     "model_build/steps/train_evaluate_register/metrics.py": [f"{TRAINING}/test_evaluation.py"],
-    "model_build/steps/train_evaluate_register/mlflow_login.py": [
-        "tests/model_build/test_mlflow_login.py"
-    ],
     "model_build/steps/train_evaluate_register/tracking.py": [f"{TRAINING}/test_champion.py"],
     "model_build/steps/train_evaluate_register/train.py": [f"{TRAINING}/test_rehearsal.py"],
     "model_build/steps/train_evaluate_register/verdict.py": [
@@ -70,7 +72,6 @@ FURTHER_TESTS = {
     ],
     "model_deploy/": ["tests/model_deploy/test_build.py"],
     "model_deploy/atomic_write.py": ["tests/model_deploy/test_stage_config.py"],
-    "model_deploy/mlflow_login.py": ["tests/model_build/test_mlflow_login.py"],
     "model_deploy/test/": ["tests/model_deploy/test"],
 }
 
@@ -236,7 +237,7 @@ def find_modules(paths: Sequence[str]) -> list[str]:
             sys.exit(f"no {path} in {PROJECT}")
         files = full.rglob("*.py") if full.is_dir() else [full]
         found |= {str(file.relative_to(PROJECT)) for file in files}
-    return sorted(found)
+    return sorted(found - COPIES)
 
 
 def tests_of(module: str, root: Path) -> list[str]:

@@ -70,9 +70,16 @@ FURTHER_TESTS = {
         f"{TRAINING}/test_gate.py",
         f"{TRAINING}/test_evaluation.py",
     ],
-    "model_deploy/": ["tests/model_deploy/test_build.py"],
-    "model_deploy/atomic_write.py": ["tests/model_deploy/test_stage_config.py"],
     "model_deploy/test/": ["tests/model_deploy/test"],
+    "model_deploy/errors.py": [
+        "tests/model_deploy/test_stage_config.py",
+        "tests/model_deploy/test_model_archive.py",
+        "tests/model_deploy/test_build.py",
+    ],
+    **{
+        f"model_deploy/{name}.py": ["tests/model_deploy/test_build.py"]
+        for name in ("approval", "command_line", "custody", "endpoint_test_plan", "plan_making")
+    },
 }
 
 

@@ -149,7 +149,7 @@ def test_what_s3_refuses_is_said_with_what_it_takes(
     stub_server.body = f"<Error><Code>{code}</Code><Message>x</Message></Error>".encode()
     with pytest.raises(DataError) as caught:
         opened("s3://tables/houses", tmp_path)
-    assert str(caught.value) == f"can't read s3://tables/houses: {told}"
+    assert str(caught.value).startswith(f"can't read s3://tables/houses: {told}")
 
 
 def test_s3_out_of_reach_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_file_that_is_named_itself_may_begin_with_an_underscore(
         ("403", "the pipeline's role may not read it (s3:GetObject)"),
         (
             "NoSuchThing",
-            "An error occurred (NoSuchThing) when calling the ListObjectsV2 operation: x",
+            "An error occurred (NoSuchThing) when calling the ListObjectsV2 operation",
         ),
     ],
 )

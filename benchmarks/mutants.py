@@ -179,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.exit(f"no {PACKAGES.name}: run the first command of `{sys.argv[0]} --help`")
     sys.path[:0] = [str(PACKAGES), str(Path(__file__).parent)]
     modules = find_modules(arguments.paths or DEFAULT)
-    started = time.monotonic()
+    started, described = time.monotonic(), describe(arguments)
     with copies_of_the_project(arguments.jobs) as runners:
         faults = draw_faults(modules, arguments, runners[0].root)
         judged = read_judged()
@@ -194,9 +194,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for outcome in outcomes:
         tallies[outcome.file].outcomes.append(outcome)
     print_figures(tallies)
-    print(f"\n{describe(arguments)}; {time.monotonic() - started:.0f} s")
+    print(f"\n{described}; {time.monotonic() - started:.0f} s")
     if arguments.json:
-        written = {"run": describe(arguments), "mutants": [vars(outcome) for outcome in outcomes]}
+        written = {"run": described, "mutants": [vars(outcome) for outcome in outcomes]}
         arguments.json.write_text(json.dumps(written, indent=1) + "\n")
     all_of_them = Tally(outcomes)
     return int(all_of_them.count("survived") > MOST_SURVIVORS * max(1, len(rest)))
@@ -227,7 +227,6 @@ def describe(arguments: argparse.Namespace) -> str:
     )
     commit = _git("rev-parse", "--short", "HEAD").strip()
     changed = " and uncommitted changes" if _git("status", "--porcelain").strip() else ""
-    sys.path.insert(0, str(PACKAGES))
     return (
         f"--seed {arguments.seed} {size} {' '.join(arguments.paths)}".rstrip()
         + f"; commit {commit}{changed}; Python {sys.version.split()[0]}, "
@@ -304,14 +303,16 @@ def _draw(places: list[Place], count: int, seed: int, root: Path) -> list[Mutati
 
 
 def read_judged() -> dict[tuple[str, str, str, str], str]:
-    """Faults that change nothing a user can see, and why."""
-    entries = tomllib.loads(JUDGED.read_text())["equivalent"]
-    return {
-        (entry["file"], entry["function"], entry["before"].strip(), entry["after"].strip()): entry[
-            "reason"
-        ]
-        for entry in entries
-    }
+    """Faults that change nothing a user can see, and why; one whose line is gone is told."""
+    judged = {}
+    for entry in tomllib.loads(JUDGED.read_text())["equivalent"]:
+        names = ("file", "function", "before", "after")
+        file, function, before, after = (entry[name].strip() for name in names)
+        path = PROJECT / file
+        if not path.is_file() or before not in path.read_text():
+            _say(f"{JUDGED.name}: {file} has no {before!r} any more; judge it again")
+        judged[file, function, before, after] = entry["reason"]
+    return judged
 
 
 def measure(faults: list[Mutation], runners: list[Runner]) -> dict[str, float]:

@@ -42,7 +42,12 @@ Made = TypeVar("Made")
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGES = PROJECT / ".venv-mutants"
 JUDGED = Path(__file__).with_name("equivalent_mutants.toml")
-DEFAULT = ("model_deploy", "model_build/steps")
+DEFAULT = ("model_deploy", "model_build/steps", "model_build/mlflow_login.py")
+# Copies of the last one: tests/repo/test_units.py holds them to be equal, so any fault is noticed.
+COPIES = {
+    "model_deploy/mlflow_login.py",
+    "model_build/steps/train_evaluate_register/mlflow_login.py",
+}
 MOST_SURVIVORS = 0.05
 # A test that hangs with a fault may take this many times what all of them take, and this more.
 SLOWER = 4
@@ -59,19 +64,29 @@ FURTHER_TESTS = {
         f"{TRAINING}/test_model.py",
     ],
     "model_build/steps/train_evaluate_register/metrics.py": [f"{TRAINING}/test_evaluation.py"],
-    "model_build/steps/train_evaluate_register/mlflow_login.py": [
-        "tests/model_build/test_mlflow_login.py"
-    ],
     "model_build/steps/train_evaluate_register/tracking.py": [f"{TRAINING}/test_champion.py"],
     "model_build/steps/train_evaluate_register/train.py": [f"{TRAINING}/test_rehearsal.py"],
     "model_build/steps/train_evaluate_register/verdict.py": [
         f"{TRAINING}/test_gate.py",
         f"{TRAINING}/test_evaluation.py",
     ],
-    "model_deploy/": ["tests/model_deploy/test_build.py"],
-    "model_deploy/atomic_write.py": ["tests/model_deploy/test_stage_config.py"],
-    "model_deploy/mlflow_login.py": ["tests/model_build/test_mlflow_login.py"],
     "model_deploy/test/": ["tests/model_deploy/test"],
+    "model_deploy/errors.py": [
+        "tests/model_deploy/test_stage_config.py",
+        "tests/model_deploy/test_model_archive.py",
+        "tests/model_deploy/test_build.py",
+    ],
+    **{
+        f"model_deploy/{name}.py": ["tests/model_deploy/test_build.py"]
+        for name in ("approval", "command_line", "custody", "endpoint_test_plan", "plan_making")
+    },
+}
+
+
+# Tests that start the whole script in a process of its own, by what alone needs them.
+LEFT_OUT = {
+    "test_script_": "model_build/steps/prepare_data/prepare_data.py",
+    "test_a_stopped_job": "model_build/steps/train_evaluate_register/train.py",
 }
 
 
@@ -164,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.exit(f"no {PACKAGES.name}: run the first command of `{sys.argv[0]} --help`")
     sys.path[:0] = [str(PACKAGES), str(Path(__file__).parent)]
     modules = find_modules(arguments.paths or DEFAULT)
-    started = time.monotonic()
+    started, described = time.monotonic(), describe(arguments)
     with copies_of_the_project(arguments.jobs) as runners:
         faults = draw_faults(modules, arguments, runners[0].root)
         judged = read_judged()
@@ -179,9 +194,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for outcome in outcomes:
         tallies[outcome.file].outcomes.append(outcome)
     print_figures(tallies)
-    print(f"\n{describe(arguments)}; {time.monotonic() - started:.0f} s")
+    print(f"\n{described}; {time.monotonic() - started:.0f} s")
     if arguments.json:
-        written = {"run": describe(arguments), "mutants": [vars(outcome) for outcome in outcomes]}
+        written = {"run": described, "mutants": [vars(outcome) for outcome in outcomes]}
         arguments.json.write_text(json.dumps(written, indent=1) + "\n")
     all_of_them = Tally(outcomes)
     return int(all_of_them.count("survived") > MOST_SURVIVORS * max(1, len(rest)))
@@ -212,7 +227,6 @@ def describe(arguments: argparse.Namespace) -> str:
     )
     commit = _git("rev-parse", "--short", "HEAD").strip()
     changed = " and uncommitted changes" if _git("status", "--porcelain").strip() else ""
-    sys.path.insert(0, str(PACKAGES))
     return (
         f"--seed {arguments.seed} {size} {' '.join(arguments.paths)}".rstrip()
         + f"; commit {commit}{changed}; Python {sys.version.split()[0]}, "
@@ -229,7 +243,7 @@ def find_modules(paths: Sequence[str]) -> list[str]:
             sys.exit(f"no {path} in {PROJECT}")
         files = full.rglob("*.py") if full.is_dir() else [full]
         found |= {str(file.relative_to(PROJECT)) for file in files}
-    return sorted(found)
+    return sorted(found - COPIES)
 
 
 def tests_of(module: str, root: Path) -> list[str]:
@@ -289,14 +303,16 @@ def _draw(places: list[Place], count: int, seed: int, root: Path) -> list[Mutati
 
 
 def read_judged() -> dict[tuple[str, str, str, str], str]:
-    """Faults that change nothing a user can see, and why."""
-    entries = tomllib.loads(JUDGED.read_text())["equivalent"]
-    return {
-        (entry["file"], entry["function"], entry["before"].strip(), entry["after"].strip()): entry[
-            "reason"
-        ]
-        for entry in entries
-    }
+    """Faults that change nothing a user can see, and why; one whose line is gone is told."""
+    judged = {}
+    for entry in tomllib.loads(JUDGED.read_text())["equivalent"]:
+        names = ("file", "function", "before", "after")
+        file, function, before, after = (entry[name].strip() for name in names)
+        path = PROJECT / file
+        if not path.is_file() or before not in path.read_text():
+            _say(f"{JUDGED.name}: {file} has no {before!r} any more; judge it again")
+        judged[file, function, before, after] = entry["reason"]
+    return judged
 
 
 def measure(faults: list[Mutation], runners: list[Runner]) -> dict[str, float]:
@@ -308,7 +324,7 @@ def measure(faults: list[Mutation], runners: list[Runner]) -> dict[str, float]:
 
     def measure_one(runner: Runner, file: str) -> float:
         started = time.monotonic()
-        code, output = runner.run([file], timeout=1200)
+        code, output = runner.run([file], "", timeout=1200)
         if code != 0:
             raise SystemExit(f"{file} fails without a fault:\n{output[-3000:]}")
         _say(f"without a fault: {file}: {time.monotonic() - started:.0f} s")
@@ -370,7 +386,7 @@ def try_fault(fault: Mutation, runner: Runner, seconds: dict[str, float]) -> Out
     try:
         _write_as_newer(path, fault.text)
         limit = SLOWER * sum(seconds[test] for test in tests) + SECONDS_MORE
-        code, output = runner.run(tests, limit)
+        code, output = runner.run(tests, fault.file, limit)
     finally:
         _write_as_newer(path, source)
     taken = time.monotonic() - started
@@ -408,15 +424,14 @@ class Runner:
         )
         self._running: int | None = None
 
-    def run(self, tests: list[str], timeout: float) -> tuple[int | None, str]:
+    def run(self, tests: list[str], module: str, timeout: float) -> tuple[int | None, str]:
         """Exit code, None where they hung, and what pytest printed."""
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir()
         log = self.scratch / "log"
-        options = [
-            *("-p", "no:xdist", "-p", "no:cacheprovider", "-q", "-x", "-m", "not e2e"),
-            *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
-        ]
+        without = ("-p", "no:xdist", "-p", "no:cacheprovider", "-m", "not e2e")
+        warned = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+        options = [*without, *warned, "-q", "-x", "-k", _choose(module)]
         self._running = int(
             self._ask({"temp": str(self.scratch), "log": str(log), "argv": [*options, *tests]})
         )
@@ -444,6 +459,11 @@ class Runner:
         if not answer:
             raise RuntimeError("the process that the tests are forked from has ended")
         return answer.strip()
+
+
+def _choose(module: str) -> str:
+    names = [name for name, needs_it in LEFT_OUT.items() if module != needs_it]
+    return " and ".join(f"not {name}" for name in names)
 
 
 def _end(group: int) -> None:
@@ -518,4 +538,7 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

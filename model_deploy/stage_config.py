@@ -41,7 +41,7 @@ _TEST_RANGES: Mapping[str, tuple[int, int]] = {
 }
 # 0.95 to the power of 90 is below 1 %.
 _ENOUGH_REQUESTS = 90
-_ENDPOINT_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+_ENDPOINT_NAME = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 
 
 @dataclass(frozen=True, kw_only=True)

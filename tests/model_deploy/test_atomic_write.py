@@ -26,3 +26,11 @@ def test_when_one_file_can_not_be_written_none_is(tmp_path: Path, bad: str) -> N
     assert caught.value.problems[0].startswith("it can not be written: ")
     assert (tmp_path / "good").read_text() == "as it was"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "good"]
+
+
+def test_an_earlier_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("as it was, and longer")
+    write_all_or_none({tmp_path / "a": "new"})
+    write_all_or_none({})
+    assert (tmp_path / "a").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

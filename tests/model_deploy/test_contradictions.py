@@ -38,6 +38,17 @@ def _found(**settings: str) -> list[str]:
         {"ServerlessMemoryInMB": "2048", "AlarmTopicArn": "arn:aws:sns:eu-west-1:1:t"},
         {"ServerlessMemoryInMB": "2048", "ServerlessProvisionedConcurrency": "5"},
         {"SubnetIds": "subnet-1", "SecurityGroupIds": "sg-1"},
+        {
+            "EndpointInstanceCount": "2",
+            "DeploymentType": "CANARY",
+            "DeploymentWaitInSeconds": "6300",
+        },
+        {
+            "EndpointInstanceCount": "2",
+            "DeploymentType": "LINEAR",
+            "DeploymentStepPercentage": "30",
+            "DeploymentWaitInSeconds": "3150",
+        },
     ],
 )
 def test_settings_that_agree_are_let_through(settings: dict[str, str]) -> None:
@@ -65,6 +76,16 @@ def test_settings_that_agree_are_let_through(settings: dict[str, str]) -> None:
                 "DeploymentWaitInSeconds": "1801",
             },
             "LINEAR in steps of 15 % with DeploymentWaitInSeconds 1801 waits for 12607 s in all; "
+            "12600 are possible",
+        ),
+        (
+            {
+                "DeploymentType": "CANARY",
+                "EndpointInstanceCount": "2",
+                "DeploymentStepPercentage": "10",
+                "DeploymentWaitInSeconds": "6301",
+            },
+            "CANARY in steps of 10 % with DeploymentWaitInSeconds 6301 waits for 12602 s in all; "
             "12600 are possible",
         ),
         (

@@ -9,7 +9,8 @@ import socket
 import subprocess
 import tarfile
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -225,22 +226,166 @@ def test_other_content_under_the_digest_is_never_overwritten(
     assert s3.get_object(Bucket="archives", Key=key)["Body"].read() == b"something else"
 
 
+def test_other_content_of_the_same_size_is_told_by_its_checksum(
+    s3: Any, archive: ModelArchive
+) -> None:
+    """Planted: as many other bytes."""
+    key = _STORE.key("housing", archive.sha256)
+    other = bytes(archive.size_bytes)
+    s3.put_object(Bucket="archives", Key=key, Body=other, ChecksumAlgorithm="SHA256")
+    with pytest.raises(ArchiveConflict, match="holds something else"):
+        upload_archive(s3, archive, _STORE, "housing")
+    assert s3.get_object(Bucket="archives", Key=key)["Body"].read() == other
+
+
+def test_an_object_whose_checksum_s3_does_not_tell_is_compared_by_its_size(
+    s3: Any, archive: ModelArchive
+) -> None:
+    key = _STORE.key("housing", archive.sha256)
+    s3.put_object(Bucket="archives", Key=key, Body=archive.path.read_bytes())
+    s3.meta.events.register(
+        "after-call.s3.HeadObject", lambda parsed, **_: parsed.pop("ChecksumSHA256", None)
+    )
+    uri = upload_archive(s3, archive, _STORE, "housing")
+    assert uri == f"s3://archives/{key}"
+
+
+def test_what_is_sent_is_all_that_s3_checks_or_keeps(s3: Any, archive: ModelArchive) -> None:
+    sent: dict[str, Any] = {}
+    asked: dict[str, Any] = {}
+    s3.meta.events.register(
+        "provide-client-params.s3.PutObject", lambda params, **_: sent.update(params)
+    )
+    s3.meta.events.register(
+        "provide-client-params.s3.HeadObject", lambda params, **_: asked.update(params)
+    )
+    upload_archive(s3, archive, _STORE, "housing")
+    key = _STORE.key("housing", archive.sha256)
+    assert asked == {"Bucket": "archives", "Key": key, "ChecksumMode": "ENABLED"}
+    del sent["Body"]
+    assert sent == {
+        "Bucket": "archives",
+        "Key": key,
+        "ContentLength": archive.size_bytes,
+        "ContentType": "application/gzip",
+        "ChecksumSHA256": base64.b64encode(bytes.fromhex(archive.sha256)).decode(),
+        "IfNoneMatch": "*",
+    }
+    head = s3.head_object(Bucket="archives", Key=key)
+    assert head["ContentType"] == "application/gzip"
+
+
+def test_an_archive_beyond_one_request_is_refused_before_it_is_sent(
+    s3: Any, archive: ModelArchive
+) -> None:
+    most = 5 * 1024**3
+    with pytest.raises(ArchiveRefused) as caught:
+        upload_archive(s3, replace(archive, size_bytes=most + 1), _STORE, "housing")
+    assert str(caught.value) == (
+        f"{archive.path} can not be packaged:\n  - 5368709121 bytes; at most 5368709120 can go"
+    )
+    assert "Contents" not in s3.list_objects_v2(Bucket="archives")
+    s3.meta.events.register("before-call.s3.HeadObject", _answer(500))
+    with pytest.raises(AwsError):  # it was asked for
+        upload_archive(s3, replace(archive, size_bytes=most), _STORE, "housing")
+
+
+@pytest.mark.parametrize("status", [400, 402, 405, 500])
+def test_only_a_missing_object_or_one_that_may_not_be_looked_at_is_sent(
+    s3: Any, archive: ModelArchive, status: int
+) -> None:
+    s3.meta.events.register("before-call.s3.HeadObject", _answer(status))
+    with pytest.raises(AwsError, match="could not upload the archive"):
+        upload_archive(s3, archive, _STORE, "housing")
+    assert "Contents" not in s3.list_objects_v2(Bucket="archives")
+
+
+@pytest.mark.parametrize("status", [403, 411, 413])
+def test_an_upload_that_s3_refuses_is_no_upload_that_someone_else_won(
+    s3: Any, archive: ModelArchive, status: int
+) -> None:
+    s3.meta.events.register("before-call.s3.PutObject", _answer(status))
+    with pytest.raises(AwsError) as caught:
+        upload_archive(s3, archive, _STORE, "housing")
+    assert str(caught.value).endswith(
+        "the build's role has s3:PutObject and s3:GetObject on it. Nothing was written."
+    )
+
+
+def test_upload_says_what_it_does(
+    s3: Any, archive: ModelArchive, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "model_deploy")
+    uri = upload_archive(s3, archive, _STORE, "housing")
+    upload_archive(s3, archive, _STORE, "housing")
+    assert caplog.messages == [
+        f"uploading {archive.size_bytes / 1e6:.1f} MB to {uri}",
+        f"{uri} is there already",
+    ]
+
+
+@pytest.mark.parametrize("name", ["a\x1fb", "a\udc80b"])
+def test_names_that_mean_nothing_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    model = _model(tmp_path / "model")
+    (model / name).write_text("")
+    with pytest.raises(ArchiveRefused, match="has a name with control characters or bytes"):
+        write_archive(model, tmp_path / "m.tar.gz")
+
+
+def test_blanks_and_any_other_letters_are_packed(tmp_path: Path) -> None:
+    model = _model(tmp_path / "model")
+    for name in (" blank", "é", "\ud7ff", "\ue000"):
+        (model / name).write_text("")
+    with tarfile.open(write_archive(model, tmp_path / "m.tar.gz").path) as packed:
+        assert {" blank", "é", "\ud7ff", "\ue000"} <= set(packed.getnames())
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveRefused) as caught:
+        write_archive(tmp_path / "nowhere", tmp_path / "out" / "m.tar.gz")
+    assert "there is no such folder" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_called_mlmodel_is_no_model(tmp_path: Path) -> None:
+    model = _model(tmp_path / "model")
+    (model / "MLmodel").unlink()
+    (model / "MLmodel").mkdir()
+    with pytest.raises(ArchiveRefused, match="there is no MLmodel file at its root"):
+        write_archive(model, tmp_path / "m.tar.gz")
+
+
+def test_a_write_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = _model(tmp_path / "model")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_archive(model, tmp_path / "out" / "m.tar.gz")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_upload_that_someone_else_won_counts_as_there(s3: Any, archive: ModelArchive) -> None:
     """HeadObject may say 403 to who may not list; the conditional upload then decides."""
     upload_archive(s3, archive, _STORE, "housing")
-    s3.meta.events.register("before-call.s3.HeadObject", _forbidden)
+    s3.meta.events.register("before-call.s3.HeadObject", _answer(403))
     uri = upload_archive(s3, archive, _STORE, "housing")
     assert uri == _STORE.uri("housing", archive.sha256)
 
 
-def _forbidden(**_: Any) -> Any:
+def _answer(status: int) -> Callable[..., Any]:
+    """A handler that keeps a call from S3 and gives an error of that status."""
     from botocore.awsrequest import AWSResponse
 
-    response = AWSResponse("https://archives", 403, {}, None)
-    return response, {
-        "Error": {"Code": "403", "Message": "Forbidden"},
-        "ResponseMetadata": {"HTTPStatusCode": 403},
-    }
+    def answer(**_: Any) -> Any:
+        return AWSResponse("https://archives", status, {}, None), {
+            "Error": {"Code": str(status), "Message": "Planted"},
+            "ResponseMetadata": {"HTTPStatusCode": status},
+        }
+
+    return answer
 
 
 def test_refused_upload_says_what_is_needed(archive: ModelArchive) -> None:

@@ -313,6 +313,81 @@ def test_endpoint_names_and_tags_keep_to_the_limits_of_aws() -> None:
     ]
 
 
+def test_what_just_keeps_to_the_limits_is_let_through() -> None:
+    project = "a" * (63 - len("-prod"))
+    tags = {f"t{number}": "1" for number in range(48)}
+    tags |= {"k" * 128: "v" * 256, "upper AWS: within": "1"}
+    parameters = {"SageMakerProjectName": project, "StageName": "prod"}
+    declared = {name: TemplateParameter(name=name) for name in parameters}
+    config = ExportedConfig(source="x", parameters=parameters, tags=tags)
+    assert find_problems(config, declared, "t") == []
+    beyond = ExportedConfig(
+        source="x",
+        parameters={**parameters, "SageMakerProjectName": f"{project}a"},
+        tags={**tags, "K" * 129: "1", "Aws:x": "1"},
+    )
+    assert find_problems(beyond, declared, "t") == [
+        f"the endpoint's name would be '{project}a-prod'; SageMaker allows letters, digits and "
+        "hyphens, at most 63",
+        "52 tags; CloudFormation takes 50",
+        "tag 'Aws:x': AWS keeps names that begin with aws: to itself",
+        f"tag name '{'K' * 129}' has 129 characters; 128 are allowed",
+    ]
+
+
+def test_numbers_and_lengths_at_their_bounds_are_let_through() -> None:
+    number = TemplateParameter(name="P", is_number=True, min_value=2, max_value=3.5)
+    for value, problem in {
+        "2": "",
+        "3.5": "",
+        "1.5": "P is '1.5'; the least is 2",
+        "3.6": "P is '3.6'; the most is 3.5",
+        "-2": "P is '-2'; the least is 2",
+        "2.": "P is '2.', which is not a number",
+        "two": "P is 'two', which is not a number",
+    }.items():
+        assert number.problem(value) == problem
+    text = TemplateParameter(name="P", min_length=2, max_length=3)
+    assert [text.problem("ab"), text.problem("abc")] == ["", ""]
+    either = TemplateParameter(name="P", allowed=("a", "b"))
+    assert [either.problem("a"), either.problem("c")] == ["", "P is 'c'; allowed are a, b"]
+
+
+def test_each_item_of_a_list_must_match_and_a_text_matches_whole() -> None:
+    listed = TemplateParameter(name="P", is_list=True, pattern="[a-z]+")
+    assert listed.problem("a,bc") == ""
+    assert listed.problem("a,B") == "P is 'a,B', which does not match [a-z]+"
+    text = TemplateParameter(name="P", pattern="[a-z]+")
+    assert text.problem("a,bc") == "P is 'a,bc', which does not match [a-z]+"
+
+
+def test_a_templates_declarations_are_read_whole(tmp_path: Path) -> None:
+    template = tmp_path / "t.yml"
+    template.write_text(
+        """
+Parameters:
+  Plain: {}
+  Count: {Type: Number, Default: 2, MinValue: 1, MaxValue: 9}
+  Ids: {Type: "List<AWS::EC2::Subnet::Id>", Default: ""}
+  Names: {Type: CommaDelimitedList, AllowedPattern: "[a-z]*"}
+  Kind: {Type: String, AllowedValues: [a, 1], MinLength: 1, MaxLength: 3}
+Resources:
+  R: {Type: !Sub "${Plain}"}
+"""
+    )
+    assert read_template_parameters(template) == {
+        "Plain": TemplateParameter(name="Plain", required=True),
+        "Count": TemplateParameter(
+            name="Count", is_number=True, default="2", min_value=1, max_value=9
+        ),
+        "Ids": TemplateParameter(name="Ids", is_list=True),
+        "Names": TemplateParameter(name="Names", is_list=True, required=True, pattern="[a-z]*"),
+        "Kind": TemplateParameter(
+            name="Kind", required=True, allowed=("a", "1"), min_length=1, max_length=3
+        ),
+    }
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
@@ -334,7 +409,10 @@ def test_written_file_is_sorted_and_read_back_equal(tmp_path: Path) -> None:
     config = _stage(tags={"team": "é"}).extended(_DEFAULTS, _BUILT, _TAGS)
     path = tmp_path / "new" / "export.json"
     write_all_or_none({path: config.to_json()})
-    document = json.loads(path.read_text())
+    text = path.read_text(encoding="utf-8")
+    assert '"team": "é"' in text
+    assert text.endswith("\n")
+    document = json.loads(text)
     assert list(document) == ["Parameters", "Tags"]
     assert list(document["Parameters"]) == sorted(document["Parameters"])
     again = ExportedConfig.from_json(path)

@@ -84,9 +84,10 @@ def test_one_object_with_its_etag(s3: Any, tmp_path: Path) -> None:
     answer = s3.put_object(Bucket="tables", Key="houses.csv", Body=csv_of(table()))
     found, objects = prepare_data.open_table("s3://tables/houses.csv", tmp_path)
     assert len(frame_of(found)) == 200
-    assert [(item.uri, item.etag) for item in objects] == [
-        ("s3://tables/houses.csv", answer["ETag"].strip('"'))
+    assert [(item.uri, item.etag, item.size_bytes) for item in objects] == [
+        ("s3://tables/houses.csv", answer["ETag"].strip('"'), len(csv_of(table())))
     ]
+    assert {batch.file for batch in found.read()} == {"houses.csv"}
 
 
 def test_a_prefix_of_files_in_the_order_of_their_names(s3: Any, tmp_path: Path) -> None:
@@ -106,8 +107,56 @@ def test_a_table_that_is_passed_over_for_its_name_is_told(
 ) -> None:
     for key in ("houses/a.csv", "houses/_2024.csv", "houses/_SUCCESS"):
         s3.put_object(Bucket="tables", Key=key, Body=csv_of(table()))
+    for key in ("houses/deep/.B.TSV.gz", "houses/_c.parquet", "houses/_d.txt", "houses/_e/f.csv"):
+        s3.put_object(Bucket="tables", Key=key, Body=b"")
+    caplog.set_level("INFO")
     opened(SOURCE, tmp_path)
-    assert "passed over, because their names begin with _ or .: '_2024.csv'" in caplog.text
+    told = "passed over, because their names begin with _ or .: '_2024.csv', '_c.parquet', "
+    assert caplog.messages == [told + "'deep/.B.TSV.gz'"]
+    caplog.clear()
+    s3.put_object(Bucket="tables", Key="houses/b.csv", Body=csv_of(table()))
+    opened(SOURCE, tmp_path)
+    assert caplog.messages[0] == f"{SOURCE} holds 2 files"
+
+
+def test_a_file_that_is_named_itself_may_begin_with_an_underscore(
+    s3: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for key in ("houses/city=Bern/_a.csv", "houses/city=Bern/_a.csv/.b.csv"):
+        s3.put_object(Bucket="tables", Key=key, Body=csv_of(table()))
+    found = opened("s3://tables/houses/city=Bern/_a.csv", tmp_path)
+    assert tuple(found.columns) == ("size", "target")
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("AccessDenied", "the pipeline's role may not read it (s3:ListBucket, s3:GetObject)"),
+        ("403", "the pipeline's role may not read it (s3:GetObject)"),
+        (
+            "NoSuchThing",
+            "An error occurred (NoSuchThing) when calling the ListObjectsV2 operation",
+        ),
+    ],
+)
+def test_what_s3_refuses_is_said_with_what_it_takes(
+    stub_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, told: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", stub_server.url)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    stub_server.status = 400
+    stub_server.body = f"<Error><Code>{code}</Code><Message>x</Message></Error>".encode()
+    with pytest.raises(DataError) as caught:
+        opened("s3://tables/houses", tmp_path)
+    assert str(caught.value).startswith(f"can't read s3://tables/houses: {told}")
+
+
+def test_s3_out_of_reach_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(DataError, match=r"can't read s3://tables/houses: Could not connect to the"):
+        opened("s3://tables/houses", tmp_path)
 
 
 def test_what_spark_was_still_writing_is_no_part_of_the_table(s3: Any, tmp_path: Path) -> None:

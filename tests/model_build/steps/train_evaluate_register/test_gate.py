@@ -249,6 +249,116 @@ def test_limits_are_checked_each_for_itself(target: Any, noise: Any) -> None:
     assert [limit["met"] for limit in report["limits"]] == [False, False, True]
 
 
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ("rmse<=2", ""),
+        ("rmse>=2", ""),
+        ("rmse<=1.99999", "rmse 2 is above the limit 1.99999"),
+        ("rmse>=2.00001", "rmse 2 is below the limit 2.00001"),
+        ("rmse>=1,rmse<=1.5", "rmse 2 is above the limit 1.5"),
+        ("rmse>=3,rmse<=4", "rmse 2 is below the limit 3"),
+    ],
+)
+def test_a_limit_that_is_just_reached_is_met(limit: str, told: str) -> None:
+    actual = np.arange(40.0) * 3
+    rules = replace(RULES, limits=metrics.read_limits(limit))
+    report = judge(actual, numbers(actual + 2), rules=rules)
+    assert report["reason"] == told
+    assert [each["met"] for each in report["limits"]] == [not told]
+    assert {each["metric"] for each in report["limits"]} == {"rmse"}
+    assert [each["value"] for each in report["limits"]] == [2]
+
+
+def test_the_report_names_all_that_it_was_made_with(target: Any, noise: Any) -> None:
+    limits = metrics.read_limits("r2>=0.4,r2<=1")
+    rules = replace(RULES, limits=limits, margin=0.1, random_seed=5)
+    report = judge(target, numbers(target + noise), units=np.arange(120) // 2, rules=rules)
+    assert {name: report[name] for name in report if name not in ("measures", "metrics")} == {
+        "version": 1,
+        "task": "regression",
+        "rows": 120,
+        "units": 60,
+        "units_apart": 60,
+        "confidence": 0.95,
+        "resamples": 4000,
+        "random_seed": 5,
+        "baseline": "the training rows' mean",
+        "champion": {
+            "state": "none",
+            "version": None,
+            "why": "no version is the champion yet",
+            "remarks": [],
+            "margin": 0.1,
+        },
+        "limits": [
+            {"metric": "r2", "min": 0.4, "max": 1, "value": report["metrics"]["r2"], "met": True}
+        ],
+        "verdict": "passed",
+        "reason": "",
+        "summary": report["summary"],
+    }
+    again = judge(target, numbers(target + noise), units=np.arange(120) // 2, rules=rules)
+    assert again == report
+
+
+def test_all_that_is_wrong_is_said_with_its_figures(target: Any, noise: Any) -> None:
+    new = numbers(np.full(120, target.mean() + 1))
+    report = judge(target, new, theirs=numbers(target + noise), champion=CHAMPION)
+    first, second = report["measures"]
+    figures = [
+        f"{bar['difference']['low']:+.3g} to {bar['difference']['high']:+.3g}"
+        for bar in (first["baseline"], first["champion"])
+    ]
+    assert report["reason"] == (
+        f"RMSE {first['new']['value']:.4g} is not better beyond chance than 3.254, which the "
+        f"training rows' mean alone would have (difference {figures[0]}), nor is RMSE of the "
+        f"middle 80 %; RMSE {first['new']['value']:.4g} is worse beyond chance than "
+        f"{first['champion']['value']:.4g} of the champion, version 7, on the same rows "
+        f"(difference {figures[1]})"
+    )
+    assert report["summary"] == (
+        f"RMSE {first['new']['value']:.4g} (95 %: {first['new']['low']:.4g} to "
+        f"{first['new']['high']:.4g}), R2 {report['metrics']['r2']:.3g}; the training rows' mean "
+        f"3.254; champion v7 {first['champion']['value']:.4g}, worse beyond chance"
+    )
+    margin = replace(RULES, margin=0.25)
+    with_margin = judge(target, new, theirs=numbers(target), champion=CHAMPION, rules=margin)
+    assert (
+        "is worse beyond chance by more than 0.25 of it than 0 of the champion"
+        in (with_margin["reason"])
+    )
+    assert second["champion"]["worse"]
+
+
+@pytest.mark.parametrize(
+    ("of_the_large", "verdict"),
+    [([0.0] * 4, "failed"), ([8e3, 9e3, 7e3, 8e3], "passed")],
+)
+def test_worse_in_the_second_metric_counts_unless_the_first_is_better(
+    of_the_large: list[float], verdict: str
+) -> None:
+    actual = np.r_[np.zeros(40), np.arange(80.0), np.full(4, 1e4)]
+    theirs, new = actual.copy(), actual.copy()
+    theirs[40:120] += 1
+    theirs[120:] -= of_the_large
+    new[40:120] += np.resize([30.0, -30.0], 80)
+    new[120:] -= np.array(of_the_large) / 9 + 60
+    report = judge(actual, numbers(new), theirs=numbers(theirs), champion=CHAMPION)
+    assert report["measures"][1]["champion"]["worse"]
+    assert report["verdict"] == verdict
+
+
+def test_five_independent_rows_are_enough_and_four_are_not() -> None:
+    actual = np.arange(40.0)
+    for units, verdict in ((5, "passed"), (4, "failed")):
+        report = judge(actual, numbers(actual + 0.1), units=np.arange(40) % units)
+        assert (report["units"], report["verdict"]) == (units, verdict)
+    few = np.where(np.arange(100) < 5, 9.0, 0.0)
+    assert judge(few, numbers(few))["units_apart"] == 5
+    assert judge(few, numbers(few))["verdict"] == "passed"
+
+
 def test_limit_of_a_metric_that_is_not_defined_is_not_met() -> None:
     actual = np.array(["yes"] * 40, dtype=object)
     train = np.array(["yes", "no"] * 40, dtype=object)

@@ -20,7 +20,20 @@ def test_a_metric_may_have_one_limit_on_each_side() -> None:
 
 
 def test_none_is_no_limit() -> None:
-    assert read_limits("none") == []
+    assert read_limits("none") == read_limits(" none ") == []
+
+
+def test_the_best_value_that_a_metric_can_have_is_a_limit() -> None:
+    assert read_limits("accuracy>=1") == [Limit(metric="accuracy", minimum=1.0)]
+    assert read_limits("rmse<=0,r2>=1,r2<=1") == [
+        Limit(metric="rmse", maximum=0.0),
+        Limit(metric="r2", minimum=1.0, maximum=1.0),
+    ]
+    # Of what is never reached, only the way that nothing can meet is refused.
+    assert read_limits("r2<=2,rmse>=-1,r2>=-3") == [
+        Limit(metric="r2", minimum=-3.0, maximum=2.0),
+        Limit(metric="rmse", minimum=-1.0),
+    ]
 
 
 def test_each_metric_can_have_a_limit() -> None:

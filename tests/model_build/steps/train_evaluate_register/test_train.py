@@ -64,9 +64,26 @@ def test_good_model_is_logged_and_registered(
     assert float(version.tags["gate.value"]) == pytest.approx(run.data.metrics["rmse"])
     assert version.tags["gate.summary"] == run.data.tags["gate.summary"]
     assert len(version.tags["gate.summary"]) <= 200
-    assert run.data.params["n_estimators"] == "10"
-    assert run.data.params["estimator"] == "random-forest"
-    assert run.data.params["task"] == "regression"
+    of_the_estimator = {"n_estimators": "10"}
+    assert of_the_estimator.items() <= run.data.params.items()
+    assert {
+        name: value
+        for name, value in run.data.params.items()
+        if name not in ("n_estimators", "min_samples_leaf", "max_rows_per_tree")
+    } == {
+        "estimator": "random-forest",
+        "random_seed": "42",
+        "task": "regression",
+        "test_size": "0.25",
+        "split_by": "row",
+        "target": "price",
+        "feature_count": "6",
+        "train_rows": str(description["train_rows"]),
+        "test_rows": str(description["test_rows"]),
+    }
+    for item in run.inputs.dataset_inputs:
+        assert item.dataset.name == "houses"
+        assert SOURCE in item.dataset.source
     assert {tag.value for item in run.inputs.dataset_inputs for tag in item.tags} == {
         "training",
         "testing",

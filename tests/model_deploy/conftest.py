@@ -151,7 +151,8 @@ def register_versions(registry: Registry) -> Callable[[int], str]:
 class FakeSageMaker:
     """SageMaker's APIs over HTTP for one endpoint; MLflow's real scoring server is its container.
 
-    Tests set what Describe* answer, and may replace the container by `answer`.
+    Tests set what Describe* answer, and may replace the container by `answer`. S3 has `archive`
+    at every address, or nothing (None); CodePipeline has `actions`.
     """
 
     def __init__(self, container_url: str) -> None:
@@ -164,6 +165,8 @@ class FakeSageMaker:
         # What SageMaker Runtime itself says of a request, if anything.
         self.runtime_refusal: Callable[[bytes], tuple[int, str, str] | None] = lambda _: None
         self.content_type = ""
+        self.archive: bytes | None = b"the archive"
+        self.actions: list[dict[str, Any]] = []
         self.answer: Callable[[bytes], tuple[int, bytes]] = self._container
         self.url = ""
 
@@ -171,6 +174,10 @@ class FakeSageMaker:
         if self.refusal:
             status, code, message = self.refusal
             return status, {"__type": code, "message": message}
+        if operation == "GetPipelineExecution":
+            return 200, {"pipelineExecution": {}}
+        if operation == "ListActionExecutions":
+            return 200, {"actionExecutionDetails": self.actions}
         if operation == "DescribeEndpoint":
             status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
             reason = {"FailureReason": self.failure_reason} if self.failure_reason else {}
@@ -202,6 +209,13 @@ class FakeSageMaker:
 def _serve_sagemaker(fake: FakeSageMaker) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            """S3's GetObject."""
+            if fake.archive is None:
+                self._send(404, b"<Error><Code>NoSuchKey</Code></Error>")
+            else:
+                self._send(200, fake.archive)
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -18,7 +18,7 @@ from model_deploy.mlflow_handler import Evidence, MLflowHandler
 from model_deploy.test.test import Results, main
 
 _IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2"
-_SHA256 = "abc" * 21 + "d"
+_SHA256 = hashlib.sha256(b"the archive").hexdigest()
 _ARCHIVE = f"s3://artifacts/model-archives/housing/{_SHA256}/model.tar.gz"
 _INPUTS = [
     {"name": "rooms", "type": "double", "required": True},
@@ -714,6 +714,60 @@ def test_the_move_is_told_why(
             test_summary=endpoint_test.results["summary"],
         ),
     ]
+
+
+def test_production_is_told_who_approved_and_of_which_commit(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODEBUILD_RESOLVED_SOURCE_VERSION", "1a2b3c")
+    who = "arn:aws:iam::123456789012:user/ana"
+    endpoint_test.sagemaker.actions = [
+        {
+            "status": "Succeeded",
+            "updatedBy": who,
+            "lastUpdateTime": 1_780_000_000,
+            "input": {"actionTypeId": {"category": "Approval"}},
+            "output": {"executionResult": {"externalExecutionSummary": "as discussed"}},
+        }
+    ]
+    endpoint_test.register(raw_rows)
+    endpoint_test.parameters["StageName"] = "prod"
+    assert endpoint_test.run("--pipeline-execution-id", "execution-1") == 0
+    tags = endpoint_test.registry.tags(endpoint_test.name, "1")
+    said = {key: tags.get(f"deploy.production_{key}") for key in ("approved_by", "commit")}
+    assert said == {"approved_by": who, "commit": "1a2b3c"}
+    assert tags["deploy.production_approval_comment"] == "as discussed"
+    assert tags["deploy.production_archive_sha256"] == _SHA256
+
+
+@pytest.mark.parametrize(("archive", "told"), [(None, "no object"), (b"other", "another object")])
+def test_an_archive_that_is_not_the_built_one_moves_nothing(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any], archive: bytes | None, told: str
+) -> None:
+    endpoint_test.register(raw_rows)
+    endpoint_test.sagemaker.archive = archive
+    assert endpoint_test.run() == 1
+    assert endpoint_test.failed == ["its archive is the one that was built"]
+    assert told in endpoint_test.check("its archive is the one that was built")[1]
+    endpoint_test.assert_nothing_moved()
+
+
+@pytest.mark.parametrize(("flags", "code"), [((), 4), (("--unsettled-exit-code", "0"), 0)])
+def test_a_caller_may_take_an_unsettled_registry_for_success(
+    endpoint_test: _EndpointTest,
+    raw_rows: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    flags: tuple[str, ...],
+    code: int,
+) -> None:
+    def out_of_reach(*_: Any) -> None:
+        raise Unsettled("MLflow is not there")
+
+    endpoint_test.register(raw_rows)
+    monkeypatch.setattr(MLflowHandler, "move_stage", out_of_reach)
+    assert endpoint_test.run(*flags) == code
+    assert endpoint_test.results["passed"] is True
+    assert endpoint_test.results["stage_moved"] is False
 
 
 def test_configuration_without_what_a_build_writes_exits_2(

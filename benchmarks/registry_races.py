@@ -14,14 +14,17 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import importlib.util
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--code", default="", help="commit whose model_deploy is run")
     args = parser.parse_args(argv)
     logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore", FutureWarning)  # stages are deprecated
     with tempfile.TemporaryDirectory(prefix="races-") as scratch, contextlib.ExitStack() as stack:
         folder = Path(scratch)
         code = checked_out(args.code, folder) if args.code else ROOT
@@ -194,11 +198,16 @@ def server(store: str, folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _mariadb() -> Iterator[str]:
+    # By its file: some installed packages bring a `tests` of their own.
+    spec = importlib.util.spec_from_file_location("mariadb", ROOT / "tests/mariadb.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(ROOT))
-    from tests.mariadb import Mariadb
-
+    sys.modules["mariadb"] = module
+    spec.loader.exec_module(module)
     folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
-    running = Mariadb(folder)
+    running = module.Mariadb(folder)
     running.start()
     try:
         database = running.create_database("races")
@@ -206,6 +215,7 @@ def _mariadb() -> Iterator[str]:
         yield f"mysql+pymysql://{login}/{database.name}?ssl_ca={database.ca_path}"
     finally:
         running.stop()
+        shutil.rmtree(folder)
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:

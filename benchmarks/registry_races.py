@@ -14,14 +14,17 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import importlib.util
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,12 +60,14 @@ for line in sys.stdin:
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 1 if a round ended wrong."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--race", choices=tuple(_PLANS), action="append", help="one of them only")
     parser.add_argument("--rounds", type=int, default=200, help="of each race")
     parser.add_argument("--backend", choices=("sqlite", "mariadb"), default="sqlite")
     parser.add_argument("--server", action="store_true", help="ask a server, not the database")
     parser.add_argument("--code", default="", help="commit whose model_deploy is run")
     args = parser.parse_args(argv)
     logging.disable(logging.WARNING)
+    warnings.simplefilter("ignore", FutureWarning)  # stages are deprecated
     with tempfile.TemporaryDirectory(prefix="races-") as scratch, contextlib.ExitStack() as stack:
         folder = Path(scratch)
         code = checked_out(args.code, folder) if args.code else ROOT
@@ -72,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         client(uri).search_registered_models()  # it makes its tables
         claimants = [stack.enter_context(claimant(uri, code)) for _ in range(2)]
         wrong = 0
-        for race in _PLANS:
+        for race in args.race or _PLANS:
             begun = time.perf_counter()
             ends = collections.Counter(
                 run_round(uri, claimants, race, number) for number in range(args.rounds)
@@ -94,6 +99,9 @@ def run_round(uri: str, claimants: Sequence[subprocess.Popen[str]], race: str, n
     registry.create_registered_model(name)
     for _ in range(2):
         registry.create_model_version(name, "s3://bucket/model", await_creation_for=0)
+    if race == "overlap":  # version 1 passed in staging before
+        registry.transition_model_version_stage(name, "1", "Staging")
+        registry.set_registered_model_alias(name, "challenger", "1")
     for process, (version, stage) in zip(claimants, _PLANS[race], strict=True):
         assert process.stdin is not None
         arn = _ARN.format(f"{name}-{stage}")
@@ -190,11 +198,16 @@ def server(store: str, folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _mariadb() -> Iterator[str]:
+    # By its file: some installed packages bring a `tests` of their own.
+    spec = importlib.util.spec_from_file_location("mariadb", ROOT / "tests/mariadb.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(ROOT))
-    from tests.mariadb import Mariadb
-
+    sys.modules["mariadb"] = module
+    spec.loader.exec_module(module)
     folder = Path(tempfile.mkdtemp(prefix="mariadb-"))
-    running = Mariadb(folder)
+    running = module.Mariadb(folder)
     running.start()
     try:
         database = running.create_database("races")
@@ -202,6 +215,7 @@ def _mariadb() -> Iterator[str]:
         yield f"mysql+pymysql://{login}/{database.name}?ssl_ca={database.ca_path}"
     finally:
         running.stop()
+        shutil.rmtree(folder)
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:

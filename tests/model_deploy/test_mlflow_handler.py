@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -453,6 +454,22 @@ def test_server_that_refuses_or_is_unwell_is_an_error_within_seconds(
     assert time.monotonic() - started < 6
     assert str(caught.value).startswith(f"MLflow at {uri} c")
     assert str(status) in str(caught.value)
+
+
+def test_two_moves_at_once_leave_one_production_and_its_champion(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    for _ in range(3):
+        name = register_versions(2)
+        evidence = dataclasses.replace(_EVIDENCE, endpoint_arn=f"{_ENDPOINT}-{name}")
+        handlers = [MLflowHandler(registry.uri, name, version) for version in ("1", "2")]
+        with ThreadPoolExecutor(2) as pool:
+            moves = [pool.submit(h.move_stage, "Production", evidence) for h in handlers]
+        assert all(move.result() for move in moves)
+        stages = registry.stages(name)
+        assert sorted(stages.values()) == ["Archived", "Production"]
+        [champion] = [number for number, stage in stages.items() if stage == "Production"]
+        assert registry.aliases(name) == {"champion": champion}
 
 
 _ELSEWHERE = dataclasses.replace(_EVIDENCE, endpoint_arn=_ENDPOINT.replace("shop", "other"))

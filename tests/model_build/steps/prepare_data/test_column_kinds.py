@@ -265,6 +265,8 @@ def test_a_text_column_with_many_numbers_is_told(tmp_path: Path) -> None:
         (["31.12.24", "1.1.25"], "look like numbers, dates or codes, in a way that is not read"),
         (["2024-01-01 10:00 UTC", "2024-01-02 11:00 UTC"], "look like numbers, dates or codes"),
         (["20240102T1000", "20240103T1100"], "look like numbers, dates or codes, in a way that"),
+        (["2024-13-45", "2024-02-30"], "look like numbers, dates or codes, in a way that is not"),
+        (["32.12.2024", "31.13.2024"], "look like numbers, dates or codes, in a way that is not"),
         (["(123)", "5-"], "look like numbers, dates or codes, in a way that is not read"),
         (["?", "?", "5"], "only 66 of 200 values are numbers"),
         (["true", "false", "n/k?"], "only 134 of 200 values are true or false"),

@@ -169,6 +169,18 @@ def test_separators_are_told_apart_by_what_cannot_be(
     assert result.columns["extra"]["gaps"] is False
 
 
+@pytest.mark.parametrize(
+    ("value", "kind"), [("2024-01-31", "date"), ("true", "boolean"), ("5", "number")]
+)
+def test_a_file_may_have_no_value_of_a_column_that_others_fill(
+    tmp_path: Path, value: str, kind: str
+) -> None:
+    files = {"a.csv": csv_of(table(extra=value)), "b.csv": csv_of(table(extra=None))}
+    result = prepare_files(files, tmp_path)
+    assert result.kinds["extra"] == kind
+    assert result.rows["extra"].notna().sum() == 200
+
+
 def test_three_digits_after_each_point_are_told(tmp_path: Path) -> None:
     _, read, told = kind_of(tmp_path, cells("6.878", "15.127"))
     assert read == [6.878, 15.127]

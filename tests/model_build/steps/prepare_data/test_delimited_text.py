@@ -165,3 +165,16 @@ def test_row_numbers_that_pandas_adds_to_parquet_are_refused(tmp_path: Path) -> 
     body = frame[frame["size"] > 3].to_parquet()
     with pytest.raises(DataError, match=r"no name for column 3; .* write with index=False"):
         prepare_files({"a.parquet": body}, tmp_path)
+
+
+def test_a_disk_that_fails_while_the_rows_are_read_is_told_by_the_file(tmp_path: Path) -> None:
+    from delimited_text import open_delimited, read_batches
+
+    path = tmp_path / "a.csv"
+    path.write_bytes(csv_of(table()))
+    file = open_delimited(path, "a.csv", "s3://tables/houses", tmp_path)
+    path.unlink()
+    with pytest.raises(
+        DataError, match=r"a\.csv of s3://tables/houses can't be read as CSV: .*; c"
+    ):
+        list(read_batches(file, "s3://tables/houses"))

@@ -86,6 +86,17 @@ def test_encodings(tmp_path: Path, encoding: str, told: str | None, zipped: bool
     assert [text for text in result.findings if "UTF-8" in text] == expected
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_byte_that_windows_has_no_character_for_makes_the_file_latin_1(
+    tmp_path: Path, zipped: bool
+) -> None:
+    body = csv_of(table(city="x")).replace(b"x", b"\x81\xe9")
+    name = "a.csv.gz" if zipped else "a.csv"
+    result = prepare_files({name: gzip.compress(body) if zipped else body}, tmp_path)
+    assert set(result.rows["city"]) == {"\x81é"}
+    assert f": {name} is not UTF-8; it was read as latin-1" in result.findings
+
+
 def test_a_character_beyond_the_first_block_counts_too(tmp_path: Path) -> None:
     rows = 60_000
     frame = table(rows, note="x" * 40)

@@ -154,6 +154,8 @@ def test_dates_that_can_be_read_in_one_way_only_are_read_so_and_that_is_told(
         (["850", "6.878", "15.127"], [850, 6.878, 15.127], ","),
         (["0,5", "3,3000000000000003", "2"], [0.5, 3.3000000000000003, 2], ";"),
         (["8,584.3532555418715", "0.5", "7"], [8584.3532555418715, 0.5, 7], ","),
+        (["1.234,5", "1.234", "7"], [1234.5, 1234, 7], ";"),
+        (["1,5", "1.234", "7"], [1.5, 1234, 7], ";"),
         ([",5", "1.234,5", "1,2e-05"], [0.5, 1234.5, 0.000012], ";"),
         (["1,234.5", ".5", "1e-05"], [1234.5, 0.5, 0.00001], ","),
     ],
@@ -165,6 +167,18 @@ def test_separators_are_told_apart_by_what_cannot_be(
     result = prepare_files({"a.csv": body}, tmp_path)
     assert list(result.rows.sort_values("size")["extra"][:3]) == expected
     assert result.columns["extra"]["gaps"] is False
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [("2024-01-31", "date"), ("true", "boolean"), ("5", "number")]
+)
+def test_a_file_may_have_no_value_of_a_column_that_others_fill(
+    tmp_path: Path, value: str, kind: str
+) -> None:
+    files = {"a.csv": csv_of(table(extra=value)), "b.csv": csv_of(table(extra=None))}
+    result = prepare_files(files, tmp_path)
+    assert result.kinds["extra"] == kind
+    assert result.rows["extra"].notna().sum() == 200
 
 
 def test_three_digits_after_each_point_are_told(tmp_path: Path) -> None:
@@ -265,6 +279,8 @@ def test_a_text_column_with_many_numbers_is_told(tmp_path: Path) -> None:
         (["31.12.24", "1.1.25"], "look like numbers, dates or codes, in a way that is not read"),
         (["2024-01-01 10:00 UTC", "2024-01-02 11:00 UTC"], "look like numbers, dates or codes"),
         (["20240102T1000", "20240103T1100"], "look like numbers, dates or codes, in a way that"),
+        (["2024-13-45", "2024-02-30"], "look like numbers, dates or codes, in a way that is not"),
+        (["32.12.2024", "31.13.2024"], "look like numbers, dates or codes, in a way that is not"),
         (["(123)", "5-"], "look like numbers, dates or codes, in a way that is not read"),
         (["?", "?", "5"], "only 66 of 200 values are numbers"),
         (["true", "false", "n/k?"], "only 134 of 200 values are true or false"),

@@ -86,6 +86,17 @@ def test_encodings(tmp_path: Path, encoding: str, told: str | None, zipped: bool
     assert [text for text in result.findings if "UTF-8" in text] == expected
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_byte_that_windows_has_no_character_for_makes_the_file_latin_1(
+    tmp_path: Path, zipped: bool
+) -> None:
+    body = csv_of(table(city="x")).replace(b"x", b"\x81\xe9")
+    name = "a.csv.gz" if zipped else "a.csv"
+    result = prepare_files({name: gzip.compress(body) if zipped else body}, tmp_path)
+    assert set(result.rows["city"]) == {"\x81é"}
+    assert f": {name} is not UTF-8; it was read as latin-1" in result.findings
+
+
 def test_a_character_beyond_the_first_block_counts_too(tmp_path: Path) -> None:
     rows = 60_000
     frame = table(rows, note="x" * 40)
@@ -165,3 +176,16 @@ def test_row_numbers_that_pandas_adds_to_parquet_are_refused(tmp_path: Path) -> 
     body = frame[frame["size"] > 3].to_parquet()
     with pytest.raises(DataError, match=r"no name for column 3; .* write with index=False"):
         prepare_files({"a.parquet": body}, tmp_path)
+
+
+def test_a_disk_that_fails_while_the_rows_are_read_is_told_by_the_file(tmp_path: Path) -> None:
+    from delimited_text import open_delimited, read_batches
+
+    path = tmp_path / "a.csv"
+    path.write_bytes(csv_of(table()))
+    file = open_delimited(path, "a.csv", "s3://tables/houses", tmp_path)
+    path.unlink()
+    with pytest.raises(
+        DataError, match=r"a\.csv of s3://tables/houses can't be read as CSV: .*; c"
+    ):
+        list(read_batches(file, "s3://tables/houses"))

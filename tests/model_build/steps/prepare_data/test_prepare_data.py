@@ -324,6 +324,20 @@ def test_the_page_of_a_table_without_findings_says_so(tmp_path: Path) -> None:
     assert [row[0][0] for row in tables_of(page)] == ["source", "column", "part"]
 
 
+def test_the_page_names_the_first_hundred_objects(tmp_path: Path) -> None:
+    from data_report import render_page
+
+    report = prepare_files({"a.csv": csv_of(table())}, tmp_path).read("data_report.json")
+    report["objects"] = [
+        {"uri": f"s3://tables/{number}<.csv", "etag": f"e{number}", "size_bytes": number}
+        for number in range(102)
+    ]
+    *_, objects = tables_of(render_page(report))
+    assert objects[:2] == [["object", "ETag", "bytes"], ["s3://tables/0<.csv", "e0", "0"]]
+    assert objects[100] == ["s3://tables/99<.csv", "e99", "99"]
+    assert len(objects) == 101
+
+
 def test_preparing_twice_gives_the_same_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         prepare_files({"a.csv": csv_of(table(city=["Bärn", "Basel"] * 100))}, tmp_path / name)

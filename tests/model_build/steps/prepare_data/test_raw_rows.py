@@ -81,6 +81,14 @@ def test_what_is_rare_and_remarkable_is_among_them(tmp_path: Path) -> None:
     assert "née" in by_column["note"]
 
 
+def test_what_is_rarely_missing_in_a_parquet_file_is_among_them(tmp_path: Path) -> None:
+    frame = table(20_000, score=1.5)
+    frame.loc[::500, "score"] = None
+    raw = prepare_files({"a.parquet": parquet_of(frame)}, tmp_path).read("raw_rows.json")
+    assert len(raw["rows"]) == 100
+    assert {cells[1] for cells in raw["rows"]} == {1.5, None}
+
+
 def test_rows_with_odd_values_are_not_among_them(tmp_path: Path) -> None:
     frame = table(200, extra="5").astype({"extra": object})
     frame.loc[::11, "extra"] = "n/k"

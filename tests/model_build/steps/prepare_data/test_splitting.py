@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from errors import DataError
+from splitting import SplitRule, digest_texts
 
 from tests.model_build.steps.tables import Result, csv_of, parquet_of, prepare_files, table
 
@@ -25,6 +27,23 @@ def assert_units(result: Result, expected: pd.Series) -> None:
     assert 1 < units.nunique() < len(units) == len(result.test)
     pairs = set(zip(units, expected, strict=True))
     assert len(pairs) == units.nunique() == expected.nunique()
+
+
+def test_a_row_stays_on_its_side_from_version_to_version() -> None:
+    """A champion would otherwise have learned from rows that are held out now."""
+    digests = digest_texts(pa.array([f"row {number}" for number in range(100)]))
+    chosen = [
+        np.flatnonzero(SplitRule.read("row", 0.25, seed).choose(digests)).tolist()
+        for seed in (42, 7)
+    ]
+    assert chosen == [
+        [
+            *(10, 12, 18, 21, 22, 36, 39, 40, 41, 50, 52, 54, 56, 60, 62, 63, 70, 71, 74, 84, 85),
+            *(86, 87, 90, 98),
+        ],
+        [3, 8, 9, 11, 29, 32, 33, 50, 52, 57, 62, 65, 70, 72, 73, 76, 80, 90, 95],
+    ]
+    assert SplitRule.read("row", 1.0, 42).choose(digests).all()
 
 
 def test_order_columns_and_further_rows_move_no_row(tmp_path: Path) -> None:

@@ -109,19 +109,7 @@ def _refused(uri: str, err: Exception) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the CLI; the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m model_deploy.custody",
-        description="Check that the archive of a stage's configuration is the one that was built.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--import-build-config",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="the stage's exported configuration",
-    )
-    args = parser.parse_args(argv)
+    args = build_parser().parse_args(argv)
     set_up_process("INFO")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     try:
@@ -134,6 +122,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     logger.info("%s has the digest that was built (%d bytes)", custody.uri, custody.size_bytes)
     return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The one flag."""
+    parser = argparse.ArgumentParser(
+        prog="python -m model_deploy.custody",
+        description="Check that the archive of a stage's configuration is the one that was built.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--import-build-config",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the stage's exported configuration",
+    )
+    return parser
 
 
 def _inspect(path: Path, region: str | None) -> Custody:

@@ -410,7 +410,9 @@ def _move(request: CheckRequest, evidence: Evidence) -> VersionState:
     try:
         log_in(request.tracking_uri, request.credentials_secret)
         handler = MLflowHandler(request.tracking_uri, plan.model_name, plan.model_version)
-        return handler.move_stage(_STAGE_OF_NAME[request.stage_name], evidence)
+        return handler.move_stage(
+            _STAGE_OF_NAME[request.stage_name], evidence, still_serves=lambda: _serves_it(request)
+        )
     except (InputError, Unsettled):
         raise
     except Exception as err:
@@ -422,6 +424,18 @@ def _move(request: CheckRequest, evidence: Evidence) -> VersionState:
             "there is nothing to roll back. Run the test again, or `python -m "
             f"model_deploy.reconcile --apply`. {type(err).__name__}: {err}"
         ) from err
+
+
+def _serves_it(request: CheckRequest) -> bool:
+    """Whether the endpoint still serves what was tested: another deployment may have ended."""
+    from model_deploy.test import endpoint_check as checks
+
+    endpoint = _endpoint(request)
+    description = endpoint.describe() or {}
+    if description.get("EndpointStatus") != "InService":
+        return False
+    check, _ = checks.check_configuration(endpoint, request.parameters, request.plan.archive_sha256)
+    return check.status != checks.FAILED
 
 
 def _evidence(request: CheckRequest, results: Results) -> Evidence:

@@ -15,6 +15,8 @@ import pytest
 from model_deploy.endpoint_test_plan import Case, EndpointTestPlan, Thresholds
 from model_deploy.errors import ClaimedElsewhere, MLflowError, Unsettled
 from model_deploy.mlflow_handler import Evidence, MLflowHandler
+from model_deploy.registry.connection import Connection
+from model_deploy.registry.lease import Times
 from model_deploy.test.test import Results, main
 
 _IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2"
@@ -120,6 +122,9 @@ def endpoint_test(
 ) -> _EndpointTest:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     monkeypatch.setenv("CODEBUILD_INITIATOR", "codepipeline/shop-deploy")
+    # Minutes of patience with an MLflow that is away are not for tests.
+    times = Times(lease_seconds=30, call_seconds=5, outage_seconds=0.1)
+    monkeypatch.setattr(Times, "of_environment", lambda: times)
     return _EndpointTest(registry, sagemaker, tmp_path)
 
 
@@ -187,7 +192,8 @@ def test_variables_sum_up_a_test_that_passed_and_one_that_failed(
     file = endpoint_test.folder / "test-variables.sh"
     assert endpoint_test.run("--export-variables", str(file)) == 0
     assert re.fullmatch(
-        r"export TEST_SUMMARY='9 checks passed, p95 \d+ ms'\nexport TESTED_ENDPOINT=shop-staging\n",
+        r"export TEST_SUMMARY='10 checks passed, p95 \d+ ms'\n"
+        r"export TESTED_ENDPOINT=shop-staging\n",
         file.read_text(),
     )
     endpoint_test.sagemaker.statuses = ["Failed"]
@@ -287,7 +293,7 @@ def test_a_model_that_answers_otherwise_where_it_is_served_moves_nothing(
         "expected; 1 of 1 cases differ",
     )
     assert endpoint_test.results["summary"] == (
-        "2 of 8 checks failed: answers as recorded, answers every request"
+        "2 of 9 checks failed: answers as recorded, answers every request"
     )
     endpoint_test.assert_nothing_moved()
 
@@ -389,7 +395,7 @@ def test_what_was_not_recorded_fails_and_a_waiver_is_told_in_words(
         "no offline comparison: it draws lots",
     )
     assert re.fullmatch(
-        r"7 checks passed, no offline comparison: it draws lots, p95 \d+ ms", results["summary"]
+        r"8 checks passed, no offline comparison: it draws lots, p95 \d+ ms", results["summary"]
     )
     assert (results["passed"], results["stage_moved"]) == (True, True)
     assert results["waived"] == {"no_offline_comparison": "it draws lots"}
@@ -403,7 +409,7 @@ def test_what_is_not_applicable_is_told_in_words(
     assert endpoint_test.run() == 0
     assert endpoint_test.check("refuses wrong columns")[0] == "not applicable"
     assert endpoint_test.results["summary"].startswith(
-        "7 checks passed, refuses wrong columns: not applicable, p95 "
+        "8 checks passed, refuses wrong columns: not applicable, p95 "
     )
 
 
@@ -412,16 +418,16 @@ def test_the_test_loads_no_model_and_reads_nothing_from_mlflow(
 ) -> None:
     _by_hand(endpoint_test, recorded)
     asked: list[str] = []
-    ask = MLflowHandler._ask
+    ask = Connection.ask
 
-    def note(self: MLflowHandler, method: str, *arguments: Any, **options: Any) -> Any:
+    def note(self: Connection, method: str, *arguments: Any, **options: Any) -> Any:
         asked.append(method)
         return ask(self, method, *arguments, **options)
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("an artifact was fetched")
 
-    monkeypatch.setattr(MLflowHandler, "_ask", note)
+    monkeypatch.setattr(Connection, "ask", note)
     monkeypatch.setattr(MLflowHandler, "fetch", refuse)
     monkeypatch.setattr(MLflowHandler, "fetch_file", refuse)
     monkeypatch.setattr(MLflowHandler, "fetch_run_file", refuse)
@@ -637,7 +643,7 @@ def test_mlflow_that_is_down_leaves_a_passed_endpoint_unsettled(
         "reached: Connection refused"
     )
     summary = results["summary"]
-    assert re.fullmatch(r"9 checks passed, p95 \d+ ms, the stage was not moved", summary)
+    assert re.fullmatch(r"10 checks passed, p95 \d+ ms, the stage was not moved", summary)
     assert f"TEST_SUMMARY='{summary}'" in file.read_text()
     assert endpoint_test.registry.stages(endpoint_test.name) == {"1": "None"}
 
@@ -669,7 +675,7 @@ def test_what_goes_wrong_while_the_stage_moves_says_nothing_of_the_endpoint(
     code: int,
     told: str,
 ) -> None:
-    def fail(*_: Any) -> Any:
+    def fail(*_: Any, **__: Any) -> Any:
         raise raised
 
     endpoint_test.register(raw_rows)
@@ -696,9 +702,9 @@ def test_the_move_is_told_why(
     told: list[Any] = []
     move = MLflowHandler.move_stage
 
-    def note(self: MLflowHandler, stage: str, evidence: Evidence | None = None) -> Any:
+    def note(self: MLflowHandler, stage: str, evidence: Evidence, **options: Any) -> Any:
         told.extend([stage, evidence])
-        return move(self, stage, evidence)
+        return move(self, stage, evidence, **options)
 
     endpoint_test.register(raw_rows)
     monkeypatch.setattr(MLflowHandler, "move_stage", note)
@@ -760,7 +766,7 @@ def test_a_caller_may_take_an_unsettled_registry_for_success(
     flags: tuple[str, ...],
     code: int,
 ) -> None:
-    def out_of_reach(*_: Any) -> None:
+    def out_of_reach(*_: Any, **__: Any) -> None:
         raise Unsettled("MLflow is not there")
 
     endpoint_test.register(raw_rows)
@@ -1008,6 +1014,8 @@ import sys
 # What the buildspec's environment does not have, and models are made of.
 for library in ("pandas", "sklearn", "skops", "pyarrow", "mlflow.pyfunc"):
     sys.modules[library] = None
+from model_deploy.registry.lease import Times
+Times.of_environment = lambda: Times(lease_seconds=30, call_seconds=5, outage_seconds=0.1)
 from model_deploy.test.test import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -1026,4 +1034,4 @@ def test_the_checks_need_no_library_that_a_model_needs(
         timeout=120,
     )
     results = endpoint_test.results
-    assert (results["passed"], len(results["checks"])) == (True, 9), results["error"]
+    assert (results["passed"], len(results["checks"])) == (True, 10), results["error"]

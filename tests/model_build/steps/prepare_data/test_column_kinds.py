@@ -122,6 +122,13 @@ def test_numbers_that_are_all_written_in_one_way_are_read_and_that_is_told(
     assert any(text.startswith("extra: its numbers are written with") for text in result.findings)
 
 
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_whole_numbers_with_a_sign_need_no_marks(tmp_path: Path, separator: str) -> None:
+    body = csv_of(table(ROWS, extra=cells("12%", "7%")), sep=separator)
+    written = prepare_files({"a.csv": body}, tmp_path).columns["extra"]["format"]
+    assert written == {"thousands": "", "decimal": ".", "affixes": ["%"]}
+
+
 @pytest.mark.parametrize(
     ("values", "expected", "strptime"),
     [

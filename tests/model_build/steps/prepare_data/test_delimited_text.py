@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from errors import DataError
 
-from tests.model_build.steps.tables import csv_of, prepare_files, table
+from tests.model_build.steps.tables import csv_of, parquet_of, prepare_files, table
 
 BERNE = ["Bern", "Genève", "Zürich", "Brig-Glis"] * 50
 
@@ -169,6 +169,15 @@ def test_unreadable_files_get_one_clear_error(
     with pytest.raises(DataError, match=expected):
         prepare_files(files, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_parquet_file_that_is_damaged_inside_is_named(tmp_path: Path) -> None:
+    body = parquet_of(table())
+    footer = body[:-60] + b"\xff" * 52 + body[-8:]
+    pages = body[:4] + b"\xff" * 200 + body[204:]
+    for damaged in (footer, pages):
+        with pytest.raises(DataError, match=r"a\.parquet of s3://tables/houses can't be read as P"):
+            prepare_files({"a.parquet": damaged}, tmp_path)
 
 
 def test_row_numbers_that_pandas_adds_to_parquet_are_refused(tmp_path: Path) -> None:

@@ -392,6 +392,12 @@ def test_all_missing_settings_are_named(job: Job, monkeypatch: pytest.MonkeyPatc
     assert job.failure == (
         "not in the environment: EXPERIMENT_NAME, TARGET_COLUMN; the pipeline sets them"
     )
+    # The folder is there now, as it is in the job; of a long cause SageMaker keeps 1024 characters.
+    monkeypatch.setenv("EXPERIMENT_NAME", job.name)
+    monkeypatch.setenv("TARGET_COLUMN", "target")
+    monkeypatch.setenv("ESTIMATOR", "é" * 2000)
+    assert train.main(job.arguments()) == 1
+    assert job.failure == f"Estimator is '{'é' * 2000}"[:1024]
 
 
 def test_data_that_prepare_data_did_not_write_is_refused(job: Job, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -211,7 +212,9 @@ def test_a_name_that_another_project_serves_under_ends_before_any_upload(
     theirs = "arn:aws:sagemaker:us-east-1:999999999999:endpoint/other-prod"
     client = build.registry.client
     client.set_model_version_tag(build.name, version, "deploy.production_endpoint", theirs)
-    client.transition_model_version_stage(build.name, version, "Production")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        client.transition_model_version_stage(build.name, version, "Production")
     build.registry.register(build.name)
     assert build.run() == 2
     ours = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/shop-prod"

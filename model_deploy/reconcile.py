@@ -13,13 +13,17 @@ The truth is: a stage says which version its endpoint serves *and* has passed th
     it is being updated,   nothing is changed: what it will serve is not decided yet
     or two models serve
 
+A test that passed and could not tell MLflow left its evidence in its results: with
+--import-test-results the version that it tested is proven by them. Only what it tested is settled
+then: where the endpoint serves something else by now, a later deployment does that itself.
+
 A holder without evidence (set by hand, or older than evidence) is told, and left to people, unless
 a proven version takes its stage. Run it after a test or a rollback, or at any time: it takes the
 same lease as a move, and asks the endpoint again when it has it. While a test runs, its endpoint
 serves what has not passed yet: applied then, the stage is empty until the test ends, and true.
 
-Exit codes: 0 the same, or settled by --apply, 1 different and not applied, 2 wrong input, 3 AWS or
-MLflow refused, 4 could not be settled, 130 interrupted.
+Exit codes: 0 the same, settled by --apply, or superseded, 1 different and not applied, 2 wrong
+input, 3 AWS or MLflow refused, 4 could not be settled, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -42,6 +46,7 @@ from model_deploy.model_name import decode
 
 if TYPE_CHECKING:
     from model_deploy.registry.connection import Connection
+    from model_deploy.registry.evidence import Evidence
     from model_deploy.registry.lease import Times
     from model_deploy.registry.moves import Version, View
 
@@ -54,6 +59,7 @@ SAME = "same"
 DIFFERENT = "different"
 SETTLED = "settled"
 UNDECIDED = "undecided"
+SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +140,47 @@ class Finding:
     registry: str
     detail: str
     sha256: str = ""
+    proven: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passed:
+    """A test that passed, by its results: of which version and archive, with which evidence."""
+
+    stage: str
+    model_name: str
+    version: str
+    evidence: Evidence
+    stage_moved: bool
+
+    @classmethod
+    def from_json(cls, path: Path) -> Passed:
+        """Raises ConfigError; also where the test did not pass."""
+        from model_deploy.registry.evidence import Evidence
+
+        try:
+            document: Any = json.loads(path.read_text(encoding="utf-8"))
+            if document["passed"] is not True:
+                raise ConfigError(str(path), ["that test did not pass: it proves nothing"])
+            passed = cls(
+                stage=_STAGE_OF_NAME[document["stage_name"]],
+                model_name=str(document["model_name"]),
+                version=str(document["model_version"]),
+                evidence=Evidence(**document["evidence"]),
+                stage_moved=bool(document["stage_moved"]),
+            )
+        except OSError as err:
+            raise ConfigError(str(path), [f"it can not be read: {err.strerror}"]) from err
+        except (ValueError, KeyError, TypeError) as err:
+            raise ConfigError(
+                str(path), [f"it is not what model_deploy.test writes: {err!r}"]
+            ) from err
+        if not (passed.evidence.endpoint_arn and passed.evidence.archive_sha256):
+            raise ConfigError(str(path), ["its evidence lacks endpoint_arn or archive_sha256"])
+        return passed
+
+    def __str__(self) -> str:
+        return f"version {self.version} of {self.model_name!r}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -178,6 +225,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="a stage's exported configuration; may be repeated (default: none, it must be given)",
     )
+    add(
+        "--import-test-results",
+        type=Path,
+        metavar="FILE",
+        help="results of a test that passed, of the one configuration: its evidence counts, and "
+        "only what it tested is settled",
+    )
     add("--apply", action="store_true", help="make the registry say what is served and has passed")
     add("--json", action="store_true", help="print the findings as JSON")
     add(
@@ -207,8 +261,14 @@ def reconcile(args: argparse.Namespace, environment: Mapping[str, str]) -> list[
     secret = read_secret_arn(
         args.credentials_secret or environment.get("MLFLOW_CREDENTIALS_SECRET", "")
     )
+    passed = Passed.from_json(args.import_test_results) if args.import_test_results else None
     problems = [] if uri else ["--tracking-uri is missing: pass it, or set MLFLOW_TRACKING_URI"]
     problems += [problem for problem in [find_problem(secret)] if problem]
+    if passed and [passed.stage] != [config.stage for config in configs]:
+        problems.append(
+            f"--import-test-results is of {passed.stage}; give the one --import-build-config that "
+            "it tested"
+        )
     if problems:
         raise ConfigError("the command line", problems)
 
@@ -223,20 +283,38 @@ def reconcile(args: argparse.Namespace, environment: Mapping[str, str]) -> list[
         environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or None
     )
     return [
-        compare(connection, sagemaker, config, apply=args.apply, times=Times.of_environment())
+        compare(
+            connection,
+            sagemaker,
+            config,
+            apply=args.apply,
+            times=Times.of_environment(),
+            passed=passed,
+        )
         for config in configs
     ]
 
 
 def compare(
-    connection: Connection, sagemaker: Any, config: StageConfig, *, apply: bool, times: Times
+    connection: Connection,
+    sagemaker: Any,
+    config: StageConfig,
+    *,
+    apply: bool,
+    times: Times,
+    passed: Passed | None = None,
 ) -> Finding:
     """What is served beside what the registry says; made the same first, with `apply`."""
     served = describe(sagemaker, config)
     finding = _judge(connection, config, served)
+    if passed is not None:
+        finding = _beside_test(finding, served, passed)
     if finding.outcome != DIFFERENT or not apply:
         return finding
-    _settle(connection, sagemaker, config, served, times)
+    if passed is not None and not passed.stage_moved:
+        _claim(connection, sagemaker, config, served, times, passed)
+    else:
+        _settle(connection, sagemaker, config, served, times)
     again = _judge(connection, config, describe(sagemaker, config))
     if again.outcome == DIFFERENT:
         raise Unsettled(
@@ -244,6 +322,40 @@ def compare(
             "Look at what else writes to this registry, and repeat."
         )
     return Finding(**{**asdict(again), "outcome": SETTLED, "detail": f"was: {finding.detail}"})
+
+
+def _beside_test(finding: Finding, served: Served, passed: Passed) -> Finding:
+    """The finding, for those who ask of the version that passed and of no other."""
+    tested = passed.evidence.archive_sha256
+    moves_on = not served.is_decided and passed.stage_moved
+    if moves_on or (served.is_decided and served.sha256 != tested):
+        told = f"{passed} was tested here, and there is {served} now: a later deployment settles it"
+        return Finding(**{**asdict(finding), "outcome": SUPERSEDED, "detail": told})
+    known = finding.outcome == SAME and finding.proven == str(passed)
+    if served.is_decided and not passed.stage_moved and not known:
+        told = f"{passed} passed there, which the registry was not told"
+        return Finding(**{**asdict(finding), "outcome": DIFFERENT, "detail": told})
+    return finding
+
+
+def _claim(
+    connection: Connection,
+    sagemaker: Any,
+    config: StageConfig,
+    served: Served,
+    times: Times,
+    passed: Passed,
+) -> None:
+    from model_deploy.registry import stage_move
+
+    move = stage_move.Move(
+        name=passed.model_name,
+        version=passed.version,
+        stage=config.stage,
+        evidence=passed.evidence,
+        still_serves=lambda: describe(sagemaker, config) == served,
+    )
+    stage_move.claim_stage(connection, move, times)
 
 
 def describe(sagemaker: Any, config: StageConfig) -> Served:
@@ -292,6 +404,7 @@ def _judge(connection: Connection, config: StageConfig, served: Served) -> Findi
         "serves": str(served) + (f", {proven}" if proven else ""),
         "registry": _tell(claims) + _tell_unproven(connection, config),
         "sha256": served.sha256,
+        "proven": str(proven) if proven else "",
     }
     if not served.is_decided:
         return Finding(**told, outcome=UNDECIDED, detail=f"{served}: nothing is settled now")

@@ -173,6 +173,8 @@ class Results:
     """What was seen, filled as it is seen, so that it can be written whatever happens.
 
     `checked` is whether all checks were made. `recorded` says where the expected answers are from.
+    `evidence` is what the registry is told of an endpoint that passed; model_deploy.reconcile tells
+    it where this test could not.
     """
 
     endpoint_name: str = ""
@@ -189,6 +191,7 @@ class Results:
     recorded: Mapping[str, Any] = field(default_factory=dict)
     waived: Mapping[str, str] = field(default_factory=dict)
     code_on_load: Sequence[str] = ()
+    evidence: Evidence | None = None
     registry: VersionState | None = None
     error: str = ""
 
@@ -399,7 +402,8 @@ def check_and_move(request: CheckRequest, results: Results) -> None:
         failed = [check.name for check in results.checks if check.status == "failed"]
         logger.error("no stage moved; failed: %s", ", ".join(failed))
         return
-    results.registry = _move(request, _evidence(request, results))
+    results.evidence = _evidence(request, results)
+    results.registry = _move(request, results.evidence)
 
 
 def _move(request: CheckRequest, evidence: Evidence) -> VersionState:

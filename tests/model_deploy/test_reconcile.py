@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,96 @@ def test_a_configuration_that_lacks_something_is_exit_code_2(
     assert reconcile.main(["--import-build-config", str(config)]) == 2
     assert "Parameters.SageMakerProjectName is missing" in caplog.text
     assert "Parameters.StageName is 'live', not staging or prod" in caplog.text
+
+
+class _Results:
+    """What test-endpoint left of a test of version 3, which MLflow was not told of."""
+
+    def __init__(self, project: Project, folder: Path) -> None:
+        self.path = folder / "test-results.json"
+        self.document: dict[str, Any] = {
+            "passed": True,
+            "stage_moved": False,
+            "stage_name": "prod",
+            "model_name": project.model,
+            "model_version": "3",
+            "evidence": asdict(
+                Evidence(endpoint_arn=project.arn, archive_sha256=_UNPROVEN, approved_by="ana")
+            ),
+        }
+
+    def flags(self, **said: Any) -> tuple[str, str]:
+        self.path.write_text(json.dumps({**self.document, **said}))
+        return "--import-test-results", str(self.path)
+
+
+@pytest.fixture
+def results(project: Project, tmp_path: Path) -> _Results:
+    return _Results(project, tmp_path)
+
+
+def test_a_test_that_passed_and_could_not_tell_mlflow_is_believed(
+    project: Project, results: _Results
+) -> None:
+    project.serve(_UNPROVEN)
+    assert project.run(*results.flags()) == 1
+    assert project.says == _SETTLED
+    assert project.run(*results.flags(), "--apply") == 0
+    told = ({"1": "Archived", "2": "Archived", "3": "Production"}, {"champion": "3"})
+    assert project.says == told
+    tags = project.registry.tags(project.model, "3")
+    assert tags["deploy.production_approved_by"] == "ana"
+    # Once more: it is known, and nothing is added.
+    assert project.run(*results.flags(), "--apply") == 0
+    assert project.registry.tags(project.model, "3") == tags
+
+
+def test_without_its_results_what_no_test_is_known_to_have_passed_has_no_stage(
+    project: Project,
+) -> None:
+    project.serve(_UNPROVEN)
+    assert project.run("--apply") == 0
+    assert project.says == _NOBODY
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_later_deployment_settles_itself(
+    project: Project, results: _Results, moved: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The endpoint already serves what another execution deployed, not tested yet."""
+    project.serve("f" * 64)
+    assert project.run(*results.flags(stage_moved=moved), "--apply") == 0
+    assert "Production: superseded" in capsys.readouterr().out
+    assert project.says == _SETTLED
+
+
+@pytest.mark.parametrize(("moved", "code"), [(True, 0), (False, 1)])
+def test_an_endpoint_in_motion_is_a_later_deployment_only_if_mlflow_was_told(
+    project: Project, results: _Results, moved: bool, code: int
+) -> None:
+    project.sagemaker.statuses = ["Updating"]
+    assert project.run(*results.flags(stage_moved=moved), "--apply") == code
+    assert project.says == _SETTLED
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"passed": False}, "did not pass: it proves nothing"),
+        ({"stage_name": "staging"}, "--import-test-results is of Staging"),
+        ({"evidence": None}, "it is not what model_deploy.test writes"),
+        ({"evidence": {"endpoint_arn": "arn"}}, "lacks endpoint_arn or archive_sha256"),
+        ({"stage_name": "uat"}, "it is not what model_deploy.test writes"),
+    ],
+)
+def test_results_that_prove_nothing_change_nothing(
+    project: Project,
+    results: _Results,
+    said: dict[str, Any],
+    told: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    project.serve(_UNPROVEN)
+    assert project.run(*results.flags(**said), "--apply") == 2
+    assert told in caplog.text
+    assert project.says == _SETTLED

@@ -18,6 +18,7 @@ from model_deploy.deploy_request import DeployRequest
 from model_deploy.endpoint_test_plan import EndpointTestPlan
 from model_deploy.errors import ModelNotDeployable
 from model_deploy.model_name import encode
+from model_deploy.raw_rows import FILE, MalformedRawRows, RawRows
 from model_deploy.request_limits import RequestLimit
 from model_deploy.stage_config import StageConfig
 
@@ -81,8 +82,6 @@ def _read_raw_rows(
     handler: MLflowHandler, request: PlanRequest, scratch: Path
 ) -> Mapping[str, Any] | None:
     """As the training left them with the version's run, found good."""
-    from model_deploy.test.raw_rows import FILE, MalformedRawRows, RawRows
-
     path = handler.fetch_run_file(FILE, scratch)
     if path is None:
         return None

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from model_deploy.raw_rows import MalformedRawRows, RawRows
 from model_deploy.request_limits import RequestLimit
 from model_deploy.test.endpoint import Endpoint
-from model_deploy.test.raw_rows import MalformedRawRows, RawRows, check_raw_rows, first_row
+from model_deploy.test.raw_rows import check_raw_rows, first_row
 
 _LIMIT = RequestLimit(size=1000, kind="a test")
 _RAW: dict[str, Any] = {

@@ -52,6 +52,7 @@ UNITS: Mapping[str, tuple[str, ...]] = {
         "docs/decisions/002*",
         "docs/decisions/0055-the-image-reads-tables.md",
         "docs/deployment.md",
+        "docs/models-by-hand.md",
         "model_deploy/*",
         "requirements/model-deploy.*",
         "tests/model_deploy/*",

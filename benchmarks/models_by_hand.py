@@ -50,8 +50,9 @@ from model_deploy.recorded_answers.environment import (  # noqa: E402
     find_uv,
     make_environment,
 )
-from model_deploy.recorded_answers.recording import parse_strictly, record_answers  # noqa: E402
+from model_deploy.recorded_answers.recording import record_answers  # noqa: E402
 from model_deploy.request_limits import RequestLimit  # noqa: E402
+from model_deploy.test.answers import find_difference_of_answers, read_answer  # noqa: E402
 
 # What a container has instead of this machine's /opt/ml.
 ENTER = """\
@@ -62,7 +63,6 @@ enter(sys.argv[2], "/opt", "ml", sys.argv[3])
 os.execv(sys.argv[4], sys.argv[4:])
 """
 START_SECONDS = 120.0
-RELATIVE_TOLERANCE = 1e-6
 
 # A case with its recorded answer, the served status and body -> what differs, or nothing.
 Compare = Callable[[Case, int, str], str]
@@ -270,25 +270,14 @@ def _request(port: int, *request: Any) -> tuple[int, str]:
 
 
 def find_difference(case: Case, status: int, body: str) -> str:
-    """What differs from the recorded answer; stricter than the endpoint's test, and shorter."""
+    """What differs from the recorded answer, as the endpoint's test finds it."""
     if status != case.status:
         return f"HTTP {status} served, {case.status} recorded"
-    served, recorded = parse_strictly(body), parse_strictly(case.answer or "")
-    if _same(served, recorded):
-        return ""
-    return f"{json.dumps(served)} served, {json.dumps(recorded)} recorded"
-
-
-def _same(served: object, recorded: object) -> bool:
-    if isinstance(served, float) and isinstance(recorded, float):
-        return abs(served - recorded) <= RELATIVE_TOLERANCE * max(abs(served), abs(recorded))
-    if isinstance(served, list) and isinstance(recorded, list):
-        return len(served) == len(recorded) and all(map(_same, served, recorded))
-    if isinstance(served, dict) and isinstance(recorded, dict):
-        return served.keys() == recorded.keys() and all(
-            _same(served[key], recorded[key]) for key in served
-        )
-    return type(served) is type(recorded) and served == recorded
+    try:
+        served = read_answer(body)
+    except ValueError as err:
+        return f"no strict JSON: {err}"
+    return find_difference_of_answers(served, read_answer(case.answer or ""))
 
 
 def _describe(case: Case) -> str:

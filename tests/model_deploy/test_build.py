@@ -7,16 +7,20 @@ import subprocess
 import sys
 import tarfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
+import mlflow
+import mlflow.artifacts
 import pytest
 from moto import mock_aws
 
 from model_deploy.build import main
 from model_deploy.endpoint_test_plan import PLAN_TAG, EndpointTestPlan, Thresholds
+from model_deploy.errors import MLflowError
+from model_deploy.registry.connection import Connection
 
 _ROOT = Path(__file__).parents[2]
 _GOLDEN = Path(__file__).with_name("golden")
@@ -527,3 +531,65 @@ def test_model_comes_from_a_server_without_global_settings(
     assert json.loads(build.prod.read_text())["Tags"]["mlflow:tracking-uri"] == mlflow_server
     state = MLflowHandler(mlflow_server, build.name, "latest").move_stage("Production")
     assert (state.version, state.stage, state.aliases) == ("1", "Production", ("champion",))
+
+
+class _Killed(BaseException):
+    """As far as a process that is killed can be told in one that goes on."""
+
+
+class _FaultAt:
+    """Breaks the registry's nth call, before it is made or when it was answered."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls, self.nth, self.fault, self.after = 0, 0, Exception(), False
+        ask, download = Connection.ask, mlflow.artifacts.download_artifacts
+
+        def broken(call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+            self.calls += 1
+            if self.calls != self.nth:
+                return call(*args, **options)
+            if self.after:
+                call(*args, **options)
+            raise self.fault
+
+        monkeypatch.setattr(Connection, "ask", lambda *a, **o: broken(ask, *a, **o))
+        monkeypatch.setattr(
+            mlflow.artifacts, "download_artifacts", lambda *a, **o: broken(download, *a, **o)
+        )
+
+    def arm(self, nth: int, fault: BaseException, *, after: bool) -> None:
+        self.calls, self.nth, self.fault, self.after = 0, nth, fault, after
+
+
+def test_a_call_that_goes_wrong_anywhere_leads_to_the_same_end(
+    build: _Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the registry's calls fails once, before or after it did its work; or the build dies
+    there. It is run again: the same files, the same object, the same tags."""
+
+    def end() -> Any:
+        files = [file.read_text() for file in (build.staging, build.prod, build.plan)]
+        return files, build.keys(), build.registry.tags(build.name, "1")
+
+    build.registry.register(build.name)
+    assert build.run() == 0
+    wanted = end()
+    faults = _FaultAt(monkeypatch)
+    assert build.run() == 0
+    count = faults.calls
+    assert count >= 5
+    files = (build.staging, build.prod, build.plan)
+    for nth in range(1, count + 1):
+        for file in files:
+            file.unlink(missing_ok=True)
+        after = nth % 2 == 0
+        faults.arm(nth, MLflowError("MLflow went away"), after=after)
+        assert build.run() == 3
+        assert not any(file.exists() for file in files)
+        faults.arm(nth, _Killed(), after=not after)
+        with pytest.raises(_Killed):
+            build.run()
+        assert not any(file.exists() for file in files)
+        faults.arm(0, _Killed(), after=False)
+        assert build.run() == 0
+        assert end() == wanted

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -1040,3 +1041,54 @@ def test_the_checks_need_no_library_that_a_model_needs(
     )
     results = endpoint_test.results
     assert (results["passed"], len(results["checks"])) == (True, 10), results["error"]
+
+
+class _Killed(BaseException):
+    """As far as a process that is killed can be told in one that goes on."""
+
+
+def test_a_call_that_goes_wrong_anywhere_leads_to_the_same_end(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every third of the calls to MLflow fails, or the test dies there; it is run again."""
+    ask, calls, nth = Connection.ask, 0, 0
+    fault: BaseException = _Killed()
+
+    def broken(self: Connection, method: str, *arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls != nth:
+            return ask(self, method, *arguments, **options)
+        if nth % 2:
+            ask(self, method, *arguments, **options)
+        raise fault
+
+    endpoint_test.register(raw_rows)
+    # A killed test's lock is waited for, in a time that passes only by waiting.
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    times = Times(lease_seconds=30, call_seconds=5, clock=lambda: now, sleep=sleep)
+    monkeypatch.setattr(Times, "of_environment", lambda: times)
+    endpoint_test.say(stages={"staging": Thresholds(max_p95_ms=30_000, requests=2, concurrent=1)})
+    monkeypatch.setattr(Connection, "ask", broken)
+    assert endpoint_test.run() == 0
+    count = calls
+    assert count >= 10
+    for number in range(1, count + 1, 3):
+        for fault in (MLflowError("MLflow went away"), _Killed()):
+            calls, nth = 0, number
+            if isinstance(fault, _Killed):
+                # A repeated move makes fewer calls: it may not come that far.
+                with contextlib.suppress(_Killed):
+                    endpoint_test.run()
+            else:
+                assert endpoint_test.run() in (0, 4)
+                assert endpoint_test.results["passed"] is True
+        nth = 0
+        assert endpoint_test.run() == 0
+        assert endpoint_test.registry.stages(endpoint_test.name) == {"1": "Staging"}
+        assert endpoint_test.registry.aliases(endpoint_test.name) == {"challenger": "1"}

@@ -7,7 +7,7 @@ execution ─ListActionExecutions─▶ the approval that succeeded: by whom, wh
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -18,11 +18,15 @@ _INITIATOR = "codepipeline/"
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """Empty where nobody approved; where that could not be found out, `comment` says why."""
+    """Empty where nobody approved; where that could not be found out, `comment` says why.
+
+    `rolled_back_to` is the execution that a rollback deploys again.
+    """
 
     approved_by: str = ""
     approved_at: str = ""
     comment: str = ""
+    rolled_back_to: str = ""
 
 
 def find_approval(codepipeline: Any, initiator: str, execution_id: str) -> Approval:
@@ -42,13 +46,13 @@ def find_approval(codepipeline: Any, initiator: str, execution_id: str) -> Appro
         # The endpoint has passed: that nobody may look is no reason to call it unproven.
         logger.warning("who approved is not known: %s", err)
         return Approval(comment=f"not known: {err}")
-    if target and approval.approved_by:
-        return Approval(
-            approved_by=approval.approved_by,
-            approved_at=approval.approved_at,
-            comment=f"rolled back to execution {target}. {approval.comment}".strip(),
-        )
-    return approval
+    if not target:
+        return approval
+    return replace(
+        approval,
+        comment=f"rolled back to execution {target}. {approval.comment}".strip(),
+        rolled_back_to=target,
+    )
 
 
 def _rollback_target(codepipeline: Any, pipeline: str, execution_id: str) -> str:

@@ -135,7 +135,11 @@ class BuildRequest:
         """Stage of the registry -> the endpoint that will serve it, as AWS will call it."""
         partition, account = self.model_execution_role.split(":")[1:5:3]
         place = f"arn:{partition}:sagemaker:{self.region}:{account}:endpoint/{self.project_name}"
-        return {"Staging": f"{place}-staging", "Production": f"{place}-prod"}
+        # SageMaker writes ARNs in lower case.
+        return {
+            "Staging": f"{place}-staging".lower(),
+            "Production": f"{place}-prod".lower(),
+        }
 
     @property
     def default_parameters(self) -> dict[str, str]:

@@ -56,7 +56,7 @@ class Custody:
             )
         return (
             f"{told}. Find out who changed it (CloudTrail, the bucket's versions), then restore "
-            "that version of the object, or build again"
+            "that version of the object, or delete it and build again"
         )
 
 

@@ -398,7 +398,8 @@ class Endpoints:
         return endpoint
 
     def _arn(self, name: str) -> str:
-        return self._own.arn("sagemaker", f"endpoint/{name}")
+        # As AWS does, whatever the name's letters.
+        return self._own.arn("sagemaker", f"endpoint/{name.lower()}")
 
 
 def _retained(params: Mapping[str, Any], old: Variant) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ from model_deploy.endpoint_test_plan import (
     EndpointTestPlan,
     Thresholds,
 )
-from model_deploy.errors import ConfigError, DeployError, InputError, Unsettled
+from model_deploy.errors import ConfigError, DeployError, Unsettled
 from model_deploy.exported_variables import shorten, to_shell
 from model_deploy.mlflow_login import find_problem, read_secret_arn
 from model_deploy.model_name import encode
@@ -192,6 +192,7 @@ class Results:
     waived: Mapping[str, str] = field(default_factory=dict)
     code_on_load: Sequence[str] = ()
     evidence: Evidence | None = None
+    rolled_back_to: str = ""
     registry: VersionState | None = None
     error: str = ""
 
@@ -267,12 +268,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         request = CheckRequest.from_args(args, os.environ)
         # Before the work, so that a place that can not be written is known while nothing moved.
         _write(args, results)
-        check_and_move(request, results)
+        check_and_move(request, results, lambda: _write(args, results))
         code = 0 if results.passed else 1
     except DeployError as err:
         logger.error("%s", err)
         results.error = str(err)
-        code = args.unsettled_exit_code if isinstance(err, Unsettled) else err.exit_code
+        code = err.exit_code
+        # No later stage comes back to a rollback's registry: it is not to look like a success.
+        if isinstance(err, Unsettled) and not results.rolled_back_to:
+            code = args.unsettled_exit_code
     except KeyboardInterrupt:
         results.error = "interrupted"
         logger.error(
@@ -379,9 +383,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def check_and_move(request: CheckRequest, results: Results) -> None:
+def check_and_move(
+    request: CheckRequest, results: Results, keep: Callable[[], None] = lambda: None
+) -> None:
     """Fill `results`; the version's stage moves only when no check failed.
 
+    `keep` is called before the stage moves: whoever dies in it leaves true results.
     Raises Unsettled when all passed and MLflow did not take the move.
     """
     plan = request.plan
@@ -402,7 +409,12 @@ def check_and_move(request: CheckRequest, results: Results) -> None:
         failed = [check.name for check in results.checks if check.status == "failed"]
         logger.error("no stage moved; failed: %s", ", ".join(failed))
         return
-    results.evidence = _evidence(request, results)
+    approval = _approval(request)
+    results.rolled_back_to = approval.rolled_back_to
+    results.evidence = _evidence(request, results, approval)
+    results.error = "the move of the stage was begun, and its end is not known"
+    keep()
+    results.error = ""
     results.registry = _move(request, results.evidence)
 
 
@@ -417,7 +429,7 @@ def _move(request: CheckRequest, evidence: Evidence) -> VersionState:
         return handler.move_stage(
             _STAGE_OF_NAME[request.stage_name], evidence, still_serves=lambda: _serves_it(request)
         )
-    except (InputError, Unsettled):
+    except Unsettled:
         raise
     except Exception as err:
         if not isinstance(err, DeployError):
@@ -442,18 +454,17 @@ def _serves_it(request: CheckRequest) -> bool:
     return check.status != checks.FAILED
 
 
-def _evidence(request: CheckRequest, results: Results) -> Evidence:
-    """What the version is told to have moved for; only production is approved."""
+def _evidence(request: CheckRequest, results: Results, approval: Approval) -> Evidence:
+    """What the version is told to have moved for."""
     from model_deploy.mlflow_handler import Evidence
 
-    approval = _approval(request) if request.stage_name == "prod" else None
     return Evidence(
         endpoint_arn=results.endpoint_arn,
         pipeline_execution_id=request.pipeline_execution_id,
         deployed_by=request.deployed_by,
-        approved_by=approval.approved_by if approval else "",
-        approved_at=approval.approved_at if approval else "",
-        approval_comment=approval.comment if approval else "",
+        approved_by=approval.approved_by,
+        approved_at=approval.approved_at,
+        approval_comment=approval.comment,
         commit=request.commit,
         archive_sha256=request.plan.archive_sha256,
         image=results.image,
@@ -467,7 +478,8 @@ def _approval(request: CheckRequest) -> Approval:
 
     from model_deploy.approval import Approval, find_approval
 
-    if not request.pipeline_execution_id:
+    # Staging is tested before anybody approves.
+    if not request.pipeline_execution_id or request.stage_name != "prod":
         return Approval()
     quick = Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 3})
     client = boto3.client("codepipeline", region_name=request.region, config=quick)

@@ -167,6 +167,7 @@ class FakeSageMaker:
         self.content_type = ""
         self.archive: bytes | None = b"the archive"
         self.actions: list[dict[str, Any]] = []
+        self.rollback_target = ""
         self.answer: Callable[[bytes], tuple[int, bytes]] = self._container
         self.url = ""
 
@@ -175,7 +176,8 @@ class FakeSageMaker:
             status, code, message = self.refusal
             return status, {"__type": code, "message": message}
         if operation == "GetPipelineExecution":
-            return 200, {"pipelineExecution": {}}
+            target = {"rollbackTargetPipelineExecutionId": self.rollback_target}
+            return 200, {"pipelineExecution": {"rollbackMetadata": target}}
         if operation == "ListActionExecutions":
             return 200, {"actionExecutionDetails": self.actions}
         if operation == "DescribeEndpoint":

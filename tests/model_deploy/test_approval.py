@@ -82,6 +82,7 @@ def test_of_a_rollback_it_is_the_approval_of_what_is_deployed_again() -> None:
     found = _ask([_approved()], rolled_back_to="exec-1")
     assert found.approved_by == _WHO
     assert found.comment == "rolled back to execution exec-1. numbers look right"
+    assert found.rolled_back_to == "exec-1"
 
 
 @pytest.mark.parametrize("status", ["Failed", "InProgress"])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from model_deploy.endpoint_test_plan import Case, EndpointTestPlan, Thresholds
-from model_deploy.errors import ClaimedElsewhere, MLflowError, Unsettled
+from model_deploy.errors import ClaimedElsewhere, MLflowError, ModelNotFound, Unsettled
 from model_deploy.mlflow_handler import Evidence, MLflowHandler
 from model_deploy.model_name import decode
 from model_deploy.registry.connection import Connection
@@ -666,7 +666,8 @@ def test_mlflow_that_is_down_does_not_keep_a_bad_endpoint_from_being_judged(
         (Unsettled("the lease was lost"), 4, "the lease was lost"),
         (MLflowError("no"), 4, "--apply`. MLflowError: no"),
         (ZeroDivisionError("by none"), 4, "--apply`. ZeroDivisionError: by none"),
-        (ClaimedElsewhere("shop-2 serves it"), 2, "shop-2 serves it"),
+        (ClaimedElsewhere("shop-2 serves it"), 4, "ClaimedElsewhere: shop-2 serves it"),
+        (ModelNotFound("it was deleted"), 4, "ModelNotFound: it was deleted"),
     ],
 )
 def test_what_goes_wrong_while_the_stage_moves_says_nothing_of_the_endpoint(
@@ -776,6 +777,39 @@ def test_a_caller_may_take_an_unsettled_registry_for_success(
     assert endpoint_test.run(*flags) == code
     assert endpoint_test.results["passed"] is True
     assert endpoint_test.results["stage_moved"] is False
+
+
+def test_a_rollback_that_leaves_the_registry_unsettled_is_no_success(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_reach(*_: Any, **__: Any) -> None:
+        raise Unsettled("MLflow is not there")
+
+    endpoint_test.register(raw_rows)
+    endpoint_test.parameters["StageName"] = "prod"
+    endpoint_test.sagemaker.rollback_target = "execution-1"
+    monkeypatch.setattr(MLflowHandler, "move_stage", out_of_reach)
+    flags = ("--pipeline-execution-id", "execution-2", "--unsettled-exit-code", "0")
+    assert endpoint_test.run(*flags) == 4
+    assert endpoint_test.results["rolled_back_to"] == "execution-1"
+    endpoint_test.sagemaker.rollback_target = ""
+    assert endpoint_test.run(*flags) == 0
+
+
+def test_whoever_dies_while_the_stage_moves_leaves_true_results(
+    endpoint_test: _EndpointTest, raw_rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: Any, **__: Any) -> None:
+        raise _Killed
+
+    endpoint_test.register(raw_rows)
+    monkeypatch.setattr(MLflowHandler, "move_stage", die)
+    with pytest.raises(_Killed):
+        endpoint_test.run()
+    results = endpoint_test.results
+    assert (results["passed"], results["stage_moved"]) == (True, False)
+    assert results["error"] == "the move of the stage was begun, and its end is not known"
+    assert results["evidence"]["archive_sha256"] == _SHA256
 
 
 def test_configuration_without_what_a_build_writes_exits_2(

@@ -153,7 +153,9 @@ class NoSignature(mlflow.pyfunc.PythonModel):
 
 class CannotLoad(mlflow.pyfunc.PythonModel):
     def __setstate__(self, state):
-        raise RuntimeError("the weights are gone")
+        import os
+        if os.path.exists("/opt/ml/model/MLmodel"):
+            raise RuntimeError("the weights are gone")
     def __getstate__(self):
         return {"weights": "gone"}
     def predict(self, context, model_input, params=None):
@@ -180,7 +182,9 @@ with mlflow.start_run():
 
 @pytest.fixture(scope="module")
 def models(terminal):
-    """Registered by hand: one without a signature, one whose loading raises, one that is fine."""
+    """Registered by hand: one without a signature, one whose loading raises where it is served, one
+    that is fine.
+    """
     process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", REGISTER_MODELS, _uri(terminal)],
         env=dict(terminal.environment),

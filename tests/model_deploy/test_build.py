@@ -95,6 +95,14 @@ def test_build_uploads_the_archive_and_writes_both_configurations(
         assert "MLmodel" in archive.getnames()
 
 
+@pytest.mark.parametrize("key_id", ["", "alias/models"])
+def test_the_archive_has_the_key_that_was_asked_for(build: _Build, key_id: str) -> None:
+    build.registry.register(build.name)
+    assert build.run(s3_kms_key_id=key_id) == 0
+    (key,) = build.keys()
+    assert build.s3.head_object(Bucket="artifacts", Key=key).get("SSEKMSKeyId", "") == key_id
+
+
 def test_configurations_match_the_golden_files(build: _Build) -> None:
     """`UPDATE_GOLDEN=1 pytest tests/model_deploy/test_build.py` writes them anew."""
     run_id = build.registry.run_with("", "notes.txt")

@@ -93,7 +93,10 @@ FURTHER_TESTS = {
     ],
     "model_deploy/model_loading.py": [f"{DEPLOYING}/test_model_validation.py"],
     "model_deploy/model_validation.py": [f"{DEPLOYING}/test_model_loading.py"],
-    "model_deploy/skops_review.py": [f"{DEPLOYING}/test_model_validation.py"],
+    "model_deploy/skops_review.py": [
+        f"{DEPLOYING}/test_model_validation.py",
+        "tests/repo/test_reviewed_types.py",
+    ],
     **{
         f"model_deploy/{name}.py": [f"{DEPLOYING}/test_build.py"]
         for name in ("approval", "command_line", "custody", "plan_making")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from moto import mock_aws
 
 from model_deploy.build import main
+from model_deploy.command_line import set_up_process
 from model_deploy.endpoint_test_plan import PLAN_TAG, EndpointTestPlan, Thresholds
 
 _ROOT = Path(__file__).parents[2]
@@ -93,6 +95,21 @@ def test_build_uploads_the_archive_and_writes_both_configurations(
     build.s3.download_file("artifacts", key, str(build.folder / "m.tar.gz"))
     with tarfile.open(build.folder / "m.tar.gz") as archive:
         assert "MLmodel" in archive.getnames()
+
+
+def test_of_mlflow_s_log_one_line_is_dropped() -> None:
+    told: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    mlflow_log = logging.getLogger("mlflow.tracking.request_header.registry")
+    mlflow_log.addHandler(handler)
+    try:
+        set_up_process("INFO")
+        mlflow_log.warning("Encountered unexpected error: list index out of range")
+        mlflow_log.warning("Encountered unexpected error: no region")
+    finally:
+        mlflow_log.removeHandler(handler)
+    assert told == ["Encountered unexpected error: no region"]
 
 
 @pytest.mark.parametrize("key_id", ["", "alias/models"])

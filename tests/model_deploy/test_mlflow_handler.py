@@ -25,6 +25,7 @@ from model_deploy.errors import (
     Unsettled,
 )
 from model_deploy.mlflow_handler import Evidence, MLflowHandler, without_credentials
+from model_deploy.registry import versions
 from model_deploy.registry.lease import Times
 
 _ENDPOINT = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/shop-prod"
@@ -115,8 +116,9 @@ def test_missing_alias_lists_aliases_and_versions(
 
 
 def test_missing_model_lists_the_ones_that_exist(
-    registry: Any, register_versions: Callable[..., str]
+    registry: Any, register_versions: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(versions, "_LISTED_AT_MOST", 10_000)  # other tests have theirs there
     name = register_versions(1)
     with pytest.raises(ModelNotFound) as caught:
         MLflowHandler(registry.uri, "no-such-model", "1").resolve()
@@ -707,6 +709,32 @@ def test_an_mlflow_frozen_in_mid_call_speaks_and_ends(
             MLflowHandler(uri, "housing", "7").resolve()
     assert f"MLflow at {uri} has not answered get_model_version for " in caplog.text
     assert "given up after about 3 s" in caplog.text
+
+
+def test_the_longest_call_has_its_tries_and_the_pauses_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from model_deploy.registry.connection import longest_call_seconds
+
+    for name, value in {
+        "MAX_RETRIES": "4",
+        "TIMEOUT": "10",
+        "BACKOFF_FACTOR": "1",
+        "BACKOFF_JITTER": "0.5",
+    }.items():
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", value)
+    assert longest_call_seconds() == 5 * 10 + 0.5 + 2.5 + 4.5 + 8.5
+
+
+def test_no_thread_of_mlflow_changes_the_environment_after_a_login(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from model_deploy.mlflow_handler import log_in
+
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    os.environ.pop("MLFLOW_DISABLE_TELEMETRY", None)
+    log_in("http://127.0.0.1:9", "")
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
 
 def test_a_call_ends_within_two_minutes_with_what_the_commands_set(

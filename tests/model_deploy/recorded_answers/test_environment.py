@@ -11,6 +11,7 @@ import pytest
 import uv
 
 from model_deploy.errors import ModelNotDeployable, ServiceError
+from model_deploy.recorded_answers import environment
 from model_deploy.recorded_answers.environment import find_uv, make_environment
 
 UV = Path(uv.find_uv_bin())
@@ -84,6 +85,36 @@ def test_a_python_that_is_not_here_is_told(
         ModelNotDeployable, match=r"as this machine has no 3\.3, which the model names"
     ):
         make_environment(model, {}, tmp_path / "other", UV)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff", b"python: [", b"[]", b"build_dependencies: 5", None], ids=repr
+)
+def test_a_description_of_the_python_that_says_nothing_asks_for_none(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / "python_env.yaml").write_bytes(content)
+    assert environment._read_python_env(tmp_path) == ("", [])
+
+
+@pytest.mark.parametrize(("limit", "told"), [(0.2, "not done after 0 s"), (60.0, "exit code 7")])
+def test_uv_is_told_of_while_it_works_and_ended_when_it_takes_too_long(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    limit: float,
+    told: str,
+) -> None:
+    monkeypatch.setattr(environment, "INSTALL_SECONDS", limit)
+    monkeypatch.setattr(environment, "TELL_SECONDS", 0.1)
+    slow = tmp_path / "uv"
+    seconds = 60 if limit < 1 else 0.5
+    slow.write_text(f'#!/bin/sh\n[ $1 = venv ] && exec {UV} "$@"\nsleep {seconds}\nexit 7\n')
+    slow.chmod(0o755)
+    with pytest.raises(ModelNotDeployable, match=told), caplog.at_level("INFO"):
+        make_environment(write_model(tmp_path / "model", "mlflow"), {}, tmp_path / "env", slow)
+    assert "uv still works (0 s)" in caplog.text
 
 
 def test_requirements_that_nothing_satisfies_are_the_model_s_fault(tmp_path: Path) -> None:

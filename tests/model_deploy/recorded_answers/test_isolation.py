@@ -190,6 +190,8 @@ def test_without_credentials_in_reach_a_plain_process_is_kept_from_them(
     Path("/tmp", machine.mark).unlink(missing_ok=True)
     assert seen["kept_from"]["credentials"] is True
     assert seen["other_secrets"] == []
+    (machine.home / ".aws" / "sso").mkdir()
+    assert isolation._finds_credentials(str(machine.home))
 
 
 def test_what_it_started_ends_also_when_it_is_told_to_end(machine: Machine, plainly: Path) -> None:

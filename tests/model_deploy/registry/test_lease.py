@@ -18,9 +18,11 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0.0
         self.slept = 0
+        self.longest = 0.0
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+        self.longest = max(self.longest, seconds)
         self.slept += 1
 
 
@@ -91,6 +93,7 @@ def test_a_dead_holder_is_outlived_after_the_lease_and_not_before(
     leases("ada").take()
     leases("bob").take()
     assert 100.0 < clock.now < 103.0
+    assert clock.longest <= Times(lease_seconds=100.0, call_seconds=10.0).poll_seconds
     assert "did not give it back" in caplog.text
 
 

@@ -71,6 +71,53 @@ def test_mlflow_comes_in_the_version_that_logged_the_model(tmp_path: Path) -> No
     assert made.packages == ["mlflow==3.0", "ours==1.0"]
 
 
+@pytest.mark.parametrize(
+    ("requirements", "added"),
+    [
+        ("pandas\nmlflow==3.0", []),
+        ("MLflow-skinny[a] >= 3", []),
+        ("mlflow", []),
+        ("git+https://github.com/mlflow/mlflow@main", []),
+        ("mlflow-extra==1\n# mlflow", ["mlflow==3.17.2"]),
+    ],
+)
+def test_mlflow_is_added_where_no_line_names_it(
+    tmp_path: Path, requirements: str, added: list[str]
+) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_text(requirements)
+    assert environment._missing_mlflow(path, {"mlflow_version": "3.17.2"}) == added
+    for unknown in ({}, {"mlflow_version": "; rm"}):
+        assert environment._missing_mlflow(path, unknown) == (["mlflow"] if added else [])
+
+
+def test_the_build_s_packages_are_read_with_the_python(tmp_path: Path) -> None:
+    path = tmp_path / "python_env.yaml"
+    path.write_text("python: 3.11.7\nbuild_dependencies: [pip==1, setuptools]\n")
+    assert environment._read_python_env(tmp_path) == ("3.11.7", ["pip==1", "setuptools"])
+    path.write_text("python: --help\n")
+    assert environment._read_python_env(tmp_path) == ("", [])
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        ("error sending request for url", ServiceError),
+        ("HTTP status client error (403 Forbidden)", ServiceError),
+        ("HTTP status server error (503)", ServiceError),
+        ("HTTP status client error (404 Not Found)", ModelNotDeployable),
+        ("no version of x", ModelNotDeployable),
+    ],
+)
+def test_an_index_s_fault_is_told_from_the_model_s(failure: str, kind: type[Exception]) -> None:
+    found = environment._explained(failure, "the model", "3.9.1", "3.11.7")
+    assert type(found) is kind
+    if kind is ModelNotDeployable:
+        assert "It was tried with Python 3.11.7, as this machine has no 3.9" in str(found)
+        same = environment._explained(failure, "the model", "3.11.2", "3.11.7")
+        assert "It was tried" not in str(same)
+
+
 def test_a_python_that_is_not_here_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

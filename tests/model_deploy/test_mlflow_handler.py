@@ -25,7 +25,7 @@ from model_deploy.errors import (
     Unsettled,
 )
 from model_deploy.mlflow_handler import Evidence, MLflowHandler, without_credentials
-from model_deploy.registry import versions
+from model_deploy.registry import evidence, versions
 from model_deploy.registry.lease import Times
 
 _ENDPOINT = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/shop-prod"
@@ -169,6 +169,69 @@ def test_a_server_that_wants_another_login_says_what_to_set(
         MLflowHandler(stub_server.url, "housing", "1").resolve()
     assert f"MLflow at {stub_server.url} {told}" in str(caught.value)
     assert "open-sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "answered"), [(502, False), (503, False), (504, False), (500, True)]
+)
+def test_a_server_that_starts_is_asked_again(
+    stub_server: Any, monkeypatch: pytest.MonkeyPatch, status: int, answered: bool
+) -> None:
+    import requests
+
+    from model_deploy.registry import connection
+
+    paused: list[float] = []
+    monkeypatch.setattr(connection.time, "sleep", paused.append)
+    asked: list[str] = []
+
+    def get(url: str, timeout: float) -> Any:
+        asked.append(url)
+        return SimpleNamespace(status_code=status)
+
+    monkeypatch.setattr(requests, "get", get)
+    if answered:
+        connection.Connection("http://mlflow/")._require_server()
+        assert (asked, paused) == (["http://mlflow/health"], [])
+        return
+    with pytest.raises(MLflowError, match=f"can not be reached: it answers HTTP {status}"):
+        connection.Connection("http://mlflow/")._require_server()
+    assert len(asked) == connection.CONNECT_ATTEMPTS == len(paused) + 1
+
+
+def test_a_certificate_is_for_mlflow_to_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    import requests
+
+    from model_deploy.registry.connection import Connection
+
+    def get(_: str, timeout: float) -> None:
+        raise requests.exceptions.SSLError
+
+    monkeypatch.setattr(requests, "get", get)
+    Connection("https://mlflow")._require_server()
+
+
+def test_an_address_that_mlflow_does_not_know_is_told() -> None:
+    with pytest.raises(MLflowError, match="MLflow at foo://x could not open: "):
+        MLflowHandler("foo://x", "housing", "1").resolve()
+
+
+@pytest.mark.parametrize(
+    "uri", ["arn:aws:sagemaker:eu-west-1:1:mlflow-tracking-server/t", "sqlite"]
+)
+def test_only_a_managed_mlflow_is_the_global_one(
+    registry: Any, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    import mlflow
+
+    from model_deploy.registry.connection import Connection
+
+    told: list[str] = []
+    monkeypatch.setattr(mlflow, "set_tracking_uri", told.append)
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda **given: SimpleNamespace(ping=lambda: given))
+    uri = registry.uri if uri == "sqlite" else uri
+    assert Connection(uri).ask("ping") == {"tracking_uri": uri, "registry_uri": uri}
+    assert told == ([uri] if uri.startswith("arn:") else [])
 
 
 def test_absent_database_is_not_created(tmp_path: Path) -> None:
@@ -749,3 +812,68 @@ def test_a_call_ends_within_two_minutes_with_what_the_commands_set(
     set_up_process("INFO")
     assert longest_call_seconds() < 120
     assert Times.of_environment().lease_seconds > 2 * longest_call_seconds()
+
+
+def test_entries_of_a_version_are_read_in_the_order_of_their_numbers() -> None:
+    tags = {
+        "deploy.staging/10": '{"at": "c"}',
+        "deploy.staging/2": '{"at": "b"}',
+        "deploy.staging/1": "no JSON",
+        "deploy.staging/3": "[1]",
+        "deploy.staging/x": '{"at": "d"}',
+        "deploy.staging_at": "e",
+    }
+    assert evidence.promotions(tags, "Staging") == [{}, {"at": "b"}, {}, {"at": "c"}]
+    given = Evidence(endpoint_arn="arn:e", deployed_by="ada", commit="abc")
+    written = evidence.tags_of_promotion(tags, "Staging", given, "now")
+    entry = {"at": "now", "replacements": 0, "endpoint": "arn:e", "by": "ada", "commit": "abc"}
+    assert json.loads(written.pop("deploy.staging/11")) == entry
+    assert written == {
+        "deploy.staging_at": "now",
+        "deploy.staging_endpoint": "arn:e",
+        "deploy.staging_by": "ada",
+        "deploy.staging_commit": "abc",
+    }
+    again = {**tags, **written, "deploy.staging/11": json.dumps(entry)}
+    assert evidence.tags_of_promotion(again, "Staging", given, "later") == {}
+    # What is known no longer is emptied, so that no old word is taken for a new one.
+    less = evidence.tags_of_promotion(again, "Staging", Evidence(endpoint_arn="arn:e"), "later")
+    assert (less["deploy.staging_by"], less["deploy.staging_commit"]) == ("", "")
+    assert less["deploy.staging_at"] == "later"
+    assert evidence.from_fields({**entry, "other": "x"}) == given  # type: ignore[dict-item]
+
+
+def test_what_replaced_a_version_is_recorded_once() -> None:
+    first = evidence.tags_of_replacement({}, "Staging", "7", "now")
+    entry = {"at": "now", "by": "7", "stage": "Staging", "promotions": 0}
+    assert json.loads(first["deploy.replaced/1"]) == entry
+    assert first["deploy.replaced_by"] == "7"
+    assert evidence.tags_of_replacement(first, "Staging", "7", "later") == {}
+    assert set(evidence.tags_of_replacement(first, "Production", "7", "later")) == {
+        "deploy.replaced/2"
+    }
+    promoted = {**first, "deploy.production/1": "{}"}
+    assert set(evidence.tags_of_replacement(promoted, "Staging", "7", "later")) == {
+        "deploy.replaced/2"
+    }
+
+
+def test_a_long_word_is_shortened_and_says_so() -> None:
+    assert Evidence(commit="x" * 400).as_fields()["commit"] == "x" * 400
+    told = "... (5,000 characters in all)"
+    fitted = Evidence(commit="x" * 5000).as_fields()["commit"]
+    assert fitted == "x" * (400 - len(told)) + told
+
+
+def test_an_archive_is_recorded_by_its_digest() -> None:
+    written = evidence.tags_of_archive({}, "abc", "s3://b/k")
+    assert written == {
+        "deploy.archive/abc": "s3://b/k",
+        "deploy.archive_sha256": "abc",
+        "deploy.archive_uri": "s3://b/k",
+    }
+    assert evidence.tags_of_archive(written, "abc", "s3://b/k") == {}
+    assert set(evidence.tags_of_archive(written, "def", "s3://b/k")) == {
+        "deploy.archive/def",
+        "deploy.archive_sha256",
+    }

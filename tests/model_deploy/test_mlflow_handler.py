@@ -27,6 +27,7 @@ from model_deploy.errors import (
 from model_deploy.mlflow_handler import Evidence, MLflowHandler, without_credentials
 from model_deploy.registry import evidence, versions
 from model_deploy.registry.lease import Times
+from model_deploy.registry.moves import Version, View, plan_claim, plan_release, require_unclaimed
 
 _ENDPOINT = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/shop-prod"
 _EVIDENCE = Evidence(endpoint_arn=_ENDPOINT, pipeline_execution_id="execution-1", deployed_by="ada")
@@ -877,3 +878,134 @@ def test_an_archive_is_recorded_by_its_digest() -> None:
         "deploy.archive/def",
         "deploy.archive_sha256",
     }
+
+
+_MOVE, _ALIAS, _NO_ALIAS, _TAG, _NO_TAG = (
+    "transition_model_version_stage",
+    "set_registered_model_alias",
+    "delete_registered_model_alias",
+    "set_model_version_tag",
+    "delete_model_version_tag",
+)
+
+
+def _told(writes: Any) -> list[tuple[str, ...]]:
+    return [
+        (w.method, *w.arguments, *(f"{key}={value}" for key, value in w.options.items()))
+        for w in writes
+    ]
+
+
+def test_what_is_written_and_in_which_order() -> None:
+    new = Version(name="m", number="2", stage="Staging", tags={"old": "x"})
+    old = Version(name="m", number="1", stage="Production")
+    other = Version(name="o", number="7", stage="Production")
+    view = View(
+        stage="Production",
+        holders=[old],
+        aliases={"champion": old, "challenger": new},
+        others=[other],
+        others_aliases={"o": "7"},
+    )
+    assert view.describe() == (
+        "Production: version 1; challenger: version 2; champion: version 1; "
+        "Production on the same endpoint: version 7 of 'o'"
+    )
+    replaced = {("m", "1"): {"by": "2"}, ("o", "7"): {"by": "m/2"}}
+    writes = plan_claim(
+        view, new, tags={"why": "y"}, tags_of_replaced=replaced, tags_to_delete=["old", "none"]
+    )
+    assert _told(writes) == [
+        (_TAG, "m", "2", "why", "y"),
+        (_NO_TAG, "m", "2", "old"),
+        (_TAG, "m", "1", "by", "2"),
+        (_TAG, "o", "7", "by", "m/2"),
+        (_MOVE, "m", "2", "Production", "archive_existing_versions=True"),
+        (_NO_ALIAS, "m", "challenger"),
+        (_ALIAS, "m", "champion", "2"),
+        (_MOVE, "o", "7", "Archived", "archive_existing_versions=False"),
+        (_NO_ALIAS, "o", "champion"),
+    ]
+    released = plan_release(dataclasses.replace(view, others_aliases={"o": "8"}), [other], replaced)
+    assert _told(released) == [
+        (_TAG, "o", "7", "by", "m/2"),
+        (_MOVE, "o", "7", "Archived", "archive_existing_versions=False"),
+    ]
+
+
+def test_a_production_version_claims_staging_without_leaving_production() -> None:
+    champion = Version(name="m", number="2", stage="Production")
+    staged = Version(name="m", number="3", stage="Staging")
+    gone = Version(name="m", number="1", stage="Archived")
+    view = View(
+        stage="Staging", holders=[staged], aliases={"champion": champion, "challenger": staged}
+    )
+    nothing: dict[str, Any] = {"tags": {}, "tags_of_replaced": {}}
+    assert _told(plan_claim(view, champion, **nothing)) == [
+        (_MOVE, "m", "3", "Archived", "archive_existing_versions=False"),
+        (_NO_ALIAS, "m", "challenger"),
+    ]
+    view = View(stage="Staging", aliases={"champion": champion})
+    assert view.describe() == "Staging: nobody; challenger: nobody; champion: version 2"
+    assert plan_claim(view, champion, **nothing) == []
+    assert plan_claim(view, champion, **nothing, always_claim=True) == []
+    view = View(stage="Staging", holders=[staged], aliases={"challenger": staged, "champion": gone})
+    assert _told(plan_claim(view, staged, **nothing)) == [(_NO_ALIAS, "m", "champion")]
+    view = View(stage="Staging", holders=[staged], aliases={"challenger": staged})
+    assert plan_claim(view, staged, **nothing) == []
+    assert _told(plan_claim(view, staged, **nothing, always_claim=True)) == [
+        (_MOVE, "m", "3", "Staging", "archive_existing_versions=True")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stage_of_named", "endpoint", "claimed"),
+    [
+        ("Staging", "arn:theirs", True),
+        ("Staging", "arn:ours", False),
+        ("Staging", "", False),
+        ("None", "arn:theirs", True),
+        ("Archived", "arn:theirs", False),
+    ],
+)
+def test_who_has_the_alias_claims_it_for_his_endpoint(
+    stage_of_named: str, endpoint: str, claimed: bool
+) -> None:
+    tags = {"deploy.staging_endpoint": endpoint, "deploy.production_endpoint": "arn:theirs"}
+    named = Version(name="m", number="1", stage=stage_of_named, tags=tags)
+    view = View(stage="Staging", aliases={"challenger": named})
+    if not claimed:
+        require_unclaimed(view, "m", "arn:ours")
+        return
+    told = (
+        r"Staging \(challenger\) of 'm' can not be claimed for the endpoint arn:ours: version 1 of"
+    )
+    with pytest.raises(ClaimedElsewhere, match=told):
+        require_unclaimed(view, "m", "arn:ours")
+    with pytest.raises(ClaimedElsewhere, match="for the endpoint of an unknown ARN"):
+        require_unclaimed(view, "m", "")
+
+
+@pytest.mark.parametrize("arn", ["arn:aws:sagemaker:us-east-1:123456789012:endpoint/shop", ""])
+def test_a_move_holds_the_leases_of_its_endpoint_and_its_model(
+    register_versions: Callable[..., str],
+    registry: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    arn: str,
+) -> None:
+    from model_deploy.registry import stage_move
+
+    name = register_versions(1)
+    taken: list[str] = []
+
+    class Told(stage_move.Lease):
+        def take(self) -> None:
+            taken.append(self.subject)
+            super().take()
+
+    monkeypatch.setattr(stage_move, "Lease", Told)
+    endpoint_arn = arn and f"{arn}-{name}"
+    MLflowHandler(registry.uri, name, "1").move_stage(
+        "Staging", Evidence(endpoint_arn=endpoint_arn)
+    )
+    assert taken == ([f"endpoint {endpoint_arn}"] if arn else []) + [f"model {name}"]

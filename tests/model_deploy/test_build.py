@@ -101,9 +101,11 @@ def test_build_uploads_the_archive_and_writes_both_configurations(
 def test_what_each_flag_is_when_nobody_gives_it() -> None:
     here = _ROOT / "model_deploy"
     given = vars(build_parser().parse_args([]))
-    empty = ("tracking_uri", "credentials_secret", "model_name", "model_version")
-    empty += ("sagemaker_project_name", "sagemaker_project_id", "model_execution_role")
-    empty += ("container_image_uri", "artifact_bucket", "s3_kms_key_id")
+    empty = [
+        *("tracking_uri", "credentials_secret", "model_name", "model_version"),
+        *("sagemaker_project_name", "sagemaker_project_id", "model_execution_role"),
+        *("container_image_uri", "artifact_bucket", "s3_kms_key_id"),
+    ]
     assert given == {
         **dict.fromkeys(empty, ""),
         "log_level": "INFO",
@@ -152,7 +154,7 @@ def test_an_interrupted_build_writes_no_configuration(
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    told = {"model_name": "m", "model_version": "1", "archive_sha256": "a"}
+    told: dict[str, Any] = {"model_name": "m", "model_version": "1", "archive_sha256": "a"}
     path.write_text(EndpointTestPlan(**told).to_json())
     assert EndpointTestPlan.from_json(path) == EndpointTestPlan(
         **told, inputs=[], cases=[], code_on_load=[]
@@ -170,6 +172,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert plan.stages == {"prod": Thresholds(max_p95_ms=1000.0, requests=90, concurrent=4)}
     assert "\n  " in plan.to_json()
     assert plan.to_json().index('"cases"') < plan.to_json().index('"version": 1')
+    wrong: Any
     for wrong in (
         {**document, "version": 2},
         {**document, "other": 1},

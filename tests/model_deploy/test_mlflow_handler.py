@@ -183,7 +183,7 @@ def test_a_server_that_starts_is_asked_again(
     from model_deploy.registry import connection
 
     paused: list[float] = []
-    monkeypatch.setattr(connection.time, "sleep", paused.append)
+    monkeypatch.setattr(time, "sleep", paused.append)
     asked: list[str] = []
 
     def get(url: str, timeout: float) -> Any:
@@ -994,11 +994,12 @@ def test_a_move_holds_the_leases_of_its_endpoint_and_its_model(
     arn: str,
 ) -> None:
     from model_deploy.registry import stage_move
+    from model_deploy.registry.lease import Lease
 
     name = register_versions(1)
     taken: list[str] = []
 
-    class Told(stage_move.Lease):
+    class Told(Lease):
         def take(self) -> None:
             taken.append(self.subject)
             super().take()

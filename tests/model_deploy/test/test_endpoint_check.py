@@ -561,7 +561,7 @@ def test_a_model_of_several_containers_is_told_by_its_first(
 ) -> None:
     containers = [described.container, {"Image": "other"}]
     monkeypatch.setattr(
-        described, "describe_model", lambda ModelName: {"ModelName": "m", "Containers": containers}
+        described, "describe_model", lambda **_: {"ModelName": "m", "Containers": containers}
     )
     assert _configuration(described)[0::2] == ("passed", "repo:3")
     containers.clear()

@@ -1010,3 +1010,64 @@ def test_a_move_holds_the_leases_of_its_endpoint_and_its_model(
         "Staging", Evidence(endpoint_arn=endpoint_arn)
     )
     assert taken == ([f"endpoint {endpoint_arn}"] if arn else []) + [f"model {name}"]
+
+
+@pytest.mark.parametrize("lost", [1, 4, 5])
+def test_what_somebody_else_undoes_is_written_again_five_times(
+    registry: Any,
+    register_versions: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    lost: int,
+) -> None:
+    from model_deploy.registry import stage_move
+
+    name = register_versions(1)
+    write, left = stage_move._write, [lost]
+
+    def lose(*arguments: Any) -> None:
+        if left[0]:
+            left[0] -= 1
+        else:
+            write(*arguments)
+
+    monkeypatch.setattr(stage_move, "_write", lose)
+    handler = MLflowHandler(registry.uri, name, "1")
+    if lost < 5:
+        assert handler.move_stage("Staging", _EVIDENCE).stage == "Staging"
+        assert caplog.text.count("written again") == lost
+        return
+    with pytest.raises(Unsettled, match="written 5 times, the registry says: Staging: nobody"):
+        handler.move_stage("Staging", _EVIDENCE)
+
+
+def test_a_version_that_is_not_ready_is_not_found(
+    registry: Any, register_versions: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = register_versions(1)
+    found = SimpleNamespace(version="1", status="PENDING_REGISTRATION")
+    monkeypatch.setattr(versions, "_by_number", lambda *_: found)
+    with pytest.raises(ModelNotFound, match=r"version 1 of .* is PENDING_REGISTRATION, not READY"):
+        MLflowHandler(registry.uri, name, "1").resolve()
+
+
+def test_of_many_versions_the_newest_are_listed(
+    registry: Any, register_versions: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = register_versions(4)
+    for most, told in (
+        (3, "versions there: 2, 3, 4 (the newest 3; there are older ones)."),
+        (4, "versions there: 1, 2, 3, 4."),
+    ):
+        monkeypatch.setattr(versions, "_LISTED_AT_MOST", most)
+        with pytest.raises(ModelNotFound, match=re.escape(told)):
+            MLflowHandler(registry.uri, name, "9").resolve()
+
+
+def test_a_connection_that_breaks_is_an_unwell_mlflow(registry: Any) -> None:
+    from model_deploy.registry.connection import Connection, MLflowUnwell
+
+    client = MagicMock()
+    client.get_model_version.side_effect = ConnectionResetError("cut off")
+    with pytest.raises(MLflowUnwell, match="could not answer: cut off"):
+        Connection(registry.uri, client).ask("get_model_version", "m", "1")

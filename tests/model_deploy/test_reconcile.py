@@ -289,3 +289,23 @@ def test_a_configuration_that_lacks_something_is_exit_code_2(
     assert reconcile.main(["--import-build-config", str(config)]) == 2
     assert "Parameters.SageMakerProjectName is missing" in caplog.text
     assert "Parameters.StageName is 'live', not staging or prod" in caplog.text
+
+
+def test_without_a_model_s_name_or_its_record_only_evidence_counts(
+    project: Project, capsys: Any
+) -> None:
+    document = json.loads(project.config.read_text())
+    for name in ("", "no-such-model"):
+        document["Tags"]["mlflow:model-name"] = name
+        project.config.write_text(json.dumps(document))
+        assert project.run() == 0
+        told = f"registry: version 2 of '{project.model}' is Production and champion\n"
+        assert told in capsys.readouterr().out
+
+
+def test_without_a_client_for_aws_the_command_says_so(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
+    assert project.run() == 3
+    assert "no AWS client: " in caplog.text

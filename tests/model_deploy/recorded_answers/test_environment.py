@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import uv
 
-from model_deploy.errors import ModelNotDeployable, ServiceError
+from model_deploy.errors import ConfigError, ModelNotDeployable, ServiceError
 from model_deploy.recorded_answers import environment
 from model_deploy.recorded_answers.environment import find_uv, make_environment
 
@@ -219,3 +219,24 @@ def test_the_uv_on_path_wins_and_the_package_s_is_enough(
     assert find_uv() == UV
     shutil.copy(UV, tmp_path / "uv")
     assert find_uv() == tmp_path / "uv"
+    (tmp_path / "uv").unlink()
+    monkeypatch.setitem(sys.modules, "uv", None)
+    with pytest.raises(ConfigError, match="there is no uv"):
+        find_uv()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_python_that_the_model_names_is_tried_first(tmp_path: Path, there: bool) -> None:
+    fake = tmp_path / "uv"
+    fake.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/seen\n' + ("" if there else "exit 1\n"))
+    fake.chmod(0o755)
+    if there:
+        environment._make_venv(fake, tmp_path / "env", "3.3.1")
+        environment._make_venv(fake, tmp_path / "env", HERE)
+    else:
+        with pytest.raises(ConfigError, match="uv can't make an environment: exit code 1"):
+            environment._make_venv(fake, tmp_path / "env", "3.3.1")
+    seen = (tmp_path / "seen").read_text().splitlines()
+    assert "--no-python-downloads --python 3.3" in seen[0]
+    assert seen[1].endswith(f"--python {sys.executable}")
+    assert len(seen) == 2

@@ -287,3 +287,19 @@ def test_an_outage_is_waited_for_in_pauses_that_fit() -> None:
         persist("the move", times, fail)
     assert slept == [10.0, 10.0, 5.0]
     assert persist("the move", times, lambda: "done") == "done"
+
+
+def test_a_lock_that_mlflow_refuses_for_another_reason_is_told(
+    leases: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = leases("ada")
+    ask = lease._connection.ask
+
+    def refuse(method: str, *arguments: Any, **options: Any) -> Any:
+        if method == "create_experiment":
+            raise MLflowRefusal("you may not", "PERMISSION_DENIED")
+        return ask(method, *arguments, **options)
+
+    monkeypatch.setattr(lease._connection, "ask", refuse)
+    with pytest.raises(MLflowRefusal, match="you may not"):
+        lease.take()

@@ -81,10 +81,6 @@ FURTHER_TESTS = {
     "model_deploy/recorded_answers/answering.py": [
         f"{DEPLOYING}/recorded_answers/test_recording.py"
     ],
-    "model_deploy/endpoint_test_plan.py": [
-        f"{DEPLOYING}/test_build.py",
-        f"{DEPLOYING}/test/test_test.py",
-    ],
     "model_deploy/errors.py": [
         f"{DEPLOYING}/test_stage_config.py",
         f"{DEPLOYING}/test_model_archive.py",
@@ -99,7 +95,7 @@ FURTHER_TESTS = {
     ],
     **{
         f"model_deploy/{name}.py": [f"{DEPLOYING}/test_build.py"]
-        for name in ("approval", "command_line", "custody", "plan_making")
+        for name in ("approval", "command_line", "custody", "endpoint_test_plan", "plan_making")
     },
 }
 

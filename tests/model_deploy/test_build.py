@@ -177,6 +177,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
         {**document, "version": 2},
         {**document, "other": 1},
         {**document, "stages": {"prod": 5}},
+        {**document, "stages": 5},
         {**document, "cases": [{"name": "c", "text": "{}"}]},
         told,
         [],

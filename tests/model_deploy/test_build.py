@@ -185,6 +185,10 @@ def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
         path.write_text(json.dumps(wrong))
         with pytest.raises(ConfigError, match=r"it is not what model_deploy\.build writes"):
             EndpointTestPlan.from_json(path)
+    with pytest.raises(ConfigError, match="it can not be read: No such file"):
+        EndpointTestPlan.from_json(tmp_path / "none.json")
+    with pytest.raises(ConfigError, match="the stage configuration was written with 000"):
+        EndpointTestPlan.from_json(path, "0" * 64)
     for text in ("{", "[" * 100_000):
         path.write_text(text)
         with pytest.raises(ConfigError, match=r"it is not what model_deploy\.build writes"):

@@ -279,6 +279,21 @@ def test_run_file_is_none_without_a_run_or_without_the_file(registry: Any, tmp_p
     assert found.read_text() == '{"a": 1}'
 
 
+def test_a_run_s_file_in_a_folder_is_found(registry: Any, tmp_path: Path) -> None:
+    run_id = registry.run_with("", "notes.txt")
+    for name in ("deep.txt", "other.txt"):
+        file = tmp_path / name
+        file.write_text(name)
+        registry.client.log_artifact(run_id, str(file), "folder")
+    registry.register(name := registry.unique_name(), run_id=run_id)
+    handler = MLflowHandler(registry.uri, name, "1")
+    found = handler.fetch_run_file("folder/deep.txt", tmp_path / "to")
+    assert found is not None
+    assert found.read_text() == "deep.txt"
+    assert handler.fetch_run_file("folder", tmp_path / "to") is None
+    assert handler.fetch_run_file("deep.txt", tmp_path / "to") is None
+
+
 def test_production_archives_only_the_version_it_replaces(
     registry: Any, register_versions: Callable[..., str]
 ) -> None:

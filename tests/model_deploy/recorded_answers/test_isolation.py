@@ -187,6 +187,8 @@ def test_where_nothing_can_be_enforced_the_report_says_so(machine: Machine, plai
         }
         assert seen["aws_file"] == "TOP-SECRET"
         assert set(seen["files"]) == {"TOP-SECRET"}
+        # Trying out what can be written leaves nothing.
+        assert not [*machine.home.glob(".written-*"), *machine.scratch.glob(".written-*")]
         assert seen["connected"] == "done"
         assert seen["wrote_home"] == "done"
         # Its variables have none all the same, and what it started has ended.
@@ -234,6 +236,28 @@ def test_what_another_process_was_started_with_is_in_reach(
     finally:
         other.kill()
         other.wait()
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_the_first_way_that_the_machine_allows_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    ways = (*isolation.WAYS, isolation.PLAINLY)
+    taken: list[int] = []
+
+    def apart(way: int, _places: Any, work: Any) -> int:
+        if work is isolation._nothing:
+            return 0 if way == ways[allowed] else 125
+        taken.append(way)
+        return 7
+
+    monkeypatch.setattr(isolation, "_apart", apart)
+    monkeypatch.setattr(isolation, "_prctl", lambda *_: None)
+    monkeypatch.setattr(isolation, "_end_descendants", lambda: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    folders = [str(tmp_path)] * 3
+    assert isolation.main([*folders, str(tmp_path / "report.json"), "program.py"]) == 7
+    assert taken == [ways[allowed]]
 
 
 def test_of_the_places_that_are_needed_the_outermost_stay(

@@ -281,6 +281,21 @@ def test_an_answer_has_a_prediction(body: str, problem: str) -> None:
         assert told == f"with HTTP 400: {other[:500]}"
 
 
+def test_the_process_starts_with_variables_of_its_own(tmp_path: Path) -> None:
+    run = recording._Run(tmp_path / "bin/python", tmp_path, [], tmp_path, Limits(), "the model")
+    variables = run._variables()
+    threads = [name for name in variables if name.endswith("_NUM_THREADS")]
+    assert {variables.pop(name) for name in threads} == {"1"}
+    assert len(threads) == 5
+    assert variables == {
+        "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.defpath}",
+        "HOME": str(tmp_path / "work/home"),
+        "TMPDIR": str(tmp_path / "work/tmp"),
+        "LANG": "C.UTF-8",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+
+
 def test_what_the_model_was_kept_from_is_told_in_words() -> None:
     everything = dict.fromkeys(("credentials", "network", "writes", "processes"), True)
     words = "credentials, the network, writing elsewhere, other processes"

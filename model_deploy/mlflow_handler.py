@@ -76,11 +76,6 @@ class MLflowHandler:
         self._connection = Connection(tracking_uri, client)
         self._times = times
 
-    @property
-    def shown_uri(self) -> str:
-        """The tracking URI without credentials, for messages and tags."""
-        return self._connection.shown_uri
-
     def resolve(self) -> str:
         """The exact version number, looked up once."""
         if self._version is None:

@@ -126,6 +126,8 @@ class Served:
             return "no endpoint"
         if self.status != "InService":
             return f"an endpoint that is {self.status}"
+        if self.sha256 == "several":
+            return f"several archives ({self.model_data_url})"
         return f"archive {self.sha256[:12]}" if self.sha256 else self.model_data_url or "no archive"
 
 
@@ -386,7 +388,9 @@ def describe(sagemaker: Any, config: StageConfig) -> Served:
     except BotoCoreError as err:
         raise AwsError(f"could not describe endpoint {name!r}: {err}") from err
     if len(urls) > 1:
-        return Served(arn=arn, status=status, sha256="several", model_data_url=", ".join(urls))
+        return Served(
+            arn=arn, status=status, sha256="several", model_data_url=", ".join(sorted(urls))
+        )
     url = urls.pop() if urls else ""
     digest = _DIGEST.search(url)
     return Served(arn=arn, status=status, sha256=digest[1] if digest else "", model_data_url=url)

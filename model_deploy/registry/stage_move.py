@@ -157,8 +157,8 @@ def _claim(connection: Connection, move: Move, held: _Leases) -> None:
 
 
 def _settle(connection: Connection, move: Move, require_leases: Callable[[], None]) -> None:
-    arn, said = move.evidence.endpoint_arn, ""
-    for round_number in range(_ROUNDS):
+    arn = move.evidence.endpoint_arn
+    for round_number in range(_ROUNDS + 1):  # the last one only reads
         view = versions.read_view(connection, move.name, move.stage, arn)
         version = versions.get_version(connection, move.name, move.version)
         if round_number == 0:
@@ -169,12 +169,12 @@ def _settle(connection: Connection, move: Move, require_leases: Callable[[], Non
             require_leases()
             logger.info("version %s of %s is %s", version.number, move.name, version.stage)
             return
+        said = view.describe()
+        if round_number == _ROUNDS:
+            raise _unsettled(str(move), f"written {_ROUNDS} times, the registry says: {said}")
         if round_number:
-            said = view.describe()
             logger.warning("%s: read back: %s; written again", move, said)
         _write(connection, writes, require_leases)
-    view = versions.read_view(connection, move.name, move.stage, arn)
-    raise _unsettled(str(move), f"written {_ROUNDS} times, the registry says: {view.describe()}")
 
 
 def _plan(move: Move, view: View, version: Version, *, first: bool) -> list[Write]:

@@ -85,6 +85,21 @@ def test_of_a_rollback_it_is_the_approval_of_what_is_deployed_again() -> None:
     assert found.rolled_back_to == "exec-1"
 
 
+def test_of_a_rollback_to_what_nobody_approved_nothing_is_said() -> None:
+    assert _ask([_run("Build")], rolled_back_to="exec-1") == Approval()
+    nobody = {"output": {}, "updatedBy": ""}
+    assert _ask([{**_approved(), **nobody}], rolled_back_to="exec-1").comment == ""
+
+
+def test_the_newest_approval_that_succeeded_counts() -> None:
+    older = {**_approved(), "updatedBy": "arn:aws:iam::111122223333:user/bo"}
+    assert _ask([_approved("Failed"), _approved(), older]).approved_by == _WHO
+    bare = {key: value for key, value in _approved().items() if key not in ("output", "updatedBy")}
+    assert _ask([{"status": "Succeeded"}, bare]) == Approval(
+        approved_at="2026-11-30T09:30:00+00:00"
+    )
+
+
 @pytest.mark.parametrize("status", ["Failed", "InProgress"])
 def test_an_approval_that_did_not_succeed_is_none(status: str) -> None:
     assert _ask([_approved(status)]) == Approval()

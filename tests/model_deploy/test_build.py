@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -17,9 +18,10 @@ import mlflow.artifacts
 import pytest
 from moto import mock_aws
 
-from model_deploy.build import main
+from model_deploy.build import BuildRequest, build_parser, main
+from model_deploy.command_line import set_up_process
 from model_deploy.endpoint_test_plan import PLAN_TAG, EndpointTestPlan, Thresholds
-from model_deploy.errors import MLflowError
+from model_deploy.errors import ConfigError, MLflowError
 from model_deploy.registry.connection import Connection
 
 _ROOT = Path(__file__).parents[2]
@@ -97,6 +99,126 @@ def test_build_uploads_the_archive_and_writes_both_configurations(
     build.s3.download_file("artifacts", key, str(build.folder / "m.tar.gz"))
     with tarfile.open(build.folder / "m.tar.gz") as archive:
         assert "MLmodel" in archive.getnames()
+
+
+def test_what_each_flag_is_when_nobody_gives_it() -> None:
+    here = _ROOT / "model_deploy"
+    given = vars(build_parser().parse_args([]))
+    empty = [
+        *("tracking_uri", "credentials_secret", "model_name", "model_version"),
+        *("sagemaker_project_name", "sagemaker_project_id", "model_execution_role"),
+        *("container_image_uri", "artifact_bucket", "s3_kms_key_id"),
+    ]
+    assert given == {
+        **dict.fromkeys(empty, ""),
+        "log_level": "INFO",
+        "deploy_config": here / "deploy.json",
+        "cases": here / "cases",
+        "initial_instance_count": "1",
+        "instance_type": "ml.m5.large",
+        "archive_prefix": "model-archives",
+        "import_staging_config": here / "staging-config.json",
+        "import_prod_config": here / "prod-config.json",
+        "export_staging_config": Path("staging-config-export.json"),
+        "export_prod_config": Path("prod-config-export.json"),
+        "export_test_plan": Path("endpoint-test.json"),
+        "export_variables": None,
+    }
+
+
+def test_the_endpoints_are_those_of_the_role_s_account_and_the_machine_s_region() -> None:
+    flags = ["--model-name", "m", "--sagemaker-project-name", "shop", "--artifact-bucket", "a"]
+    flags += ["--sagemaker-project-id", "p", "--container-image-uri", _IMAGE]
+    flags += ["--model-execution-role", "arn:aws-cn:iam::210987654321:role/r"]
+    flags += ["--tracking-uri", "http://mlflow"]
+    for environment, region in (
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}, "eu-west-1"),
+        ({"AWS_DEFAULT_REGION": "us-east-1"}, "us-east-1"),
+    ):
+        request = BuildRequest.from_args(build_parser().parse_args(flags), environment)
+        place = f"arn:aws-cn:sagemaker:{region}:210987654321:endpoint"
+        assert request.endpoint_arns == {
+            "Staging": f"{place}/shop-staging",
+            "Production": f"{place}/shop-prod",
+        }
+
+
+def test_an_interrupted_build_writes_no_configuration(
+    build: _Build, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("model_deploy.mlflow_handler.MLflowHandler.resolve", interrupt)
+    assert build.run() == 130
+    assert "interrupted; no configuration was written" in caplog.text
+    assert not build.staging.exists()
+
+
+def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    told: dict[str, Any] = {"model_name": "m", "model_version": "1", "archive_sha256": "a"}
+    path.write_text(EndpointTestPlan(**told).to_json())
+    assert EndpointTestPlan.from_json(path) == EndpointTestPlan(
+        **told, inputs=[], cases=[], code_on_load=[]
+    )
+    document = {
+        **told,
+        "version": 1,
+        "cases": [{"name": "c", "body": "{}"}],
+        "stages": {"prod": {}},
+    }
+    path.write_text(json.dumps(document))
+    plan = EndpointTestPlan.from_json(path)
+    (case,) = plan.cases
+    assert (case.content_type, case.status, case.answer) == ("application/json", 200, None)
+    assert plan.stages == {"prod": Thresholds(max_p95_ms=1000.0, requests=90, concurrent=4)}
+    assert "\n  " in plan.to_json()
+    assert plan.to_json().index('"cases"') < plan.to_json().index('"version": 1')
+    wrong: Any
+    for wrong in (
+        {**document, "version": 2},
+        {**document, "other": 1},
+        {**document, "stages": {"prod": 5}},
+        {**document, "stages": 5},
+        {**document, "cases": [{"name": "c", "text": "{}"}]},
+        told,
+        [],
+    ):
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(ConfigError, match=r"it is not what model_deploy\.build writes"):
+            EndpointTestPlan.from_json(path)
+    with pytest.raises(ConfigError, match="it can not be read: No such file"):
+        EndpointTestPlan.from_json(tmp_path / "none.json")
+    with pytest.raises(ConfigError, match="the stage configuration was written with 000"):
+        EndpointTestPlan.from_json(path, "0" * 64)
+    for text in ("{", "[" * 100_000):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=r"it is not what model_deploy\.build writes"):
+            EndpointTestPlan.from_json(path)
+
+
+def test_of_mlflow_s_log_one_line_is_dropped() -> None:
+    told: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    mlflow_log = logging.getLogger("mlflow.tracking.request_header.registry")
+    mlflow_log.addHandler(handler)
+    try:
+        set_up_process("INFO")
+        mlflow_log.warning("Encountered unexpected error: list index out of range")
+        mlflow_log.warning("Encountered unexpected error: no region")
+    finally:
+        mlflow_log.removeHandler(handler)
+    assert told == ["Encountered unexpected error: no region"]
+
+
+@pytest.mark.parametrize("key_id", ["", "alias/models"])
+def test_the_archive_has_the_key_that_was_asked_for(build: _Build, key_id: str) -> None:
+    build.registry.register(build.name)
+    assert build.run(s3_kms_key_id=key_id) == 0
+    (key,) = build.keys()
+    assert build.s3.head_object(Bucket="artifacts", Key=key).get("SSEKMSKeyId", "") == key_id
 
 
 def test_configurations_match_the_golden_files(build: _Build) -> None:

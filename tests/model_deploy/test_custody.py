@@ -90,6 +90,25 @@ def test_a_body_that_breaks_off_is_no_other_archive(s3: Any) -> None:
         inspect_archive(Torn(), _URI, _SHA256)
 
 
+@pytest.mark.parametrize("error", [OSError("cut"), None])
+def test_a_machine_that_can_not_ask_says_so(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError | None
+) -> None:
+    if error:
+        monkeypatch.setattr("botocore.response.StreamingBody.iter_chunks", _raise(error))
+        _put(s3, b"x")
+    else:
+        monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
+    assert main(["--import-build-config", str(_config(tmp_path))]) == 3
+
+
+def _raise(error: Exception) -> Any:
+    def fail(*_: Any) -> Any:
+        raise error
+
+    return fail
+
+
 @pytest.mark.parametrize(("body", "code"), [(_BODY, 0), (b"another", 1), (None, 1)])
 def test_command_ends_by_what_it_found(
     s3: Any, tmp_path: Path, body: bytes | None, code: int

@@ -92,7 +92,9 @@ def test_missing_empty_and_padded_values_are_refused(tmp_path: Path) -> None:
     [
         ("{'model_name': 'x'}", "it is not JSON: "),
         ('["prices", "3"]', "it is no JSON object. Write {"),
+        ("[" * 100_000, "it is not JSON: "),
     ],
+    ids=lambda text: text[:20],
 )
 def test_other_content_is_refused(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:

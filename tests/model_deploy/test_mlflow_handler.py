@@ -25,7 +25,9 @@ from model_deploy.errors import (
     Unsettled,
 )
 from model_deploy.mlflow_handler import Evidence, MLflowHandler, without_credentials
+from model_deploy.registry import evidence, versions
 from model_deploy.registry.lease import Times
+from model_deploy.registry.moves import Version, View, plan_claim, plan_release, require_unclaimed
 
 _ENDPOINT = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/shop-prod"
 _EVIDENCE = Evidence(endpoint_arn=_ENDPOINT, pipeline_execution_id="execution-1", deployed_by="ada")
@@ -115,8 +117,9 @@ def test_missing_alias_lists_aliases_and_versions(
 
 
 def test_missing_model_lists_the_ones_that_exist(
-    registry: Any, register_versions: Callable[..., str]
+    registry: Any, register_versions: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(versions, "_LISTED_AT_MOST", 10_000)  # other tests have theirs there
     name = register_versions(1)
     with pytest.raises(ModelNotFound) as caught:
         MLflowHandler(registry.uri, "no-such-model", "1").resolve()
@@ -169,6 +172,69 @@ def test_a_server_that_wants_another_login_says_what_to_set(
     assert "open-sesame" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("status", "answered"), [(502, False), (503, False), (504, False), (500, True)]
+)
+def test_a_server_that_starts_is_asked_again(
+    stub_server: Any, monkeypatch: pytest.MonkeyPatch, status: int, answered: bool
+) -> None:
+    import requests
+
+    from model_deploy.registry import connection
+
+    paused: list[float] = []
+    monkeypatch.setattr(time, "sleep", paused.append)
+    asked: list[str] = []
+
+    def get(url: str, timeout: float) -> Any:
+        asked.append(url)
+        return SimpleNamespace(status_code=status)
+
+    monkeypatch.setattr(requests, "get", get)
+    if answered:
+        connection.Connection("http://mlflow/")._require_server()
+        assert (asked, paused) == (["http://mlflow/health"], [])
+        return
+    with pytest.raises(MLflowError, match=f"can not be reached: it answers HTTP {status}"):
+        connection.Connection("http://mlflow/")._require_server()
+    assert len(asked) == connection.CONNECT_ATTEMPTS == len(paused) + 1
+
+
+def test_a_certificate_is_for_mlflow_to_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    import requests
+
+    from model_deploy.registry.connection import Connection
+
+    def get(_: str, timeout: float) -> None:
+        raise requests.exceptions.SSLError
+
+    monkeypatch.setattr(requests, "get", get)
+    Connection("https://mlflow")._require_server()
+
+
+def test_an_address_that_mlflow_does_not_know_is_told() -> None:
+    with pytest.raises(MLflowError, match="MLflow at foo://x could not open: "):
+        MLflowHandler("foo://x", "housing", "1").resolve()
+
+
+@pytest.mark.parametrize(
+    "uri", ["arn:aws:sagemaker:eu-west-1:1:mlflow-tracking-server/t", "sqlite"]
+)
+def test_only_a_managed_mlflow_is_the_global_one(
+    registry: Any, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    import mlflow
+
+    from model_deploy.registry.connection import Connection
+
+    told: list[str] = []
+    monkeypatch.setattr(mlflow, "set_tracking_uri", told.append)
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda **given: SimpleNamespace(ping=lambda: given))
+    uri = registry.uri if uri == "sqlite" else uri
+    assert Connection(uri).ask("ping") == {"tracking_uri": uri, "registry_uri": uri}
+    assert told == ([uri] if uri.startswith("arn:") else [])
+
+
 def test_absent_database_is_not_created(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'none.db'}"
     with pytest.raises(MLflowError) as caught:
@@ -211,6 +277,21 @@ def test_run_file_is_none_without_a_run_or_without_the_file(registry: Any, tmp_p
     found = with_run.fetch_run_file("raw_rows.json", tmp_path)
     assert found is not None
     assert found.read_text() == '{"a": 1}'
+
+
+def test_a_run_s_file_in_a_folder_is_found(registry: Any, tmp_path: Path) -> None:
+    run_id = registry.run_with("", "notes.txt")
+    for name in ("deep.txt", "other.txt"):
+        file = tmp_path / name
+        file.write_text(name)
+        registry.client.log_artifact(run_id, str(file), "folder")
+    registry.register(name := registry.unique_name(), run_id=run_id)
+    handler = MLflowHandler(registry.uri, name, "1")
+    found = handler.fetch_run_file("folder/deep.txt", tmp_path / "to")
+    assert found is not None
+    assert found.read_text() == "deep.txt"
+    assert handler.fetch_run_file("folder", tmp_path / "to") is None
+    assert handler.fetch_run_file("deep.txt", tmp_path / "to") is None
 
 
 def test_production_archives_only_the_version_it_replaces(
@@ -709,6 +790,32 @@ def test_an_mlflow_frozen_in_mid_call_speaks_and_ends(
     assert "given up after about 3 s" in caplog.text
 
 
+def test_the_longest_call_has_its_tries_and_the_pauses_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from model_deploy.registry.connection import longest_call_seconds
+
+    for name, value in {
+        "MAX_RETRIES": "4",
+        "TIMEOUT": "10",
+        "BACKOFF_FACTOR": "1",
+        "BACKOFF_JITTER": "0.5",
+    }.items():
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", value)
+    assert longest_call_seconds() == 5 * 10 + 0.5 + 2.5 + 4.5 + 8.5
+
+
+def test_no_thread_of_mlflow_changes_the_environment_after_a_login(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from model_deploy.mlflow_handler import log_in
+
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    os.environ.pop("MLFLOW_DISABLE_TELEMETRY", None)
+    log_in("http://127.0.0.1:9", "")
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
 def test_a_call_ends_within_two_minutes_with_what_the_commands_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -721,3 +828,261 @@ def test_a_call_ends_within_two_minutes_with_what_the_commands_set(
     set_up_process("INFO")
     assert longest_call_seconds() < 120
     assert Times.of_environment().lease_seconds > 2 * longest_call_seconds()
+
+
+def test_entries_of_a_version_are_read_in_the_order_of_their_numbers() -> None:
+    tags = {
+        "deploy.staging/10": '{"at": "c"}',
+        "deploy.staging/2": '{"at": "b"}',
+        "deploy.staging/1": "no JSON",
+        "deploy.staging/3": "[1]",
+        "deploy.staging/x": '{"at": "d"}',
+        "deploy.staging_at": "e",
+    }
+    assert evidence.promotions(tags, "Staging") == [{}, {"at": "b"}, {}, {"at": "c"}]
+    given = Evidence(endpoint_arn="arn:e", deployed_by="ada", commit="abc")
+    written = evidence.tags_of_promotion(tags, "Staging", given, "now")
+    entry = {"at": "now", "replacements": 0, "endpoint": "arn:e", "by": "ada", "commit": "abc"}
+    assert json.loads(written.pop("deploy.staging/11")) == entry
+    assert written == {
+        "deploy.staging_at": "now",
+        "deploy.staging_endpoint": "arn:e",
+        "deploy.staging_by": "ada",
+        "deploy.staging_commit": "abc",
+    }
+    again = {**tags, **written, "deploy.staging/11": json.dumps(entry)}
+    assert evidence.tags_of_promotion(again, "Staging", given, "later") == {}
+    # What is known no longer is emptied, so that no old word is taken for a new one.
+    less = evidence.tags_of_promotion(again, "Staging", Evidence(endpoint_arn="arn:e"), "later")
+    assert (less["deploy.staging_by"], less["deploy.staging_commit"]) == ("", "")
+    assert less["deploy.staging_at"] == "later"
+    assert evidence.from_fields({**entry, "other": "x"}) == given  # type: ignore[dict-item]
+
+
+def test_what_replaced_a_version_is_recorded_once() -> None:
+    first = evidence.tags_of_replacement({}, "Staging", "7", "now")
+    entry = {"at": "now", "by": "7", "stage": "Staging", "promotions": 0}
+    assert json.loads(first["deploy.replaced/1"]) == entry
+    assert first["deploy.replaced_by"] == "7"
+    assert evidence.tags_of_replacement(first, "Staging", "7", "later") == {}
+    assert set(evidence.tags_of_replacement(first, "Production", "7", "later")) == {
+        "deploy.replaced/2"
+    }
+    promoted = {**first, "deploy.production/1": "{}"}
+    assert set(evidence.tags_of_replacement(promoted, "Staging", "7", "later")) == {
+        "deploy.replaced/2"
+    }
+
+
+def test_a_long_word_is_shortened_and_says_so() -> None:
+    assert Evidence(commit="x" * 400).as_fields()["commit"] == "x" * 400
+    told = "... (5,000 characters in all)"
+    fitted = Evidence(commit="x" * 5000).as_fields()["commit"]
+    assert fitted == "x" * (400 - len(told)) + told
+
+
+def test_an_archive_is_recorded_by_its_digest() -> None:
+    written = evidence.tags_of_archive({}, "abc", "s3://b/k")
+    assert written == {
+        "deploy.archive/abc": "s3://b/k",
+        "deploy.archive_sha256": "abc",
+        "deploy.archive_uri": "s3://b/k",
+    }
+    assert evidence.tags_of_archive(written, "abc", "s3://b/k") == {}
+    assert set(evidence.tags_of_archive(written, "def", "s3://b/k")) == {
+        "deploy.archive/def",
+        "deploy.archive_sha256",
+    }
+
+
+_MOVE, _ALIAS, _NO_ALIAS, _TAG, _NO_TAG = (
+    "transition_model_version_stage",
+    "set_registered_model_alias",
+    "delete_registered_model_alias",
+    "set_model_version_tag",
+    "delete_model_version_tag",
+)
+
+
+def _told(writes: Any) -> list[tuple[str, ...]]:
+    return [
+        (w.method, *w.arguments, *(f"{key}={value}" for key, value in w.options.items()))
+        for w in writes
+    ]
+
+
+def test_what_is_written_and_in_which_order() -> None:
+    new = Version(name="m", number="2", stage="Staging", tags={"old": "x"})
+    old = Version(name="m", number="1", stage="Production")
+    other = Version(name="o", number="7", stage="Production")
+    view = View(
+        stage="Production",
+        holders=[old],
+        aliases={"champion": old, "challenger": new},
+        others=[other],
+        others_aliases={"o": "7"},
+    )
+    assert view.describe() == (
+        "Production: version 1; challenger: version 2; champion: version 1; "
+        "Production on the same endpoint: version 7 of 'o'"
+    )
+    replaced = {("m", "1"): {"by": "2"}, ("o", "7"): {"by": "m/2"}}
+    writes = plan_claim(
+        view, new, tags={"why": "y"}, tags_of_replaced=replaced, tags_to_delete=["old", "none"]
+    )
+    assert _told(writes) == [
+        (_TAG, "m", "2", "why", "y"),
+        (_NO_TAG, "m", "2", "old"),
+        (_TAG, "m", "1", "by", "2"),
+        (_TAG, "o", "7", "by", "m/2"),
+        (_MOVE, "m", "2", "Production", "archive_existing_versions=True"),
+        (_NO_ALIAS, "m", "challenger"),
+        (_ALIAS, "m", "champion", "2"),
+        (_MOVE, "o", "7", "Archived", "archive_existing_versions=False"),
+        (_NO_ALIAS, "o", "champion"),
+    ]
+    released = plan_release(dataclasses.replace(view, others_aliases={"o": "8"}), [other], replaced)
+    assert _told(released) == [
+        (_TAG, "o", "7", "by", "m/2"),
+        (_MOVE, "o", "7", "Archived", "archive_existing_versions=False"),
+    ]
+
+
+def test_a_production_version_claims_staging_without_leaving_production() -> None:
+    champion = Version(name="m", number="2", stage="Production")
+    staged = Version(name="m", number="3", stage="Staging")
+    gone = Version(name="m", number="1", stage="Archived")
+    view = View(
+        stage="Staging", holders=[staged], aliases={"champion": champion, "challenger": staged}
+    )
+    nothing: dict[str, Any] = {"tags": {}, "tags_of_replaced": {}}
+    assert _told(plan_claim(view, champion, **nothing)) == [
+        (_MOVE, "m", "3", "Archived", "archive_existing_versions=False"),
+        (_NO_ALIAS, "m", "challenger"),
+    ]
+    view = View(stage="Staging", aliases={"champion": champion})
+    assert view.describe() == "Staging: nobody; challenger: nobody; champion: version 2"
+    assert plan_claim(view, champion, **nothing) == []
+    assert plan_claim(view, champion, **nothing, always_claim=True) == []
+    view = View(stage="Staging", holders=[staged], aliases={"challenger": staged, "champion": gone})
+    assert _told(plan_claim(view, staged, **nothing)) == [(_NO_ALIAS, "m", "champion")]
+    view = View(stage="Staging", holders=[staged], aliases={"challenger": staged})
+    assert plan_claim(view, staged, **nothing) == []
+    assert _told(plan_claim(view, staged, **nothing, always_claim=True)) == [
+        (_MOVE, "m", "3", "Staging", "archive_existing_versions=True")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stage_of_named", "endpoint", "claimed"),
+    [
+        ("Staging", "arn:theirs", True),
+        ("Staging", "arn:ours", False),
+        ("Staging", "", False),
+        ("None", "arn:theirs", True),
+        ("Archived", "arn:theirs", False),
+    ],
+)
+def test_who_has_the_alias_claims_it_for_his_endpoint(
+    stage_of_named: str, endpoint: str, claimed: bool
+) -> None:
+    tags = {"deploy.staging_endpoint": endpoint, "deploy.production_endpoint": "arn:theirs"}
+    named = Version(name="m", number="1", stage=stage_of_named, tags=tags)
+    view = View(stage="Staging", aliases={"challenger": named})
+    if not claimed:
+        require_unclaimed(view, "m", "arn:ours")
+        return
+    told = (
+        r"Staging \(challenger\) of 'm' can not be claimed for the endpoint arn:ours: version 1 of"
+    )
+    with pytest.raises(ClaimedElsewhere, match=told):
+        require_unclaimed(view, "m", "arn:ours")
+    with pytest.raises(ClaimedElsewhere, match="for the endpoint of an unknown ARN"):
+        require_unclaimed(view, "m", "")
+
+
+@pytest.mark.parametrize("arn", ["arn:aws:sagemaker:us-east-1:123456789012:endpoint/shop", ""])
+def test_a_move_holds_the_leases_of_its_endpoint_and_its_model(
+    register_versions: Callable[..., str],
+    registry: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    arn: str,
+) -> None:
+    from model_deploy.registry import stage_move
+    from model_deploy.registry.lease import Lease
+
+    name = register_versions(1)
+    taken: list[str] = []
+
+    class Told(Lease):
+        def take(self) -> None:
+            taken.append(self.subject)
+            super().take()
+
+    monkeypatch.setattr(stage_move, "Lease", Told)
+    endpoint_arn = arn and f"{arn}-{name}"
+    MLflowHandler(registry.uri, name, "1").move_stage(
+        "Staging", Evidence(endpoint_arn=endpoint_arn)
+    )
+    assert taken == ([f"endpoint {endpoint_arn}"] if arn else []) + [f"model {name}"]
+
+
+@pytest.mark.parametrize("lost", [1, 4, 5])
+def test_what_somebody_else_undoes_is_written_again_five_times(
+    registry: Any,
+    register_versions: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    lost: int,
+) -> None:
+    from model_deploy.registry import stage_move
+
+    name = register_versions(1)
+    write, left = stage_move._write, [lost]
+
+    def lose(*arguments: Any) -> None:
+        if left[0]:
+            left[0] -= 1
+        else:
+            write(*arguments)
+
+    monkeypatch.setattr(stage_move, "_write", lose)
+    handler = MLflowHandler(registry.uri, name, "1")
+    if lost < 5:
+        assert handler.move_stage("Staging", _EVIDENCE).stage == "Staging"
+        assert caplog.text.count("written again") == lost
+        return
+    with pytest.raises(Unsettled, match="written 5 times, the registry says: Staging: nobody"):
+        handler.move_stage("Staging", _EVIDENCE)
+
+
+def test_a_version_that_is_not_ready_is_not_found(
+    registry: Any, register_versions: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = register_versions(1)
+    found = SimpleNamespace(version="1", status="PENDING_REGISTRATION")
+    monkeypatch.setattr(versions, "_by_number", lambda *_: found)
+    with pytest.raises(ModelNotFound, match=r"version 1 of .* is PENDING_REGISTRATION, not READY"):
+        MLflowHandler(registry.uri, name, "1").resolve()
+
+
+def test_of_many_versions_the_newest_are_listed(
+    registry: Any, register_versions: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = register_versions(4)
+    for most, told in (
+        (3, "versions there: 2, 3, 4 (the newest 3; there are older ones)."),
+        (4, "versions there: 1, 2, 3, 4."),
+    ):
+        monkeypatch.setattr(versions, "_LISTED_AT_MOST", most)
+        with pytest.raises(ModelNotFound, match=re.escape(told)):
+            MLflowHandler(registry.uri, name, "9").resolve()
+
+
+def test_a_connection_that_breaks_is_an_unwell_mlflow(registry: Any) -> None:
+    from model_deploy.registry.connection import Connection, MLflowUnwell
+
+    client = MagicMock()
+    client.get_model_version.side_effect = ConnectionResetError("cut off")
+    with pytest.raises(MLflowUnwell, match="could not answer: cut off"):
+        Connection(registry.uri, client).ask("get_model_version", "m", "1")

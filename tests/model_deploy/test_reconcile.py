@@ -153,6 +153,117 @@ def test_a_holder_without_evidence_is_left_to_people(project: Project, capsys: A
     assert project.says[0]["3"] == "Production"
 
 
+def test_an_endpoint_with_two_models_settles_nothing(
+    project: Project, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe = project.sagemaker.describe
+
+    def with_two_models(operation: str, params: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        status, answer = describe(operation, params)
+        if operation == "DescribeEndpointConfig":
+            answer["ProductionVariants"] = [{"ModelName": "two"}, {"ModelName": "one"}]
+        if operation == "DescribeModel":
+            digest = _OLD if params["ModelName"] == "one" else _NEW
+            answer["PrimaryContainer"] = {"ModelDataUrl": f"s3://b/{digest}/model.tar.gz"}
+        return status, answer
+
+    monkeypatch.setattr(project.sagemaker, "describe", with_two_models)
+    assert project.run("--apply") == 1
+    archives = f"several archives (s3://b/{_NEW}/model.tar.gz, s3://b/{_OLD}/model.tar.gz)"
+    out = capsys.readouterr().out
+    assert "Production: undecided" in out
+    assert f"{archives}: nothing is settled now" in out
+    assert project.says == _SETTLED
+
+
+def test_an_archive_that_no_build_named_passed_nowhere(project: Project, capsys: Any) -> None:
+    url = "s3://bucket/by-hand.tar.gz"
+    project.sagemaker.model = {"PrimaryContainer": {"ModelDataUrl": url}}
+    assert project.run() == 1
+    assert f"but {url} is what no test passed there" in capsys.readouterr().out
+    assert project.run("--apply") == 0
+    assert project.says == _NOBODY
+
+
+def test_in_staging_a_version_of_production_is_in_its_place(
+    project: Project, capsys: Any, tmp_path: Path
+) -> None:
+    document = json.loads(project.config.read_text())
+    document["Parameters"]["StageName"] = "staging"
+    staging = tmp_path / "staging-config-export.json"
+    staging.write_text(json.dumps(document))
+    project.arn = project.arn.removesuffix("prod") + "staging"
+    project.passed("2", _NEW, "Staging")
+    project.passed("3", _OLD, "Staging")
+    assert project.run("--import-build-config", str(staging), "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [(each["stage"], each["outcome"]) for each in found] == [
+        ("Production", "same"),
+        ("Staging", "different"),
+    ]
+    assert found[1]["detail"] == f"version 3 of '{project.model}' has Staging and is not served"
+    assert project.run("--import-build-config", str(staging), "--apply") == 0
+    assert project.says == (
+        {"1": "Archived", "2": "Production", "3": "Archived"},
+        {"champion": "2"},
+    )
+    assert project.run("--import-build-config", str(staging)) == 0
+
+
+def test_what_stays_different_after_it_was_settled_is_unsettled(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.serve(_OLD)
+    monkeypatch.setattr(reconcile, "_settle", lambda *_: None)  # as if another undid it
+    assert project.run("--apply") == 4
+    assert "after it was settled once" in caplog.text
+
+
+def test_mlflow_is_the_flag_s_then_the_environment_s_then_the_configuration_s(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere = "sqlite:////no/such/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", nowhere)
+    assert project.run("--tracking-uri", project.registry.uri) == 0
+    assert project.run() == 3
+    assert nowhere in caplog.text
+    document = json.loads(project.config.read_text())
+    document["Tags"]["mlflow:tracking-uri"] = nowhere
+    project.config.write_text(json.dumps(document))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", project.registry.uri)
+    assert project.run() == 0
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    document["Tags"]["mlflow:tracking-uri"] = ""
+    project.config.write_text(json.dumps(document))
+    assert project.run("--credentials-secret", "not-an-arn") == 2
+    assert "--tracking-uri is missing" in caplog.text
+    assert "not-an-arn" in caplog.text
+    document["Tags"]["mlflow:model-name"] = "=ZZ"
+    project.config.write_text(json.dumps(document))
+    assert project.run() == 2
+    assert "Tags.mlflow:model-name" in caplog.text
+
+
+def test_an_interrupted_command_says_so(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reconcile, "describe", interrupt)
+    assert project.run() == 130
+    assert "interrupted; repeat it" in caplog.text
+
+
+def test_aws_out_of_reach_is_exit_code_3(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    assert project.run() == 3
+    assert f"could not describe endpoint '{project.name}-prod'" in caplog.text
+
+
 def test_an_endpoint_that_changes_meanwhile_is_not_settled(
     project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -272,3 +383,23 @@ def test_results_that_prove_nothing_change_nothing(
     assert project.run(*results.flags(**said), "--apply") == 2
     assert told in caplog.text
     assert project.says == _SETTLED
+
+
+def test_without_a_model_s_name_or_its_record_only_evidence_counts(
+    project: Project, capsys: Any
+) -> None:
+    document = json.loads(project.config.read_text())
+    for name in ("", "no-such-model"):
+        document["Tags"]["mlflow:model-name"] = name
+        project.config.write_text(json.dumps(document))
+        assert project.run() == 0
+        told = f"registry: version 2 of '{project.model}' is Production and champion\n"
+        assert told in capsys.readouterr().out
+
+
+def test_without_a_client_for_aws_the_command_says_so(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
+    assert project.run() == 3
+    assert "no AWS client: " in caplog.text

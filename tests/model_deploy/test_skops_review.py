@@ -172,23 +172,26 @@ def test_a_reviewed_type_counts_only_as_it_was_reviewed(
     folder = registry.copy_of_model()
     module, _, own = name.rpartition(".")
     empty = {"__class__": "tuple", "__module__": "builtins", "__loader__": "TupleNode"}
-    node = {"__class__": own, "__module__": module, "__loader__": loader}
-    _add_node(folder / "model.skops", {**node, "content": {**empty, "content": []}})
+    node: dict[str, Any] = {"__class__": own, "__module__": module, "__loader__": loader}
+    node["content"] = {**empty, "content": []}
+    _add_node(folder / "model.skops", node)
+    _add_node(folder / "model.skops", {**node, "__module__": "zed", "__class__": "Zed"}, "last")
     path = folder / "MLmodel"
     description = yaml.safe_load(path.read_text())
-    description["flavors"]["sklearn"]["skops_trusted_types"].append(name)
+    description["flavors"]["sklearn"]["skops_trusted_types"] += [name, "zed.Zed"]
     path.write_text(yaml.safe_dump(description))
     with pytest.raises(ModelNotDeployable) as caught:
         validate_model(folder, _MODEL)
     (problem,) = caught.value.problems
     assert f"{name} (it was reviewed for another use: the file has it as {loader})" in problem
+    assert "zed.Zed" in problem  # all are told at once
 
 
-def _add_node(path: Path, node: dict[str, Any]) -> None:
+def _add_node(path: Path, node: dict[str, Any], name: str = "forged") -> None:
     with zipfile.ZipFile(path) as packed:
         content = {name: packed.read(name) for name in packed.namelist()}
     schema = json.loads(content["schema.json"])
-    schema["content"]["content"]["forged"] = node
+    schema["content"]["content"][name] = node
     content["schema.json"] = json.dumps(schema).encode()
     with zipfile.ZipFile(path, "w") as packed:
         for file, data in content.items():

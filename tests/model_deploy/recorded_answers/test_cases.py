@@ -92,3 +92,18 @@ def test_no_folder_is_told_with_those_that_exist(
     with caplog.at_level(logging.INFO):
         read_cases(model(tmp_path), DESCRIPTION, tmp_path / "cases" / "churn", LIMIT)
     assert caplog.messages[0].endswith("cases/churn; there are of: churm")
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        {},
+        {"saved_input_example_info": None},
+        {"saved_input_example_info": {"serving_input_path": "gone.json"}},
+    ],
+)
+def test_a_model_without_an_input_example_is_refused(
+    tmp_path: Path, description: dict[str, Any]
+) -> None:
+    with pytest.raises(ModelNotDeployable, match="it has no input example that could be sent"):
+        read_cases(model(tmp_path), description, tmp_path / "none", LIMIT)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import uv
 
-from model_deploy.errors import ModelNotDeployable, ServiceError
+from model_deploy.errors import ConfigError, ModelNotDeployable, ServiceError
+from model_deploy.recorded_answers import environment
 from model_deploy.recorded_answers.environment import find_uv, make_environment
 
 UV = Path(uv.find_uv_bin())
@@ -70,6 +71,53 @@ def test_mlflow_comes_in_the_version_that_logged_the_model(tmp_path: Path) -> No
     assert made.packages == ["mlflow==3.0", "ours==1.0"]
 
 
+@pytest.mark.parametrize(
+    ("requirements", "added"),
+    [
+        ("pandas\nmlflow==3.0", []),
+        ("MLflow-skinny[a] >= 3", []),
+        ("mlflow", []),
+        ("git+https://github.com/mlflow/mlflow@main", []),
+        ("mlflow-extra==1\n# mlflow", ["mlflow==3.17.2"]),
+    ],
+)
+def test_mlflow_is_added_where_no_line_names_it(
+    tmp_path: Path, requirements: str, added: list[str]
+) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_text(requirements)
+    assert environment._missing_mlflow(path, {"mlflow_version": "3.17.2"}) == added
+    for unknown in ({}, {"mlflow_version": "; rm"}):
+        assert environment._missing_mlflow(path, unknown) == (["mlflow"] if added else [])
+
+
+def test_the_build_s_packages_are_read_with_the_python(tmp_path: Path) -> None:
+    path = tmp_path / "python_env.yaml"
+    path.write_text("python: 3.11.7\nbuild_dependencies: [pip==1, setuptools]\n")
+    assert environment._read_python_env(tmp_path) == ("3.11.7", ["pip==1", "setuptools"])
+    path.write_text("python: --help\n")
+    assert environment._read_python_env(tmp_path) == ("", [])
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        ("error sending request for url", ServiceError),
+        ("HTTP status client error (403 Forbidden)", ServiceError),
+        ("HTTP status server error (503)", ServiceError),
+        ("HTTP status client error (404 Not Found)", ModelNotDeployable),
+        ("no version of x", ModelNotDeployable),
+    ],
+)
+def test_an_index_s_fault_is_told_from_the_model_s(failure: str, kind: type[Exception]) -> None:
+    found = environment._explained(failure, "the model", "3.9.1", "3.11.7")
+    assert type(found) is kind
+    if kind is ModelNotDeployable:
+        assert "It was tried with Python 3.11.7, as this machine has no 3.9" in str(found)
+        same = environment._explained(failure, "the model", "3.11.2", "3.11.7")
+        assert "It was tried" not in str(same)
+
+
 def test_a_python_that_is_not_here_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -84,6 +132,36 @@ def test_a_python_that_is_not_here_is_told(
         ModelNotDeployable, match=r"as this machine has no 3\.3, which the model names"
     ):
         make_environment(model, {}, tmp_path / "other", UV)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff", b"python: [", b"[]", b"build_dependencies: 5", None], ids=repr
+)
+def test_a_description_of_the_python_that_says_nothing_asks_for_none(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / "python_env.yaml").write_bytes(content)
+    assert environment._read_python_env(tmp_path) == ("", [])
+
+
+@pytest.mark.parametrize(("limit", "told"), [(0.2, "not done after 0 s"), (60.0, "exit code 7")])
+def test_uv_is_told_of_while_it_works_and_ended_when_it_takes_too_long(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    limit: float,
+    told: str,
+) -> None:
+    monkeypatch.setattr(environment, "INSTALL_SECONDS", limit)
+    monkeypatch.setattr(environment, "TELL_SECONDS", 0.1)
+    slow = tmp_path / "uv"
+    seconds = 60 if limit < 1 else 0.5
+    slow.write_text(f'#!/bin/sh\n[ $1 = venv ] && exec {UV} "$@"\nsleep {seconds}\nexit 7\n')
+    slow.chmod(0o755)
+    with pytest.raises(ModelNotDeployable, match=told), caplog.at_level("INFO"):
+        make_environment(write_model(tmp_path / "model", "mlflow"), {}, tmp_path / "env", slow)
+    assert "uv still works (0 s)" in caplog.text
 
 
 def test_requirements_that_nothing_satisfies_are_the_model_s_fault(tmp_path: Path) -> None:
@@ -141,3 +219,24 @@ def test_the_uv_on_path_wins_and_the_package_s_is_enough(
     assert find_uv() == UV
     shutil.copy(UV, tmp_path / "uv")
     assert find_uv() == tmp_path / "uv"
+    (tmp_path / "uv").unlink()
+    monkeypatch.setitem(sys.modules, "uv", None)
+    with pytest.raises(ConfigError, match="there is no uv"):
+        find_uv()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_python_that_the_model_names_is_tried_first(tmp_path: Path, there: bool) -> None:
+    fake = tmp_path / "uv"
+    fake.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/seen\n' + ("" if there else "exit 1\n"))
+    fake.chmod(0o755)
+    if there:
+        environment._make_venv(fake, tmp_path / "env", "3.3.1")
+        environment._make_venv(fake, tmp_path / "env", HERE)
+    else:
+        with pytest.raises(ConfigError, match="uv can't make an environment: exit code 1"):
+            environment._make_venv(fake, tmp_path / "env", "3.3.1")
+    seen = (tmp_path / "seen").read_text().splitlines()
+    assert "--no-python-downloads --python 3.3" in seen[0]
+    assert seen[1].endswith(f"--python {sys.executable}")
+    assert len(seen) == 2

@@ -41,6 +41,10 @@ seen = {
         and tried(lambda: b"TOP-SECRET" in open(f"/proc/{number}/environ", "rb").read()) is True
     ],
     "aws_file": tried(lambda: open(os.path.join(home, ".aws", "credentials")).read()),
+    "files": [
+        tried(lambda: open(os.path.join(home, place)).read())
+        for place in sys.stdin.read().split()
+    ],
     "connected": tried(lambda: socket.create_connection(("127.0.0.1", int(port)), 2).close()),
     "wrote_model": tried(lambda: open(os.path.join(folder, "MLmodel"), "w").close()),
     "wrote_home": tried(lambda: open(os.path.join(home, "planted"), "w").close()),
@@ -54,6 +58,13 @@ with open("seen.json", "w") as file:
     json.dump(seen, file)
 subprocess.Popen(["sleep", mark], start_new_session=True)
 """
+
+
+# A folder is told by a file in it.
+CREDENTIALS = (
+    *(".aws/credentials", ".mlflow/credentials", ".config/gcloud/key", ".ssh/id_rsa"),
+    *(".netrc", ".pypirc", ".databrickscfg"),
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,7 @@ class Machine:
         answer = subprocess.run(
             [*map(str, command), str(self.home), str(self.port), self.mark],
             env={"PATH": os.defpath},
+            input=" ".join(CREDENTIALS),
             capture_output=True,
             text=True,
             timeout=60,
@@ -91,8 +103,9 @@ class Machine:
 def machine(tmp_path: Path) -> Iterator[Machine]:
     # Not below /tmp, which is another one for the program, so that nothing there could be found.
     home = Path(tempfile.mkdtemp(dir="/var/tmp"))
-    (home / ".aws").mkdir()
-    (home / ".aws" / "credentials").write_text("TOP-SECRET")
+    for name in CREDENTIALS:
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text("TOP-SECRET")
     with socket.create_server(("127.0.0.1", 0)) as server:
         # No other test's sleep has that many seconds.
         mark = f"{1000 + os.getpid()}.{server.getsockname()[1]}"
@@ -149,6 +162,8 @@ def test_a_planted_program_gets_nothing_and_leaves_nothing(machine: Machine) -> 
     assert seen["secret"] is None
     assert seen["other_secrets"] == []
     assert seen["aws_file"] == "FileNotFoundError"
+    assert len(seen["files"]) == len(CREDENTIALS)
+    assert "TOP-SECRET" not in seen["files"]
     assert seen["connected"] == "OSError"  # Network is unreachable
     assert seen["wrote_model"] == "OSError"  # Read-only file system
     assert seen["wrote_home"] == "OSError"
@@ -171,6 +186,9 @@ def test_where_nothing_can_be_enforced_the_report_says_so(machine: Machine, plai
             "processes": False,
         }
         assert seen["aws_file"] == "TOP-SECRET"
+        assert set(seen["files"]) == {"TOP-SECRET"}
+        # Trying out what can be written leaves nothing.
+        assert not [*machine.home.glob(".written-*"), *machine.scratch.glob(".written-*")]
         assert seen["connected"] == "done"
         assert seen["wrote_home"] == "done"
         # Its variables have none all the same, and what it started has ended.
@@ -190,6 +208,68 @@ def test_without_credentials_in_reach_a_plain_process_is_kept_from_them(
     Path("/tmp", machine.mark).unlink(missing_ok=True)
     assert seen["kept_from"]["credentials"] is True
     assert seen["other_secrets"] == []
+    (machine.home / ".aws" / "sso").mkdir()
+    assert isolation._finds_credentials(str(machine.home))
+
+
+@pytest.mark.parametrize(
+    ("variable", "secret"),
+    [
+        ("AWS_SECRET_ACCESS_KEY", True),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", True),
+        ("MLFLOW_TRACKING_PASSWORD", True),
+        ("HARMLESS", False),
+    ],
+)
+def test_what_another_process_was_started_with_is_in_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, secret: bool
+) -> None:
+    other = subprocess.Popen(["sleep", "60"], env={variable: "x", "PATH": os.defpath})
+    everything = os.listdir
+    monkeypatch.setattr(
+        os, "listdir", lambda path: [str(other.pid)] if path == "/proc" else everything(path)
+    )
+    try:
+        while Path(f"/proc/{other.pid}/comm").read_text() != "sleep\n":
+            time.sleep(0.01)
+        assert isolation._finds_credentials(str(tmp_path)) is secret
+    finally:
+        other.kill()
+        other.wait()
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_the_first_way_that_the_machine_allows_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    ways = (*isolation.WAYS, isolation.PLAINLY)
+    taken: list[int] = []
+
+    def apart(way: int, _places: Any, work: Any) -> int:
+        if work is isolation._nothing:
+            return 0 if way == ways[allowed] else 125
+        taken.append(way)
+        return 7
+
+    monkeypatch.setattr(isolation, "_apart", apart)
+    monkeypatch.setattr(isolation, "_prctl", lambda *_: None)
+    monkeypatch.setattr(isolation, "_end_descendants", lambda: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    folders = [str(tmp_path)] * 3
+    assert isolation.main([*folders, str(tmp_path / "report.json"), "program.py"]) == 7
+    assert taken == [ways[allowed]]
+
+
+def test_of_the_places_that_are_needed_the_outermost_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "env"))
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path / "python"))
+    assert isolation._outermost(str(tmp_path / "env" / "scratch")) == [
+        str(tmp_path / "env"),
+        str(tmp_path / "python"),
+    ]
+    assert isolation._outermost(str(tmp_path / "env-2"))[1] == str(tmp_path / "env-2")
 
 
 def test_what_it_started_ends_also_when_it_is_told_to_end(machine: Machine, plainly: Path) -> None:
@@ -224,6 +304,8 @@ def test_a_program_s_exit_code_and_signal_come_back(tmp_path: Path) -> None:
     places = [tmp_path, tmp_path / "scratch", work, work / "report.json", program]
     for text, code in (
         ("import sys; sys.exit(7)", 7),
+        ("import sys; sys.exit()", 0),
+        ("import sys; sys.exit('words')", 1),
         ("raise ValueError", 1),
         ("import ctypes; ctypes.string_at(0)", 128 + 11),
     ):

@@ -15,6 +15,7 @@ import pytest
 
 from model_deploy.endpoint_test_plan import Case
 from model_deploy.errors import ConfigError, ModelNotDeployable
+from model_deploy.recorded_answers import recording
 from model_deploy.recorded_answers.environment import ModelEnvironment
 from model_deploy.recorded_answers.recording import (
     Limits,
@@ -230,6 +231,120 @@ def test_only_strict_json_is_an_answer(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         parse_strictly(text)
     assert parse_strictly('{"a": [1, 2.5, null]}') == {"a": [1, 2.5, None]}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("[1.0]", "[1.0000001]", ""),
+        ("[0.0]", "[1e-10]", ""),
+        ("[1.0]", "[1.00001]", "the answer[0] is 1.0, then 1.00001"),
+        ("[1]", "[2]", "the answer[0] is 1, then 2"),
+        ("[1, 2.0]", "[1, 2]", "the answer[1] is 2.0, then 2"),
+        ("[true]", "[1]", "the answer[0] is true, then 1"),
+        ("[1]", "[1, 2]", "the answer is [1], then [1, 2]"),
+        ('{"a": {"b": "x"}}', '{"a": {"b": "y"}}', 'the answer.a.b is "x", then "y"'),
+        ('{"a": 1}', '{"b": 1}', 'the answer is {"a": 1}, then {"b": 1}'),
+        (f'"{"x" * 58}"', '"y"', f'the answer is "{"x" * 58}", then "y"'),
+        (f'"{"x" * 59}"', '"y"', f'the answer is "{"x" * 56}..., then "y"'),
+        ("no", "yes", "two texts"),
+        ("same", "same", ""),
+    ],
+)
+def test_the_first_difference_between_two_answers_is_told(
+    first: str, second: str, told: str
+) -> None:
+    one, other = {"status": 200, "body": first}, {"status": 200, "body": second}
+    assert recording._difference(one, other) == told
+    assert recording._difference({**one, "status": 400}, {**other, "status": 400}) == ""
+    assert recording._difference(one, {**one, "status": 400}) == "HTTP 200, then 400"
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        *((empty, "without a prediction") for empty in ("{}", "[]", "null")),
+        *((f'{{"predictions": {empty}}}', "without a prediction") for empty in ("[]", "null")),
+        *((full, "") for full in ('{"predictions": [0]}', "0", '""', "[[]]")),
+    ],
+)
+def test_an_answer_has_a_prediction(body: str, problem: str) -> None:
+    answer = {"status": 200, "body": body}
+    assert recording._find_problem(answer, is_example=False) == problem
+    refused = {"status": 400, "body": '{"message": "no", "stack_trace": "a\\nb\\nc\\nd"}'}
+    assert recording._find_problem(refused, is_example=False) == ""
+    told = recording._find_problem(refused, is_example=True)
+    assert told == "with HTTP 400: no\n    b\n    c\n    d"
+    for other in ("x" * 600, "[]", "{}", "5"):
+        refused["body"] = other
+        told = recording._find_problem(refused, is_example=True)
+        assert told == f"with HTTP 400: {other[:500]}"
+
+
+def test_the_process_starts_with_variables_of_its_own(tmp_path: Path) -> None:
+    run = recording._Run(tmp_path / "bin/python", tmp_path, [], tmp_path, Limits(), "the model")
+    variables = run._variables()
+    threads = [name for name in variables if name.endswith("_NUM_THREADS")]
+    assert {variables.pop(name) for name in threads} == {"1"}
+    assert len(threads) == 5
+    assert variables == {
+        "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.defpath}",
+        "HOME": str(tmp_path / "work/home"),
+        "TMPDIR": str(tmp_path / "work/tmp"),
+        "LANG": "C.UTF-8",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+
+
+def test_what_the_model_was_kept_from_is_told_in_words() -> None:
+    everything = dict.fromkeys(("credentials", "network", "writes", "processes"), True)
+    words = "credentials, the network, writing elsewhere, other processes"
+    assert recording._told(everything) == f"the model was kept from {words}"
+    machine = f"; this machine ({sys.platform}) could not keep it from"
+    assert recording._told({}) == f"the model was kept from nothing{machine} {words}"
+    some = recording._told({"network": True, "writes": True})
+    assert some == (
+        f"the model was kept from the network, writing elsewhere{machine} "
+        "credentials, other processes"
+    )
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        None,
+        {},
+        [],
+        [[{"status": 200, "body": ""}]],
+        [[{"status": 200, "body": ""}]] * 3,
+        [[{"status": 200, "body": ""}], []],
+        [[{"status": 200, "body": ""}], None],
+        [[{"status": 200, "body": ""}], ["x"]],
+        [[{"status": 200, "body": ""}], [{"status": "200", "body": ""}]],
+        [[{"status": 200, "body": ""}], [{"status": 200}]],
+    ],
+)
+def test_only_what_our_program_writes_is_a_record(forged: Any) -> None:
+    assert not recording._are_rounds(forged, 1)
+    assert recording._are_rounds([[{"status": 200, "body": ""}]] * 2, 1)
+
+
+def test_whatever_a_model_leaves_for_a_file_is_read_without_harm(tmp_path: Path) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_bytes(b"one\ntw\xff\n")
+    link.symlink_to(file)
+    os.mkfifo(tmp_path / "pipe")
+    for none in (link, tmp_path / "pipe", tmp_path, tmp_path / "missing"):
+        assert recording._read_text(none) == ""
+        assert recording._last_line(none) == ""
+        assert recording._read_json(none) is None
+    assert recording._read_text(file) == "one\ntw\ufffd\n"
+    assert recording._read_text(file, 3) == "w\ufffd\n"
+    assert recording._last_line(file) == "tw\ufffd"
+    file.write_text("[" * 100_000)
+    assert recording._read_json(file) is None
+    file.write_text("[1]")
+    assert recording._read_json(file) == [1]
 
 
 def make_parts(planted: Path, tmp_path: Path, **more: Any) -> PlanParts:

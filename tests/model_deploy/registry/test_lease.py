@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from model_deploy.errors import Unsettled
-from model_deploy.registry.connection import Connection
-from model_deploy.registry.lease import Lease, LeaseRanOut, Times
+from model_deploy.errors import MLflowError, Unsettled
+from model_deploy.registry import lease as lease_module
+from model_deploy.registry.connection import Connection, MLflowRefusal, MLflowUnwell
+from model_deploy.registry.lease import Lease, LeaseRanOut, Times, taken, who_asks
+from model_deploy.registry.stage_move import persist
 
 _numbers = itertools.count()
 
@@ -18,9 +22,11 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0.0
         self.slept = 0
+        self.longest = 0.0
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+        self.longest = max(self.longest, seconds)
         self.slept += 1
 
 
@@ -91,6 +97,7 @@ def test_a_dead_holder_is_outlived_after_the_lease_and_not_before(
     leases("ada").take()
     leases("bob").take()
     assert 100.0 < clock.now < 103.0
+    assert clock.longest <= Times(lease_seconds=100.0, call_seconds=10.0).poll_seconds
     assert "did not give it back" in caplog.text
 
 
@@ -164,3 +171,135 @@ def test_the_lock_tells_who_holds_it_for_what_and_is_hidden_afterwards(
     assert "Holder: who ada, model leased." in tags["mlflow.note.content"]
     lease.give_back()
     assert name not in {found.name for found in client.search_experiments()}
+
+
+def test_a_lock_that_tells_nothing_is_held_as_long_as_ours() -> None:
+    name = f"stage-move-lock-{'a' * 16}-00000041"
+    found = SimpleNamespace(name=name, experiment_id="7", lifecycle_stage="active", tags={})
+    seen = lease_module._read(found)
+    assert seen is not None
+    assert (seen.number, seen.held, seen.token) == (41, True, "")
+    assert seen.lasts_seconds == Times.of_environment().lease_seconds
+    assert seen.holder == f"experiment {name}"
+    for other in (f"{name}-x", name.replace("41", "x"), name.replace("a", "g"), "housing"):
+        assert lease_module._read(SimpleNamespace(**{**vars(found), "name": other})) is None
+
+
+def test_who_asks_is_told_also_where_the_user_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_name() -> str:
+        raise KeyError
+
+    monkeypatch.setattr("getpass.getuser", lambda: "ada")
+    assert who_asks().startswith("ada at ")
+    monkeypatch.setattr("getpass.getuser", no_name)
+    monkeypatch.setattr("os.getuid", lambda: 4711)
+    assert who_asks().startswith("4711 at ")
+
+
+def test_patience_is_twice_a_lease_and_ten_minutes_at_least(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lease_module, "longest_call_seconds", lambda: 10.0)
+    short = Times.of_environment()
+    assert (short.call_seconds, short.lease_seconds, short.patience_seconds) == (10, 130, 600)
+    monkeypatch.setattr(lease_module, "longest_call_seconds", lambda: 500.0)
+    long = Times.of_environment()
+    assert (long.call_seconds, long.lease_seconds, long.patience_seconds) == (500, 620, 1240)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MLflowUnwell("it is away"), "was not given back (it is away); it ends by itself in 100 s"),
+        (MLflowRefusal("you may not", "PERMISSION_DENIED"), "was not given back (you may not)"),
+        (MLflowRefusal("gone", "RESOURCE_DOES_NOT_EXIST"), ""),
+        (MLflowRefusal("gone", "INVALID_PARAMETER_VALUE"), ""),
+    ],
+)
+def test_a_lease_that_can_not_be_given_back_is_told_and_stops_nothing(
+    leases: Any, caplog: pytest.LogCaptureFixture, error: MLflowError, told: str
+) -> None:
+    lease = leases("ada")
+    lease.take()
+    ask, asked = lease._connection.ask, []
+
+    def fail(method: str, *arguments: Any, **options: Any) -> Any:
+        asked.append(method)
+        if method == "delete_experiment":
+            raise error
+        return ask(method, *arguments, **options)
+
+    lease._connection.ask = fail
+    lease.give_back()
+    assert told in caplog.text
+    assert bool(told) == bool(caplog.records)
+    lease.give_back()
+    assert asked == ["delete_experiment"]
+    with pytest.raises(LeaseRanOut):
+        lease.require()
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"), [(None, False), (MLflowUnwell("away"), True), (ValueError(), False)]
+)
+def test_leases_are_taken_in_one_order_and_given_back_unless_mlflow_is_unwell(
+    error: Exception | None, kept: bool
+) -> None:
+    told: list[str] = []
+
+    class Told(Lease):
+        def take(self) -> None:
+            told.append(f"take {self.subject}")
+
+        def give_back(self) -> None:
+            told.append(f"give back {self.subject}")
+
+    times = Times(lease_seconds=1.0, call_seconds=1.0)
+    subjects = ("model b", "endpoint z", "model a")
+    all_three = [Told(Connection("none"), each, times, {}) for each in subjects]
+    with suppress(MLflowUnwell, ValueError), taken(all_three):
+        told.append("held")
+        if error:
+            raise error
+    assert told[0] == "take endpoint z"
+    assert told[3] == "held"
+    assert sorted(told[4:]) == ([] if kept else [f"give back {each}" for each in sorted(subjects)])
+    again = list(told)
+    with taken(list(reversed(all_three))):
+        pass
+    assert told[len(again) : len(again) + 3] == again[:3]
+
+
+def test_an_outage_is_waited_for_in_pauses_that_fit() -> None:
+    now, slept = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    def fail() -> None:
+        raise MLflowUnwell("it is away")
+
+    times = Times(
+        lease_seconds=1.0, call_seconds=1.0, outage_seconds=25.0, clock=lambda: now[0], sleep=sleep
+    )
+    with pytest.raises(Unsettled, match="it is away; tried for 25 s"):
+        persist("the move", times, fail)
+    assert slept == [10.0, 10.0, 5.0]
+    assert persist("the move", times, lambda: "done") == "done"
+
+
+def test_a_lock_that_mlflow_refuses_for_another_reason_is_told(
+    leases: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = leases("ada")
+    ask = lease._connection.ask
+
+    def refuse(method: str, *arguments: Any, **options: Any) -> Any:
+        if method == "create_experiment":
+            raise MLflowRefusal("you may not", "PERMISSION_DENIED")
+        return ask(method, *arguments, **options)
+
+    monkeypatch.setattr(lease._connection, "ask", refuse)
+    with pytest.raises(MLflowRefusal, match="you may not"):
+        lease.take()

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from model_deploy.endpoint_test_plan import Case, EndpointTestPlan
+from model_deploy.errors import AwsError
 from model_deploy.test.endpoint import Endpoint
 from model_deploy.test.endpoint_check import (
     Check,
@@ -506,3 +507,69 @@ def test_an_archive_told_as_a_data_source_is_found(described: _SageMaker) -> Non
     source = {"S3DataSource": {"S3Uri": _ARCHIVE}}
     described.container = {"Image": "repo:3", "ModelDataSource": source}
     assert _configuration(described)[0] == "passed"
+
+
+@pytest.mark.parametrize("call", ["describe_endpoint_config", "describe_model"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "AccessDenied", "Message": "not you"}}, "Describe"),
+        ReadTimeoutError(endpoint_url="not you"),
+    ],
+)
+def test_what_aws_does_not_describe_is_no_failed_check(
+    described: _SageMaker, monkeypatch: pytest.MonkeyPatch, call: str, error: Exception
+) -> None:
+    def refuse(**_: str) -> None:
+        raise error
+
+    monkeypatch.setattr(described, call, refuse)
+    with pytest.raises(AwsError, match=r"describe what endpoint 'e' serves.*not you"):
+        _configuration(described)
+
+
+def test_each_setting_that_is_served_otherwise_is_named(described: _SageMaker) -> None:
+    asked = {
+        **_ASKED,
+        "EndpointInstanceType": "ml.m5.large",
+        "EndpointInstanceCount": "2",
+        "ServerlessMemoryInMB": "0",
+    }
+    endpoint = Endpoint(name="e", sagemaker=cast(Any, described), runtime=None)
+    described.variant["InitialInstanceCount"] = 2
+    assert check_configuration(endpoint, asked, _SHA256)[0].status == "passed"
+    described.variant = {"ModelName": "model", "ServerlessConfig": {"MemorySizeInMB": 2048}}
+    described.container = {"Image": "repo:4", "ModelDataUrl": _ARCHIVE}
+    assert check_configuration(endpoint, asked, _SHA256)[0].detail.partition("?): ")[2] == (
+        "ContainerImageURI: serving repo:4, asked for repo:3; "
+        "ServerlessMemoryInMB: serving 2048, asked for 0"
+    )
+    described.variant = {
+        "ModelName": "model",
+        "InstanceType": "ml.c5.large",
+        "InitialInstanceCount": 1,
+    }
+    assert check_configuration(endpoint, asked, _SHA256)[0].detail.partition("?): ")[2] == (
+        "ContainerImageURI: serving repo:4, asked for repo:3; "
+        "EndpointInstanceType: serving ml.c5.large, asked for ml.m5.large; "
+        "EndpointInstanceCount: serving 1, asked for 2"
+    )
+
+
+def test_a_model_of_several_containers_is_told_by_its_first(
+    described: _SageMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    containers = [described.container, {"Image": "other"}]
+    monkeypatch.setattr(
+        described, "describe_model", lambda **_: {"ModelName": "m", "Containers": containers}
+    )
+    assert _configuration(described)[0::2] == ("passed", "repo:3")
+    containers.clear()
+    assert "ContainerImageURI: serving nothing" in _configuration(described)[1]
+
+
+def test_an_endpoint_that_is_gone_serves_nothing(
+    described: _SageMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Endpoint, "describe", lambda _: None)
+    assert _configuration(described) == ("failed", "there is no endpoint 'e'", "")

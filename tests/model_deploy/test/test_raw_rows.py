@@ -339,6 +339,10 @@ def test_labels_are_classes_with_their_types() -> None:
     told = {"predictions": [True, 1], "classes": [1, 2], "probabilities": [[1, 0], [0.9995, 0]]}
     with pytest.raises(MalformedRawRows, match='entry 1 of "predictions" is none'):
         RawRows.from_document({**_RAW, **told})
+    told["predictions"] = ["x", "y"]
+    with pytest.raises(MalformedRawRows) as refused:
+        RawRows.from_document({**_RAW, **told})
+    assert str(refused.value).count("is none of the classes") == 1
     told["predictions"] = [2, 1]
     assert RawRows.from_document({**_RAW, **told}).classes == [1, 2]
 

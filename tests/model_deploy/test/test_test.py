@@ -19,7 +19,7 @@ from model_deploy.mlflow_handler import Evidence, MLflowHandler
 from model_deploy.model_name import decode
 from model_deploy.registry.connection import Connection
 from model_deploy.registry.lease import Times
-from model_deploy.test.test import Results, main
+from model_deploy.test.test import Results, build_parser, main
 
 _IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2"
 _SHA256 = hashlib.sha256(b"the archive").hexdigest()
@@ -1033,6 +1033,54 @@ def test_an_error_that_nobody_foresaw_is_in_the_results_and_the_log(
     assert endpoint_test.check("answers the input example")[0] == "passed"
     endpoint_test.assert_nothing_moved()
     assert any(record.exc_info for record in caplog.records)
+
+
+def test_what_each_flag_is_when_nobody_gives_it() -> None:
+    given = vars(build_parser().parse_args(["--import-build-config", "prod.json"]))
+    assert given == {
+        "import_build_config": Path("prod.json"),
+        "import_test_plan": None,
+        "export_test_results": Path("test-results.json"),
+        "export_variables": None,
+        "log_level": "INFO",
+        "tracking_uri": "",
+        "credentials_secret": "",
+        "timeout_seconds": 1800.0,
+        "poll_seconds": 5.0,
+        "max_p95_latency_ms": None,
+        "pipeline_execution_id": "",
+        "unsettled_exit_code": 4,
+    }
+
+
+def test_results_are_summed_up_in_a_few_words() -> None:
+    from model_deploy.test.endpoint_check import Check, failed, passed
+
+    results = Results(checked=True, checks=[passed("a", ""), passed("b", "")])
+    assert results.summary == "2 checks passed"
+    results.checks.append(Check(name="c", status="waived", detail="no comparison: it draws"))
+    results.checks.append(Check(name="d", status="not applicable", detail="nothing is promised"))
+    told = "2 checks passed, no comparison: it draws, d: not applicable"
+    assert (results.passed, results.summary) == (True, told)
+    document = json.loads(results.to_json())
+    assert (document["passed"], document["stage_moved"]) == (True, False)
+    results.error = "MLflow is away"
+    assert results.summary == f"{told}, the stage was not moved"
+    results.checks += [failed("e", ""), failed("f", "")]
+    results.error = ""
+    assert (results.passed, results.summary) == (False, "2 of 6 checks failed: e, f")
+    text = Results(endpoint_name="shop-prod").to_json()
+    assert list(json.loads(text)) == sorted(json.loads(text))
+    assert "\n  " in text
+
+
+def test_without_a_client_for_aws_the_test_says_so(
+    endpoint_test: _EndpointTest, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint_test.register()
+    monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
+    assert endpoint_test.run() == 3
+    assert "no AWS client: " in caplog.text
 
 
 def test_a_test_that_was_cut_short_has_not_passed() -> None:

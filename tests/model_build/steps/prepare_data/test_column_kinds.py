@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cell_formats import NumberFormat
 from errors import DataError
 
 from tests.model_build.steps.tables import csv_of, parquet_of, prepare_files, table
@@ -271,6 +272,31 @@ def test_rows_whose_target_is_odd_are_left_out_if_that_is_asked_for(tmp_path: Pa
     assert len(result.rows) == ROWS - 1
 
 
+@pytest.mark.parametrize(
+    ("written", "text", "number"),
+    [
+        (NumberFormat(), "n/k", None),
+        (NumberFormat(), " 1e-05 ", 1e-05),
+        (NumberFormat(thousands=","), "1,234.5", 1234.5),
+        (NumberFormat(thousands=","), ".5", 0.5),
+        (NumberFormat(decimal=","), "1,5", 1.5),
+        (NumberFormat(decimal=","), ".5", None),
+        (NumberFormat(affix="%"), "5 %", 5.0),
+        (NumberFormat(affix="%"), ".5", None),
+    ],
+)
+def test_a_format_reads_its_own_numbers_only(
+    written: NumberFormat, text: str, number: float | None
+) -> None:
+    assert written.read(text) == number
+
+
+def test_a_date_among_texts_is_nothing_to_tell(tmp_path: Path) -> None:
+    words = ["Bern", "Basel", "Genf", "Chur"]
+    kind, _, told = kind_of(tmp_path, ["2024-01-31", *cells(*words)[1:]])
+    assert (kind, told) == ("text", [])
+
+
 def test_a_text_column_with_many_numbers_is_told(tmp_path: Path) -> None:
     kind, _, told = kind_of(tmp_path, cells("1", "2", "A7"))
     assert (kind, told) == ("text", ["extra: read as text: only 134 of 200 values are numbers"])
@@ -496,3 +522,10 @@ def test_missing_target_column_lists_the_columns(tmp_path: Path) -> None:
 def test_target_alone_is_not_enough(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no column but 'target' to predict from"):
         prepare_files({"a.csv": csv_of(table()[["target"]])}, tmp_path / "x")
+
+
+def test_parquet_files_that_differ_in_columns_are_refused(tmp_path: Path) -> None:
+    for other in (table(60), table(60, age=1, more=2)):
+        files = {"a.parquet": parquet_of(table(60, age=1)), "b.parquet": parquet_of(other)}
+        with pytest.raises(DataError, match=r"differ in columns: '(age|more)'"):
+            prepare_files(files, tmp_path)

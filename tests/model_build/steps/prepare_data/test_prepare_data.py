@@ -84,6 +84,8 @@ def test_script_leaves_the_cause_of_its_failure_for_sagemaker(
     ("variables", "told"),
     [
         ({"TARGET_COLUMN": ""}, "the environment variable TARGET_COLUMN is empty"),
+        ({"TARGET_COLUMN": None}, "the environment variable TARGET_COLUMN is empty"),
+        ({"INPUT_DATA_URI": None}, "the environment variable INPUT_DATA_URI is empty"),
         ({"INPUT_DATA_URI": " "}, "the environment variable INPUT_DATA_URI is empty"),
         ({"TASK": "ranking"}, "Task is 'ranking'; give one of auto, regression, classification"),
         ({"TASK": ""}, "Task is ''; give one of auto, regression, classification"),
@@ -95,12 +97,15 @@ def test_a_setting_that_is_missing_or_wrong_is_named(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
-    variables: dict[str, str],
+    variables: dict[str, str | None],
     told: str,
 ) -> None:
     right = {"INPUT_DATA_URI": "sklearn:diabetes", "TARGET_COLUMN": "target"}
     for name, value in {**right, **variables}.items():
-        monkeypatch.setenv(name, value)
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
     argv = ["--output", str(tmp_path), "--message-file", str(tmp_path / "message")]
     assert prepare_data.main(argv) == 1
     assert told in caplog.text

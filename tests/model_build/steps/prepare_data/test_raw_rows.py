@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
+from column_kinds import Column
+from raw_rows import to_json
 
 from tests.model_build.steps.tables import csv_of, parquet_of, prepare_files, table
 
@@ -103,3 +108,12 @@ def test_columns_that_were_left_out_are_not_in_them(tmp_path: Path) -> None:
     raw = prepare_files({"a.csv": csv_of(frame)}, tmp_path).read("raw_rows.json")
     assert raw["columns"] == ["size"]
     assert all(len(cells) == 1 for cells in raw["rows"])
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "sent"),
+    [("1.5", "text", "1.5"), ("1.5", "number", 1.5), ("7.00", "text", 7), ("7.00", "number", 7)],
+)
+def test_a_decimal_is_sent_by_the_kind_of_its_column(cell: str, kind: Any, sent: Any) -> None:
+    found = to_json(Decimal(cell), Column(name="price", kind=kind))
+    assert (found, type(found)) == (sent, type(sent))

@@ -13,7 +13,7 @@ import pandas as pd
 import prepare_data
 import pytest
 import table_source
-from errors import DataError
+from errors import DataError, enumerate_names
 from moto import mock_aws
 from raw_table import RawTable
 
@@ -215,3 +215,14 @@ def test_missing_bucket_is_named(s3: Any, tmp_path: Path) -> None:
 def test_nothing_at_the_address_is_said(s3: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing at s3://tables/houses; check the address"):
         opened(SOURCE, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(1, "'00'"), (20, "'19'"), (21, "'19' and 1 more"), (30, "'19' and 10 more")],
+)
+def test_of_many_names_twenty_are_told(count: int, told: str) -> None:
+    names = enumerate_names([f"{number:02}" for number in reversed(range(count))])
+    assert names.startswith("'00'")
+    assert names.endswith(told)
+    assert names.count("'") == 2 * min(count, 20)

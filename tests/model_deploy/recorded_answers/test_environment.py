@@ -94,7 +94,8 @@ def test_requirements_that_nothing_satisfies_are_the_model_s_fault(tmp_path: Pat
     assert text.startswith("version 3 of 'churn' can not be deployed:\n")
     assert "requirements.txt can not be installed, so no server can start" in text
     assert "no-such-thing" in text
-    assert '"accept": {"no_offline_comparison": "reason"}' in text
+    # It would not help: the container installs the same.
+    assert "no_offline_comparison" not in text
 
 
 def test_a_model_without_requirements_is_refused(tmp_path: Path) -> None:

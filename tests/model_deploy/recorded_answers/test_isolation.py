@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,24 @@ subprocess.Popen(["sleep", mark], start_new_session=True)
 """
 
 
+# Reads the files of its first argument.
+SEES = """\
+import json, sys
+read = {}
+for path in sys.argv[1].splitlines():
+    try:
+        read[path] = open(path).read()
+    except OSError:
+        read[path] = ""
+with open("seen.json", "w") as file:
+    json.dump({"read": read}, file)
+"""
+PLACES = (
+    *(".docker/config.json", ".git-credentials", ".kube/config", ".netrc", ".azure/token"),
+    *(".config/gcloud/credentials.db", ".ssh/id_ed25519", ".mlflow/credentials", ".npmrc"),
+)
+
+
 @dataclass(frozen=True)
 class Machine:
     """A user's home with credentials, a server on 127.0.0.1, and what connected to it."""
@@ -65,21 +83,23 @@ class Machine:
     port: int
     mark: str
 
-    def run(self, program: str = PLANTED, source: Path = SOURCE, **more: Any) -> dict[str, Any]:
+    def run(
+        self, program: str = PLANTED, source: Path = SOURCE, named: Sequence[str] = ()
+    ) -> dict[str, Any]:
         work = self.scratch / "work"
         work.mkdir(parents=True)
         planted = self.scratch / "planted.py"
         planted.write_text(program)
-        places = [self.home, self.scratch, work, work / "report.json"]
+        hidden = "\n".join([str(self.home), *named])
+        places = [hidden, self.scratch, work, work / "report.json"]
         command = [sys.executable, "-I", "-B", source, *places, planted]
         answer = subprocess.run(
-            [*map(str, command), str(self.home), str(self.port), self.mark],
+            [*map(str, command), hidden if named else str(self.home), str(self.port), self.mark],
             env={"PATH": os.defpath},
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
-            **more,
         )
         assert answer.returncode == 0, answer.stderr
         seen: dict[str, Any] = json.loads((work / "seen.json").read_text())
@@ -158,6 +178,50 @@ def test_a_planted_program_gets_nothing_and_leaves_nothing(machine: Machine) -> 
     assert not Path("/tmp", machine.mark).exists()
     assert not (machine.home / "planted").exists()
     assert not runs(machine.mark)
+
+
+@needs_namespaces
+def test_nothing_of_the_home_nor_what_variables_name_can_be_read(machine: Machine) -> None:
+    elsewhere = machine.home.parent / f"{machine.home.name}-named"
+    files = [machine.home / name for name in (*PLACES, "Documents/notes.txt")]
+    for path in (*files, elsewhere / "token"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("TOP-SECRET")
+    (elsewhere / "docker").mkdir()
+    (elsewhere / "docker" / "config.json").write_text("TOP-SECRET")
+    hidden = isolation.list_hidden(
+        {
+            "AWS_WEB_IDENTITY_TOKEN_FILE": str(elsewhere / "token"),
+            "DOCKER_CONFIG": str(elsewhere / "docker"),
+            "AWS_REGION": "eu-central-1",
+            "PIP_PREFIX": "/usr",
+        }
+    )
+    assert hidden == [str(elsewhere / "docker"), str(elsewhere / "token")]
+    try:
+        seen = machine.run(SEES, named=[*map(str, files), *hidden, str(elsewhere / "docker/x")])
+        assert set(seen["read"].values()) == {""}
+        assert seen["kept_from"] == ALL
+    finally:
+        shutil.rmtree(elsewhere)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_credentials_that_can_be_read_are_never_denied(
+    machine: Machine, plainly: Path, place: str
+) -> None:
+    (machine.home / ".aws" / "credentials").unlink()
+    (machine.home / place).parent.mkdir(parents=True, exist_ok=True)
+    (machine.home / place).write_text("TOP-SECRET")
+    seen = machine.run(SEES, source=plainly)
+    assert seen["kept_from"]["credentials"] is False
+
+
+def test_a_named_file_that_can_be_read_is_never_denied(machine: Machine, plainly: Path) -> None:
+    (machine.home / ".aws" / "credentials").unlink()
+    (machine.home / "token").write_text("TOP-SECRET")
+    seen = machine.run(SEES, source=plainly, named=[str(machine.home / "token")])
+    assert seen["kept_from"]["credentials"] is False
 
 
 def test_where_nothing_can_be_enforced_the_report_says_so(machine: Machine, plainly: Path) -> None:

@@ -117,7 +117,19 @@ def list_hidden(variables: Mapping[str, str]) -> list[str]:
             found += [path for path in paths if os.path.exists(path) and not os.path.isdir(path)]
         elif _NAMES_FOLDER.fullmatch(name) and os.path.isdir(value):
             found.append(value)
+    own = os.path.expanduser(f"~{_user_name()}")
+    if "HOME" in variables and os.path.realpath(own) != os.path.realpath(variables["HOME"]):
+        found += [os.path.join(own, name) for name in CREDENTIAL_PLACES]
     return sorted({os.path.abspath(path) for path in found if "\n" not in path})
+
+
+def _user_name() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return ""
 
 
 def _sort(hidden: str, kept: Iterable[str], writable: Iterable[str]) -> _Places:

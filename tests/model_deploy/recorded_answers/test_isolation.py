@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -215,6 +216,13 @@ def test_credentials_that_can_be_read_are_never_denied(
     (machine.home / place).write_text("TOP-SECRET")
     seen = machine.run(SEES, source=plainly)
     assert seen["kept_from"]["credentials"] is False
+
+
+def test_the_user_s_own_home_is_hidden_where_home_is_another() -> None:
+    with tempfile.TemporaryDirectory() as home:
+        hidden = isolation.list_hidden({"HOME": home})
+    own = os.path.expanduser(f"~{pwd.getpwuid(os.getuid()).pw_name}")  # noqa: PTH111
+    assert f"{own}/.aws" in hidden
 
 
 def test_a_named_file_that_can_be_read_is_never_denied(machine: Machine, plainly: Path) -> None:

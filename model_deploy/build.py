@@ -197,7 +197,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         default=_HERE / "deploy.json",
         metavar="FILE",
-        help="the model's name and version as JSON; not read when --model-name is given",
+        help="model, version and reviews as JSON; with --model-name only that model's reviews",
     )
     add("--model-name", default="", help="name of the registered model; else the file's")
     add(

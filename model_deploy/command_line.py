@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
+from types import FrameType
 
 
 def set_up_process(log_level: str) -> None:
-    """Our log at `log_level` on stderr, libraries' from WARNING; MLflow gives up within seconds."""
+    """Our log at `log_level` on stderr, libraries' from WARNING; MLflow gives up within seconds.
+
+    SIGTERM, by which CodeBuild and people end a build, ends it as Ctrl-C does: what is open is
+    closed, what is temporary is removed.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
     logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("model_deploy").setLevel(log_level)
     logging.getLogger("mlflow.tracking.request_header.registry").addFilter(_is_news)
@@ -18,6 +27,12 @@ def set_up_process(log_level: str) -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     if not sys.stderr.isatty():  # a progress bar in a build's log is one endless line
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    # Only once: a second one would end the clearing up.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -9,7 +9,6 @@ The last three may be left out. Deploying, trusting and waiving are commits to r
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -19,16 +18,23 @@ from model_deploy import model_name as names
 from model_deploy.endpoint_test_plan import NO_OFFLINE_COMPARISON
 from model_deploy.errors import ConfigError
 
-logger = logging.getLogger(__name__)
-
 TELL = "tell"
 FORBID = "forbid"
 
 _KEYS = ("model_name", "model_version", "trusted_types", "accept", "code_on_load")
 # What the endpoint's test may leave out, with a reviewed reason.
 _ACCEPTABLE = (NO_OFFLINE_COMPARISON,)
-_VERSION = re.compile(r"[1-9]\d*|latest|@[\w.-]+")
+# MLflow counts from 1, and its database has no number of more digits.
+_VERSION = re.compile(r"[1-9][0-9]{0,8}|latest|@[\w.-]+")
+_NO_VERSION = 'write a number such as "3", "latest", or an alias such as "@challenger"'
 _TYPE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+# What stands where nobody has written a reason yet.
+_PLACEHOLDERS = frozenset(
+    (
+        *("", "a reason", "because", "fixme", "n/a", "na", "no reason", "none", "placeholder"),
+        *("reason", "tbd", "the reason", "todo", "why", "xxx", "your reason"),
+    )
+)
 _EXAMPLE = '{"model_name": "sklearn-random-forest", "model_version": "latest"}'
 
 
@@ -52,25 +58,29 @@ class DeployRequest:
         """What the flags say (empty: not given), and the file where they are silent.
 
         The version of a name that is given is not the file's; what the file reviewed counts only
-        for its own model. A file that is not there or can't be used does not matter then.
+        for its own model. A file that is not there, or that is another model's, does not matter
+        then; one that is this model's, or nobody can tell whose, must be right.
         """
+        problems: list[str] = []
+        if model_version and not _VERSION.fullmatch(model_version):
+            problems.append(f"--model-version is {model_version!r}; {_NO_VERSION}")
         if not model_name:
+            if problems:
+                raise ConfigError("the command line", problems)
             reviewed = cls.from_json(path)
             return replace(reviewed, model_version=model_version or reviewed.model_version)
         problem = names.find_problem(model_name)
         if problem is not None:
-            raise ConfigError("the command line", [f"--model-name is {model_name!r}; {problem}"])
+            problems.append(f"--model-name is {model_name!r}; {problem}")
+        if problems:
+            raise ConfigError("the command line", problems)
         asked = cls(model_name=model_name, model_version=model_version or "latest")
-        if not path.is_file():
+        if not path.exists():
             return asked
-        try:
-            reviewed = cls.from_json(path)
-        except ConfigError as err:
-            logger.warning("nothing is taken from the file of reviewed models: %s", err)
+        named = _read_object(path).get("model_name")
+        if isinstance(named, str) and named != model_name:
             return asked
-        if reviewed.model_name != model_name:
-            return asked
-        return replace(reviewed, model_version=asked.model_version)
+        return replace(cls.from_json(path), model_version=asked.model_version)
 
     @classmethod
     def from_json(cls, path: Path) -> DeployRequest:
@@ -86,10 +96,7 @@ class DeployRequest:
         if problem is not None:
             problems.append(f"model_name is {name!r}; {problem}")
         if version and not _VERSION.fullmatch(version):
-            problems.append(
-                f'model_version is {version!r}; write a number such as "3", "latest", or an alias '
-                'such as "@challenger"'
-            )
+            problems.append(f"model_version is {version!r}; {_NO_VERSION}")
         trusted = _read_reasons(document, "trusted_types", problems)
         problems += [
             f"trusted_types names {each!r}; write a type as skops does, with its module"
@@ -117,12 +124,28 @@ class DeployRequest:
         )
 
 
+class _Doubled(Exception):
+    """A key that stands twice; JSON's readers would silently take the last."""
+
+
+def _refuse_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    names = [name for name, _ in pairs]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        listed = ", ".join(repr(name) for name in doubled)
+        raise _Doubled(f"it says {listed} more than once; leave one of them")
+    return dict(pairs)
+
+
 def _read_object(path: Path) -> Mapping[str, object]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text, object_pairs_hook=_refuse_doubles)
     except OSError as err:
         told = f"it can not be read: {err.strerror}. Write {_EXAMPLE}, or pass --model-name"
         raise ConfigError(str(path), [told]) from err
+    except _Doubled as err:
+        raise ConfigError(str(path), [str(err)]) from err
     except (ValueError, RecursionError) as err:
         raise ConfigError(str(path), [f"it is not JSON: {err}. Write {_EXAMPLE}"]) from err
     if not isinstance(document, dict):
@@ -145,6 +168,11 @@ def _read_text(document: Mapping[str, object], key: str, problems: list[str]) ->
     return value
 
 
+def _is_reason(text: str) -> bool:
+    """Whether it says anything; a template's word does not."""
+    return text.strip(" \t\r\n.,:;!?<>[](){}\"'`_-*").lower() not in _PLACEHOLDERS
+
+
 def _read_reasons(
     document: Mapping[str, object], key: str, problems: list[str]
 ) -> Mapping[str, str]:
@@ -155,7 +183,7 @@ def _read_reasons(
         return {}
     reasons: dict[str, str] = {}
     for name, reason in value.items():
-        if isinstance(reason, str) and reason.strip():
+        if isinstance(reason, str) and _is_reason(reason):
             reasons[name] = reason
         else:
             problems.append(f"{key} has no reason for {name!r}; write why, as text")

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from model_deploy.errors import ArchiveConflict, ArchiveRefused, AwsError
+from model_deploy.errors import ArchiveConflict, ArchiveRefused, AwsError, ConfigError
 from model_deploy.model_name import encode
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 ARCHIVE_NAME = "model.tar.gz"
 # One PUT, so that S3 checks the whole object's digest and refuses to overwrite.
 _LARGEST_PUT_BYTES = 5 * 1024**3
+# S3's keys have as many bytes, SageMaker's ModelDataUrl as many characters.
+_LONGEST_ADDRESS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +56,17 @@ class ArchiveStore:
         return "/".join(part for part in parts if part)
 
     def uri(self, model_name: str, sha256: str) -> str:
-        """`s3://` address of the archive with that digest."""
-        return f"s3://{self.bucket}/{self.key(model_name, sha256)}"
+        """`s3://` address of the archive with that digest.
+
+        Raises ConfigError where S3 has no key, or SageMaker no address, of that length.
+        """
+        key = self.key(model_name, sha256)
+        uri = f"s3://{self.bucket}/{key}"
+        longest = max(len(key.encode()), len(uri))
+        if longest > _LONGEST_ADDRESS:
+            told = f"--archive-prefix and the model's name make an address of {longest} characters"
+            raise ConfigError("the command line", [f"{told}; {_LONGEST_ADDRESS} are possible"])
+        return uri
 
 
 def write_archive(model_folder: Path, archive_path: Path) -> ModelArchive:

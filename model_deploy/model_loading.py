@@ -36,6 +36,10 @@ _BOOSTER = "lightgbm.basic.Booster"
 _ELSEWHERE = re.compile(r"-|\.|/|.*(://|\s@\s|\.whl\b|\.tar\.gz\b|\.zip\b)")
 
 _MLFLOWS_OWN_LINES = ("-r requirements.txt", "-c constraints.txt")
+# What MLflow calls the files of environments, by the manager that installs from them.
+_ENVIRONMENTS = {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}
+# What it writes in the second as build_dependencies.
+_BUILD_PACKAGE = re.compile(r"(pip|setuptools|wheel)(\s*[=<>!~]=?\s*[\w.*+!,=<>~ -]+)?", re.ASCII)
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 
 
@@ -125,6 +129,12 @@ def read_loading(flavors: Mapping[str, Any], model_folder: Path) -> Loading:
     pyfunc = flavors.get(_PYFUNC, {})
     loading = Loading(has_code=bool(pyfunc.get("code")))
     loading.problems.extend(_find_escapes(flavors, model_folder))
+    loading.problems.extend(_find_odd_environments(pyfunc, model_folder))
+    if not isinstance(pyfunc.get("code", ""), str | None):
+        loading.problems.append(
+            f"its MLmodel names {pyfunc['code']!r} (code), which is no folder's name. "
+            "No MLflow writes that; log the model again."
+        )
     if loading.problems:
         return loading
     if "sklearn" in flavors:
@@ -150,16 +160,72 @@ def _find_escapes(flavors: Mapping[str, Any], folder: Path) -> Iterator[str]:
     for conf in flavors.values():
         held = [each for key in _HOLD_PATHS for each in _list_pairs(conf.get(key))]
         for key, value in [*conf.items(), *held]:
-            if key not in _PATH_KEYS or not isinstance(value, str) or not value:
-                continue
-            if not _is_inside(value, inside):
-                yield (
-                    f"its MLmodel names {value!r} ({key}), which is outside of the model. "
-                    "No MLflow writes that; log the model again."
-                )
+            is_listed = key in _HOLD_PATHS and isinstance(value, Mapping)
+            for path in _list_texts(value) if key in _PATH_KEYS and not is_listed else ():
+                if path and not is_inside(path, inside):
+                    yield (
+                        f"its MLmodel names {path!r} ({key}), which is outside of the model. "
+                        "No MLflow writes that; log the model again."
+                    )
 
 
-def _is_inside(path: str, folder: Path) -> bool:
+def _find_odd_environments(pyfunc: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    """Environment files that MLflow does not write, from which the container would install."""
+    advice = "No MLflow writes that; log the model again."
+    said = pyfunc.get("env", {})
+    named = {"conda": said} if isinstance(said, str) else said  # MLflow 1 named conda.yaml alone
+    if not isinstance(named, Mapping):
+        yield f"python_function.env is {said!r}, which names no environment's file. {advice}"
+        return
+    for manager, name in named.items():
+        if isinstance(name, str) and not is_inside(name, folder):
+            continue  # which is told before
+        if name != _ENVIRONMENTS.get(manager):
+            yield (
+                f"python_function.env has {name!r} for {manager}, and the server would install "
+                f"what it lists; only {' and '.join(_ENVIRONMENTS.values())} are reviewed. {advice}"
+            )
+    yield from _find_odd_python_env(folder / _ENVIRONMENTS["virtualenv"], advice)
+
+
+def _find_odd_python_env(path: Path, advice: str) -> Iterator[str]:
+    """What the server would install beside requirements.txt, which is all that is recorded."""
+    import yaml
+
+    if not path.is_file():
+        return
+    try:
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as err:
+        yield f"its {path.name} is not YAML: {err}"
+        return
+    if not isinstance(said, Mapping):
+        yield f"its {path.name} holds no mapping. {advice}"
+        return
+    for key in ("build_dependencies", "dependencies"):
+        listed = said.get(key) or []
+        odd = [
+            each
+            for each in (listed if isinstance(listed, list) else [listed])
+            if not isinstance(each, str) or not _is_mlflows_own(key, each.strip())
+        ]
+        if odd:
+            shown = _CREDENTIALS.sub("//", ", ".join(str(each) for each in odd))
+            yield (
+                f"its {path.name} has {shown} ({key}), which the server would install beside "
+                f"requirements.txt. {advice} What it needs belongs into pip_requirements."
+            )
+
+
+def _is_mlflows_own(key: str, line: str) -> bool:
+    if key == "build_dependencies":
+        return bool(_BUILD_PACKAGE.fullmatch(line))
+    return line in _MLFLOWS_OWN_LINES
+
+
+def is_inside(path: str, folder: Path) -> bool:
+    """Whether a path that a model names lies in its folder, also when links are followed."""
+    folder = folder.resolve()
     try:
         return (folder / path).resolve().is_relative_to(folder)
     except (OSError, RuntimeError, ValueError):  # links in a circle, a name that no system takes

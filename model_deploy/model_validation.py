@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from model_deploy.deploy_request import FORBID, TELL
 from model_deploy.errors import ModelNotDeployable
-from model_deploy.model_loading import read_loading
+from model_deploy.model_loading import is_inside, read_loading
 from model_deploy.skops_review import read_told, review_skops
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def _read_description(model_folder: Path, model: str) -> dict[str, Any]:
         )
     try:
         description = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
+    except (yaml.YAMLError, ValueError, RecursionError) as err:
         raise ModelNotDeployable(model, [f"its MLmodel file is not YAML: {err}"]) from err
     if not isinstance(description, dict):
         raise ModelNotDeployable(model, ["its MLmodel file holds no mapping"])
@@ -112,7 +112,7 @@ def _read_description(model_folder: Path, model: str) -> dict[str, Any]:
 def _flavor_problems(flavors: Mapping[str, Any]) -> list[str]:
     if "python_function" in flavors:
         return []
-    present = ", ".join(sorted(flavors)) or "none"
+    present = ", ".join(sorted(str(name) for name in flavors)) or "none"
     return [
         f"no python_function flavour (it has: {present}); MLflow's server loads only that. "
         "Log it with an MLflow flavour that has one."
@@ -121,20 +121,59 @@ def _flavor_problems(flavors: Mapping[str, Any]) -> list[str]:
 
 def _signature_problems(description: Mapping[str, Any]) -> list[str]:
     signature = description.get("signature") or {}
-    if signature.get("inputs") not in (None, "", "[]"):
-        return []
-    return [
-        "no signature with inputs, so wrong requests would be answered. Pass "
-        "signature=infer_signature(...) to log_model (nullable integer columns give none silently)."
-    ]
+    advice = "Pass signature=infer_signature(...) to log_model"
+    if not isinstance(signature, Mapping):
+        return [f"its signature is {_short(signature)}, which is no mapping. {advice}."]
+    inputs = signature.get("inputs")
+    if inputs in (None, "", "[]"):
+        return [
+            f"no signature with inputs, so wrong requests would be answered. {advice} "
+            "(nullable integer columns give none silently)."
+        ]
+    if not _are_columns(inputs):
+        return [
+            f"its signature's inputs are {_short(inputs)}, which is no JSON list of columns or "
+            f"tensors with their types. {advice}."
+        ]
+    return []
+
+
+def _are_columns(inputs: object) -> bool:
+    """Whether that is a schema as MLflow writes it: text with a list of what has a type."""
+    try:
+        columns = json.loads(inputs) if isinstance(inputs, str) else None
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(columns, list) and all(
+        isinstance(each, dict)
+        and isinstance(each.get("type"), str)
+        and isinstance(each.get("tensor-spec", {}), dict)
+        for each in columns
+    )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _example_problems(description: Mapping[str, Any], model_folder: Path) -> list[str]:
     example = description.get("saved_input_example_info") or {}
-    name = example.get("serving_input_path")
     advice = "Pass input_example=... to log_model."
+    if not isinstance(example, Mapping):
+        return [f"its saved_input_example_info is {_short(example)}, which is no mapping. {advice}"]
+    name = example.get("serving_input_path")
     if not example:
         return [f"no input example, so the endpoint could not be tested. {advice}"]
+    outside = [
+        f"its MLmodel names {_short(path)} ({key}) as its input example, which is no file of the "
+        f"model. No MLflow writes that. {advice}"
+        for key in ("artifact_path", "serving_input_path")
+        if (path := example.get(key)) is not None
+        and not (isinstance(path, str) and is_inside(path, model_folder))
+    ]
+    if outside:
+        return outside
     if not name or not (model_folder / name).is_file():
         return [
             "its input example has no serving form (serving_input_example.json), which MLflow "
@@ -142,6 +181,6 @@ def _example_problems(description: Mapping[str, Any], model_folder: Path) -> lis
         ]
     try:
         json.loads((model_folder / name).read_text(encoding="utf-8"))
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         return [f"its input example {name} is not JSON: {err}. {advice}"]
     return []

@@ -17,6 +17,7 @@ from typing import Any
 
 from model_deploy.endpoint_test_plan import Case
 from model_deploy.errors import ConfigError, ModelNotDeployable
+from model_deploy.model_loading import is_inside
 from model_deploy.request_limits import RequestLimit, fit_example
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def read_cases(
 def _read_example(model_folder: Path, description: Mapping[str, Any], limit: RequestLimit) -> Case:
     name = (description.get("saved_input_example_info") or {}).get("serving_input_path")
     path = model_folder / (name or "")
-    if not name or not path.is_file():
+    if not name or not is_inside(name, model_folder) or not path.is_file():
         raise ModelNotDeployable(
             "the model",
             ["it has no input example that could be sent. Pass input_example=... to log_model."],
@@ -54,14 +55,28 @@ def _read_example(model_folder: Path, description: Mapping[str, Any], limit: Req
             [f"its input example is {size}, above {limit}. Log it with a smaller one."],
         )
     body, limited_to = fitted
+    problem = _find_json_problem(body)
+    if problem:
+        raise ModelNotDeployable(
+            "the model",
+            [f"the request of its input example, {name}, {problem}. Log it with another one."],
+        )
     told = f"{INPUT_EXAMPLE}, {limited_to}" if limited_to else INPUT_EXAMPLE
     return Case(name=told, body=body)
 
 
 def _read_files(folder: Path, limit: RequestLimit) -> list[Case]:
-    if not folder.is_dir():
+    beside = sorted(folder.parent.iterdir()) if folder.parent.is_dir() else []
+    for path in beside:
+        if not path.is_dir() and _is_meant(path):
+            logger.warning(
+                "%s is no case of any model; put it into the folder of one, such as %s",
+                path,
+                folder,
+            )
+    if not _is_folder(folder):
         if folder.parent.is_dir():
-            others = sorted(each.name for each in folder.parent.iterdir() if each.is_dir())
+            others = [each.name for each in beside if each.is_dir()]
             told = f"; there are of: {', '.join(others)}" if others else ""
             logger.info("no cases of your own in %s%s", folder, told)
         return []
@@ -80,6 +95,13 @@ def _read_files(folder: Path, limit: RequestLimit) -> list[Case]:
         )
         for path in files
     ]
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # names of models can be longer than those of folders
+        return False
 
 
 def _is_meant(path: Path) -> bool:

@@ -5,13 +5,17 @@
                        uv pip freeze ─▶ what that became today
 
 The inference image does the same when a container starts (mlflow.models.container,
-`_install_pyfunc_deps`). Packages that have no wheel run their own code to be built: uv gets no
-credentials but those of its indexes.
+`_install_pyfunc_deps`). Packages that have no wheel run their own code to be built. So uv's
+variables hold no credentials but those of its indexes, and it installs apart from this machine's as
+far as that goes (isolation): where namespaces are allowed it sees no other process and of the home
+only its cache, its settings, .netrc and programs; as root without them, it can't look into other
+processes. Elsewhere what it builds can read what its user can, which is told.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
@@ -27,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from model_deploy.errors import ConfigError, DeployError, ModelNotDeployable, ServiceError
+from model_deploy.recorded_answers.isolation import list_hidden
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +39,8 @@ INSTALL_SECONDS = 1200.0
 TELL_SECONDS = 15.0
 
 _LAST_LINES = 12
+# What of the home an installation needs to see: settings, indexes' logins, compilers.
+_SEEN_BY_UV = (".config/uv", ".local/share/uv", ".netrc", ".rustup")
 # What uv may know: where indexes and its cache are. It runs the code of packages without a wheel.
 _PASSED_ON = re.compile(
     r"UV_(?!SYSTEM_PYTHON$|PYTHON$|PROJECT|INTERNAL__PARENT_INTERPRETER$)\w+|HOME|PATH|LANG|TMPDIR"
@@ -50,6 +57,9 @@ _UNREACHABLE = re.compile(
 )
 _LOGIN_IN_URL = re.compile(r"(?<=//)[^/@\s]+@")
 _MLFLOW = re.compile(r"\s*mlflow(-skinny)?\s*(\[[^]]*])?\s*([=<>!~@;#].*)?", re.IGNORECASE)
+_NAMES_SEEN = re.compile(r"UV_\w+|PATH|SSL_CERT_(FILE|DIR)|NETRC")
+_ISOLATION = Path(__file__).with_name("isolation.py")
+_REPORT = "kept_from.json"
 WAIVE = 'or say in deploy.json why it may go without: "accept": {"no_offline_comparison": "reason"}'
 
 
@@ -107,7 +117,7 @@ def make_environment(
     if not requirements.is_file():
         raise ModelNotDeployable(
             model,
-            [f"it has no requirements.txt, so nobody knows what it needs. Log it again, {WAIVE}."],
+            ["it has no requirements.txt, so no server can start. Log it again."],
         )
     wanted, build_packages = _read_python_env(model_folder)
     started = time.monotonic()
@@ -123,10 +133,14 @@ def make_environment(
     command = [str(uv), "pip", "install", "--quiet", "--python", str(python), "--link-mode", "copy"]
     words = [*build_packages, *_missing_mlflow(requirements, description)]
     logger.info("installing the model's requirements into an environment of its own")
-    failure = _run([*command, *words, "-r", str(requirements)], model_folder)
+    command += [*words, "-r", str(requirements)]
+    apart = folder.parent / f"{folder.name}-apart"
+    apart.mkdir()
+    failure = _run(_set_apart(command, model_folder, folder, apart), model_folder)
     if failure:
         raise _explained(failure, model, wanted, version)
-    packages = _freeze(uv, python)
+    packages = _freeze(uv, model_folder, folder, apart)
+    _tell_of_credentials(apart)
     seconds = time.monotonic() - started
     logger.info("%d packages, Python %s, %.0f s", len(packages), version, seconds)
     return ModelEnvironment(
@@ -150,6 +164,47 @@ def _read_python_env(model_folder: Path) -> tuple[str, list[str]]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError):
         return "", []
     return (wanted if re.fullmatch(r"\d+\.\d+[\w.]*", wanted) else ""), packages
+
+
+def _set_apart(command: Sequence[str], model_folder: Path, folder: Path, apart: Path) -> list[str]:
+    """The command by the program that keeps it from credentials; `apart` is for what that says."""
+    home, uv = Path.home(), Path(command[0])
+    writable = [folder.parent]
+    cache = _say(uv, "cache", "dir")
+    if cache and Path(cache).is_absolute():
+        Path(cache).mkdir(parents=True, exist_ok=True)
+        writable.append(Path(cache))
+    base = Path(os.path.realpath(folder / "bin" / "python")).parent.parent
+    seen = [home / name for name in _SEEN_BY_UV]
+    for name, value in os.environ.items():
+        if _NAMES_SEEN.fullmatch(name):
+            seen += [Path(each) for each in value.split(os.pathsep)]
+        elif name.startswith("XDG_"):
+            seen.append(Path(value) / "uv")
+    named = [each for each in seen if each.is_absolute() and not home.is_relative_to(each)]
+    kept = [*writable, model_folder, uv, base, *named]
+    hidden = [home.resolve(), *list_hidden(os.environ)]
+    return [
+        *(sys.executable, "-I", "-B", str(_ISOLATION), "--install"),
+        *(_listed(paths) for paths in (hidden, kept, writable)),
+        *(str(apart / _REPORT), str(model_folder), *command),
+    ]
+
+
+def _listed(paths: Sequence[object]) -> str:
+    return "\n".join(str(path) for path in paths)
+
+
+def _tell_of_credentials(apart: Path) -> None:
+    try:
+        kept = json.loads((apart / _REPORT).read_text(encoding="utf-8"))["credentials"]
+    except (OSError, ValueError, KeyError, TypeError):
+        kept = False
+    if kept is not True:
+        logger.warning(
+            "this machine could not keep uv from credentials: a package without a wheel, which "
+            "runs code to be built, could have read them"
+        )
 
 
 def _make_venv(uv: Path, folder: Path, wanted: str) -> None:
@@ -240,14 +295,19 @@ def _explained(failure: str, model: str, wanted: str, version: str) -> DeployErr
         model,
         [
             f"its requirements.txt can not be installed, so no server can start:\n    {indented}\n"
-            f"    Log it with requirements that can be installed, {WAIVE}.{python}"
+            f"    Log it with requirements that can be installed.{python}"
         ],
     )
 
 
-def _freeze(uv: Path, python: Path) -> list[str]:
-    """`name==version` of each package, or where it is from, sorted."""
-    text = _say(uv, "pip", "freeze", "--quiet", "--python", str(python))
+def _freeze(uv: Path, model_folder: Path, folder: Path, apart: Path) -> list[str]:
+    """`name==version` of each package, or where it is from, sorted.
+
+    It asks the environment's Python, which may run code of the packages as it starts (*.pth).
+    """
+    words = ["pip", "freeze", "--quiet", "--python", str(folder / "bin" / "python")]
+    program, *words = _set_apart([str(uv), *words], model_folder, folder, apart)
+    text = _say(Path(program), *words)
     return sorted(_LOGIN_IN_URL.sub("***@", line) for line in text.splitlines() if line.strip())
 
 

@@ -1,20 +1,26 @@
 """A program: runs another Python program apart from this machine, and writes down how far.
 
-    isolation.py HOME SCRATCH WORK REPORT PROGRAM ARGUMENT...
+    isolation.py HIDDEN SCRATCH WORK REPORT PROGRAM ARGUMENT...
 
 Where the system allows (Linux with namespaces), PROGRAM has no network, not even 127.0.0.1; can
-write into WORK, /tmp and /dev/shm only, of which the last two are its own; sees no other process
-and not what HOME keeps of credentials; and whatever it starts ends with it. Elsewhere it runs
-plainly.
+write into WORK, /tmp and /dev/shm only, of which the last two are its own; sees no other process,
+nothing of the user's home but its own Python, and no file of HIDDEN; and whatever it starts ends
+with it. Elsewhere it runs plainly. HIDDEN has a home and what else keeps credentials, one a line.
 REPORT says what was tried out and held, in the very process, before PROGRAM starts:
 
     {"credentials": true, "network": true, "writes": true, "processes": true}
+
+    isolation.py --install HIDDEN KEPT WRITABLE REPORT FOLDER COMMAND ARGUMENT...
+
+COMMAND installs packages, so it has the network, sees what KEPT lists of the home, and writes into
+what WRITABLE lists too. Of the report it fills in `credentials` alone, of all but KEPT.
 
 Run by the model's own Python, whatever its version, so it uses the standard library alone.
 """
 
 # Path costs an import, and what is done here is what the system calls do.
-# ruff: noqa: PTH100, PTH103, PTH108, PTH112, PTH113, PTH118, PTH123, PTH208
+# ruff: noqa: PTH100, PTH103, PTH108, PTH110, PTH111, PTH112, PTH116, PTH118
+# ruff: noqa: PTH120, PTH123, PTH208
 # ruff: noqa: S108
 
 from __future__ import annotations
@@ -23,12 +29,15 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import runpy
 import signal
 import socket
+import stat
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x10000000, 0x20000000, 0x40000000
 # With a user namespace anybody may; without, root may, unless it is a container's.
@@ -39,8 +48,26 @@ WAYS = (
 PLAINLY = 0
 
 # Below the user's home, what clients keep their credentials in.
-CREDENTIAL_PLACES = (".aws", ".mlflow", ".config", ".netrc", ".pypirc", ".ssh", ".databrickscfg")
-_SECRET_WORDS = (b"AWS_SECRET_ACCESS_KEY=", b"AWS_CONTAINER_CREDENTIALS_", b"MLFLOW_TRACKING_")
+CREDENTIAL_PLACES = (
+    *(".aws", ".azure", ".boto", ".cargo/credentials.toml", ".config/containers/auth.json"),
+    *(".config/gcloud", ".config/gh", ".config/git/credentials", ".config/pip", ".config/uv"),
+    *(".databrickscfg", ".docker/config.json", ".git-credentials", ".gnupg", ".kaggle"),
+    *(".cache/huggingface/token", ".huggingface", ".kube", ".mlflow", ".netrc", ".npmrc", ".pip"),
+    *(".pypirc", ".s3cfg", ".ssh"),
+)
+# Variables that name files which may hold credentials, and those that name folders of such.
+_NAMES_FILE = re.compile(
+    r"(AWS|AZURE|BOTO|CLOUDSDK|DATABRICKS|GOOGLE|KUBECONFIG|MLFLOW|NETRC|NPM|PIP|REGISTRY_AUTH|SSH"
+    r"|UV_CONFIG)(?!\w*(CA_BUNDLE|SERVER_CERT))\w*"
+)
+_NAMES_FOLDER = re.compile(r"AZURE_CONFIG_DIR|CLOUDSDK_CONFIG|DOCKER_CONFIG|GNUPGHOME")
+# Where orchestrators of containers put theirs.
+_OWN = ("/dev/shm", "/tmp")
+_SECRET_FOLDERS = ("/run/secrets", "/var/run/secrets")
+_SECRET_WORDS = (
+    *(b"AWS_SECRET_ACCESS_KEY=", b"AWS_SESSION_TOKEN=", b"AWS_CONTAINER_CREDENTIALS_"),
+    b"MLFLOW_TRACKING_",
+)
 
 _MS_NOSUID_NODEV, _MS_BIND, _MS_REC, _MS_PRIVATE = 2 | 4, 4096, 16384, 1 << 18
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 36, 38
@@ -48,32 +75,98 @@ _SYS_MOUNT_SETATTR = 442  # of every architecture since Linux 5.12
 _AT_FDCWD, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY = -100, 0x8000, 1
 
 
+class _Places(NamedTuple):
+    """Folders and files by what becomes of them; `hidden` is the same for both uses."""
+
+    home: str
+    hidden: list[str]
+    kept: list[str]
+    writable: list[str]
+
+
 def main(arguments: list[str]) -> int:
     """Run the program; its exit code, or 128 and the signal that ended it."""
-    home, scratch, work, report, *program = arguments
+    installs = arguments[0] == "--install"
+    if installs:
+        hidden, kept, writable, report, folder, *program = arguments[1:]
+        places = _sort(hidden, kept.splitlines(), writable.splitlines())
+        work: Callable[[], int] = lambda: _install(program, report, folder, places)  # noqa: E731
+    else:
+        hidden, scratch, folder, report, *program = arguments
+        places = _sort(hidden, [scratch], [folder])
+        work = lambda: _run(program, report, scratch, folder, places)  # noqa: E731
     with contextlib.suppress(OSError, AttributeError):
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGTERM, _end)
     with contextlib.suppress(OSError, AttributeError):
         _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)  # nor does it outlive who started it
-    places = (os.path.abspath(home), os.path.abspath(scratch), os.path.abspath(work))
-    way = next((way for way in WAYS if _apart(way, places, _nothing) == 0), PLAINLY)
+    apart_from = ~CLONE_NEWNET if installs else ~0
+    way = next((way for way in WAYS if _apart(way & apart_from, places, _nothing) == 0), PLAINLY)
     try:
-        return _apart(way, places, lambda: _run(program, report, places))
+        return _apart(way & apart_from, places, work)
     finally:
         _end_descendants()
+
+
+def list_hidden(variables: Mapping[str, str]) -> list[str]:
+    """Files and folders that the variables name and that may hold credentials."""
+    found: list[str] = []
+    for name, value in variables.items():
+        if _NAMES_FILE.fullmatch(name):
+            paths = [os.path.expanduser(each) for each in (value, *value.split(os.pathsep))]
+            found += [path for path in paths if os.path.exists(path) and not os.path.isdir(path)]
+        elif _NAMES_FOLDER.fullmatch(name) and os.path.isdir(value):
+            found.append(value)
+    own = os.path.expanduser(f"~{_user_name()}")
+    if "HOME" in variables and os.path.realpath(own) != os.path.realpath(variables["HOME"]):
+        found += [os.path.join(own, name) for name in CREDENTIAL_PLACES]
+    return sorted({os.path.abspath(path) for path in found if "\n" not in path})
+
+
+def _user_name() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return ""
+
+
+def _sort(hidden: str, kept: Iterable[str], writable: Iterable[str]) -> _Places:
+    home, *others = hidden.splitlines()
+    named = [os.path.abspath(path) for path in (*kept, sys.prefix, sys.base_prefix)]
+    both = [each for path in named for each in (path, os.path.realpath(path))]
+    return _Places(
+        home=os.path.realpath(home),
+        hidden=[os.path.realpath(path) for path in (*others, *_SECRET_FOLDERS)],
+        kept=_outermost(
+            path
+            for path in both
+            if os.path.exists(path) and not any(_is_in(each, path) for each in _OWN)
+        ),
+        writable=[os.path.realpath(path) for path in writable],
+    )
 
 
 def _nothing() -> int:
     return 0
 
 
-def _run(program: list[str], report: str, places: tuple[str, str, str]) -> int:
-    home, scratch, work = places
+def _install(command: list[str], report: str, folder: str, places: _Places) -> int:
+    import subprocess
+
+    with open(report, "w") as file:
+        json.dump({"credentials": not _finds_credentials(places, but=places.kept)}, file)
+    os.chdir(folder)
+    os.environ["TMPDIR"] = os.path.dirname(report)
+    return subprocess.run(command, check=False).returncode
+
+
+def _run(program: list[str], report: str, scratch: str, work: str, places: _Places) -> int:
     kept_from = {
-        "credentials": not _finds_credentials(home),
+        "credentials": not _finds_credentials(places),
         "network": not _has_network(),
-        "writes": not (_can_write(scratch) or _can_write(home)),
+        "writes": not (_can_write(scratch) or _can_write(places.home)),
         "processes": os.getpid() == 1,
     }
     with open(report, "w") as file:
@@ -87,7 +180,7 @@ def _run(program: list[str], report: str, places: tuple[str, str, str]) -> int:
     return 0
 
 
-def _apart(way: int, places: tuple[str, str, str], work: Callable[[], int]) -> int:
+def _apart(way: int, places: _Places, work: Callable[[], int]) -> int:
     """The exit code of `work` in a process of its own, set apart in that way."""
 
     def set_apart() -> int:
@@ -99,7 +192,7 @@ def _apart(way: int, places: tuple[str, str, str], work: Callable[[], int]) -> i
             _write("/proc/self/uid_map", f"{user} {user} 1")
             _write("/proc/self/gid_map", f"{group} {group} 1")
         if way:
-            _lay_out(*places)
+            _lay_out(places, own_home=not way & CLONE_NEWNET)
         # A new process namespace begins with the next child.
         return _forked(lambda: _within(way, work))
 
@@ -117,43 +210,69 @@ def _within(way: int, work: Callable[[], int]) -> int:
     return work()
 
 
-def _lay_out(home: str, scratch: str, work: str) -> None:
-    """Everything read-only but `work`, /tmp and /dev/shm; the last two are new and empty."""
+def _lay_out(places: _Places, *, own_home: bool) -> None:
+    """Everything read-only but what is writable, /tmp and /dev/shm; the last two new and empty.
+
+    So is the home, where nothing that is kept is all of it; with `own_home` it is writable too.
+    """
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
-    needed = {place: os.open(place, os.O_PATH) for place in _outermost(scratch)}
-    covered = [place for place in ("/dev/shm", "/tmp") if os.path.isdir(place)]
-    for place in covered:
-        _mount("tmpfs", place, "tmpfs", _MS_NOSUID_NODEV)
-    for place, opened in needed.items():
-        if not os.path.isdir(place):
-            os.makedirs(place)
-            _mount(f"/proc/self/fd/{opened}", place, None, _MS_BIND | _MS_REC)
-        os.close(opened)
-    _mount(work, work, None, _MS_BIND)
-    for name in CREDENTIAL_PLACES:
-        place = os.path.join(home, name)
-        if os.path.isdir(place) and not scratch.startswith(place + "/"):
+    needed = {place: os.open(place, os.O_PATH) for place in places.kept}
+    covered = [place for place in _OWN if os.path.isdir(place)]
+    emptied = [*covered]
+    if os.path.isdir(places.home) and places.home not in ("/", *places.kept):
+        emptied.insert(0, places.home)
+        if own_home and not places.home.startswith(tuple(f"{each}/" for each in covered)):
+            covered.append(places.home)
+    for place in emptied:
+        if os.path.isdir(place):  # one may have been in the other
             _mount("tmpfs", place, "tmpfs", _MS_NOSUID_NODEV)
-        elif os.path.isfile(place):
+    for place, opened in needed.items():
+        if not os.path.exists(place):
+            _bring_back(place, opened)
+        os.close(opened)
+    for place in places.writable:
+        _mount(place, place, None, _MS_BIND)
+    for place in _list_places(places, but=places.kept):
+        if os.path.isdir(place):
+            _mount("tmpfs", place, "tmpfs", _MS_NOSUID_NODEV)
+        elif os.path.exists(place):
             _mount("/dev/null", place, None, _MS_BIND)
     _set_read_only("/", True)
-    for place in (work, *covered):
+    for place in (*places.writable, *(each for each in covered if os.path.isdir(each))):
         _set_read_only(place, False)
 
 
-def _outermost(scratch: str) -> list[str]:
-    """What must stay where it is: the program's folder, and its Python with all packages."""
-    places = {scratch, *map(os.path.realpath, (sys.prefix, sys.base_prefix))}
-    return [
-        place
-        for place in sorted(places)
-        if not any(place.startswith(f"{other}/") for other in places)
-    ]
+def _bring_back(place: str, opened: int) -> None:
+    source = f"/proc/self/fd/{opened}"
+    if os.path.isdir(source):
+        os.makedirs(place, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        _write(place, "")
+    _mount(source, place, None, _MS_BIND | _MS_REC)
 
 
-def _finds_credentials(home: str) -> bool:
+def _is_in(path: str, folder: str) -> bool:
+    """Whether it is the folder, or something in it."""
+    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def _outermost(paths: Iterable[str]) -> list[str]:
+    """Those that are in no other one."""
+    places = sorted(set(paths))
+    return [place for place in places if not any(place.startswith(f"{other}/") for other in places)]
+
+
+def _list_places(places: _Places, but: Iterable[str] = ()) -> list[str]:
+    """Where credentials are looked for; not what has to be seen, nor what holds some of that."""
+    kept = list(but)
+    found = [*(os.path.join(places.home, name) for name in CREDENTIAL_PLACES), *places.hidden]
+    return [place for place in found if not any(_is_in(each, place) for each in kept)]
+
+
+def _finds_credentials(places: _Places, but: Iterable[str] = ()) -> bool:
     """Whether some can be read: in files of the user, or in what other processes started with."""
-    if any(os.access(os.path.join(home, ".aws", name), os.R_OK) for name in ("credentials", "sso")):
+    if any(_holds_something(place) for place in _list_places(places, but)):
         return True
     if not os.path.isdir("/proc/self"):
         return True  # nobody knows
@@ -162,6 +281,24 @@ def _finds_credentials(home: str) -> bool:
             content = file.read()
             if any(word in content for word in _SECRET_WORDS):
                 return True
+    return False
+
+
+def _holds_something(place: str) -> bool:
+    """Whether it is a file with content that can be read, a socket, or a folder with such."""
+    if os.path.isdir(place):
+        return any(
+            _holds_something(os.path.join(folder, name))
+            for folder, _, names in os.walk(place)
+            for name in names
+        )
+    with contextlib.suppress(OSError):
+        kind = os.stat(place).st_mode
+        if stat.S_ISSOCK(kind):
+            return os.access(place, os.W_OK)
+        if stat.S_ISREG(kind):
+            with open(place, "rb") as file:
+                return bool(file.read(1))
     return False
 
 

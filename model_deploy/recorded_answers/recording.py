@@ -35,6 +35,7 @@ from model_deploy.recorded_answers.environment import (
     find_uv,
     make_environment,
 )
+from model_deploy.recorded_answers.isolation import list_hidden
 from model_deploy.request_limits import RequestLimit
 
 logger = logging.getLogger(__name__)
@@ -189,7 +190,8 @@ class _Run:
             shutil.copyfile(_HERE / name, programs / name)
         job = programs / "job.json"
         job.write_text(json.dumps(self._job()), encoding="utf-8")
-        places = [home.resolve(), self.scratch, self.work, self.work / "kept_from.json"]
+        hidden = "\n".join([str(home.resolve()), *list_hidden(os.environ)])
+        places = [hidden, self.scratch, self.work, self.work / "kept_from.json"]
         command = [self.python, "-I", "-B", programs / "isolation.py", *places]
         command += [programs / "answering.py", job]
         with (self.work / "output.txt").open("wb") as output:
@@ -277,10 +279,8 @@ class _Run:
             text = _read_text(self.work / "output.txt", _LAST_BYTES)
             lines = [line for line in text.splitlines() if line.strip()][-_LAST_LINES:]
             problem = "\n    ".join([problem, *lines])
-        return ModelNotDeployable(
-            self.model,
-            [f"{problem}\n    Repair what the lines say and log it again, {WAIVE}."],
-        )
+        mended = "what the lines say" if with_output else "that"
+        return ModelNotDeployable(self.model, [f"{problem}\n    Repair {mended} and log it again."])
 
 
 def _judge(cases: Sequence[Case], rounds: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[str]:
@@ -302,7 +302,7 @@ def _find_problem(answer: Mapping[str, Any], *, is_example: bool) -> str:
     status, body = answer["status"], answer["body"]
     if answer.get("crashed"):
         return f"with a crash (HTTP {status}): {_explain(body)}"
-    if status != 200 and is_example:
+    if status != 200 and (is_example or not 400 <= status < 500):
         return f"with HTTP {status}: {_explain(body)}"
     if status != 200:
         return ""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_deploy.endpoint_test_plan import NO_OFFLINE_COMPARISON, Case, EndpointTestPlan
+from model_deploy.exported_variables import shorten
 from model_deploy.test.answers import (
     RELATIVE_TOLERANCE,
     NotStrictJson,
@@ -38,6 +39,8 @@ NOT_APPLICABLE = "not applicable"
 EXAMPLE = "answers the input example"
 AS_RECORDED = "answers as recorded"
 
+# Of a waiver, so that an approval's message keeps the rest; the plan has it whole.
+_LONGEST_REASON = 80
 _IN_TRANSITION = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 # How MLflow's server tells of a model that raised; a refusal by the schema has neither.
 _CRASH_WORDS = ('"stack_trace"', "unexpected error while evaluating the model")
@@ -264,21 +267,24 @@ def _check_recorded(
             AS_RECORDED, f"{differences[0]}; {len(differences)} of {len(cases)} cases differ"
         )
     if unrecorded and NO_OFFLINE_COMPARISON in waivers:
-        return waived(AS_RECORDED, f"no offline comparison: {waivers[NO_OFFLINE_COMPARISON]}")
+        reason = shorten(waivers[NO_OFFLINE_COMPARISON], _LONGEST_REASON)
+        return waived(AS_RECORDED, f"no offline comparison: {reason}")
     if unrecorded:
         return failed(
             AS_RECORDED,
             f"not compared: no answer was recorded for {unrecorded[0]}"
             + (f" and {len(unrecorded) - 1} more" if unrecorded[1:] else ""),
         )
+    answered = [answer for answer in answers if not answer.error]
+    refusals = len(answers) - len(answered)
     predictions = sum(
-        int(count_predictions(answer.document).partition(" ")[0]) for answer in answers
+        int(count_predictions(answer.document).partition(" ")[0]) for answer in answered
     )
     return passed(
         AS_RECORDED,
         f"{len(cases)} case{'' if len(cases) == 1 else 's'}, {predictions} "
         f"prediction{'' if predictions == 1 else 's'} equal (relative tolerance "
-        f"{RELATIVE_TOLERANCE:g})",
+        f"{RELATIVE_TOLERANCE:g})" + (f", {refusals} refused as recorded" if refusals else ""),
     )
 
 
@@ -296,7 +302,7 @@ def _differences(cases: Sequence[Case], answers: Sequence[Answer]) -> Iterator[s
 
 def _difference(recorded: str, case: Case, answer: Answer) -> str:
     if case.status != 200:
-        return f"the model itself answered HTTP {case.status} when it was recorded"
+        return _difference_of_refusal(case.status, answer)
     try:
         expected = read_answer(recorded)
     except NotStrictJson as err:
@@ -304,10 +310,28 @@ def _difference(recorded: str, case: Case, answer: Answer) -> str:
     return answer.error or find_difference_of_answers(answer.document, expected)
 
 
+def _difference_of_refusal(status: int, answer: Answer) -> str:
+    """The model refused that request when it was recorded; the refusal's words may differ."""
+    if not answer.error:
+        return f"answered with a prediction, HTTP {status} expected"
+    if answer.original_status != status:
+        return f"HTTP {answer.original_status} served, {status} expected: {answer.error}"
+    if _is_crash(answer):
+        told = answer.original_message or answer.error
+        return f"HTTP {status}, but by a crash of the model, not by its schema: {told}"
+    return ""
+
+
+def _is_crash(answer: Answer) -> bool:
+    return any(words in f"{answer.original_message} {answer.error}" for words in _CRASH_WORDS)
+
+
 def _expected(case: Case, answer: Answer, plan: EndpointTestPlan) -> Any | None:
     if case.answer is None:
         # A model that answers another thing each time is the usual reason for a waiver.
         return None if NO_OFFLINE_COMPARISON in plan.waived else answer.document
+    if case.status != 200:
+        return None
     try:
         return read_answer(case.answer)
     except NotStrictJson:
@@ -322,7 +346,7 @@ def _refusal(name: str, endpoint: Endpoint, body: str) -> Check:
         return failed(name, f"no HTTP status came back: {answer.error}")
     if not 400 <= answer.original_status < 500:
         return failed(name, f"HTTP {answer.original_status} instead of 4xx: {answer.error}")
-    if any(words in f"{answer.original_message} {answer.error}" for words in _CRASH_WORDS):
+    if _is_crash(answer):
         return failed(
             name,
             f"HTTP {answer.original_status}, but by a crash of the model, not by its schema: "

@@ -49,7 +49,9 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("version", ["0", "03", "-1", "3.0", "champion", "Latest", "@", "@a b"])
+@pytest.mark.parametrize(
+    "version", ["0", "03", "-1", "3.0", "champion", "Latest", "@", "@a b", "9" * 20]
+)
 def test_other_versions_are_refused(tmp_path: Path, version: str) -> None:
     (problem,) = _problems(tmp_path, {"model_name": "prices", "model_version": version})
     assert problem == (
@@ -167,7 +169,57 @@ def test_a_name_given_by_flag_takes_its_own_reviews_only(
     other = DeployRequest.of_flags("rents", "2", file)
     assert other == DeployRequest(model_name="rents", model_version="2")
     assert caplog.messages == []
-    file.write_text("{")
-    assert DeployRequest.of_flags("prices", "2", file).trusted_types == {}
-    (told,) = caplog.messages
-    assert told.startswith("nothing is taken from the file of reviewed models: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"code_on_load": "forbid"}',
+        '{"model_name": "prices", "model_version": "7", "code_on_load": "forbid", "typo": 1}',
+        '{"model_name": "rents", "model_name": "prices", "model_version": "7"}',
+    ],
+)
+def test_reviews_are_never_dropped_because_their_file_is_faulty(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "deploy.json"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        DeployRequest.of_flags("prices", "2", file)
+    assert caught.value.exit_code == 2
+    assert caught.value.source == str(file)
+
+
+def test_another_model_s_faulty_file_does_not_matter(tmp_path: Path) -> None:
+    file = tmp_path / "deploy.json"
+    file.write_text('{"model_name": "rents", "typo": 1}')
+    asked = DeployRequest.of_flags("prices", "2", file)
+    assert asked == DeployRequest(model_name="prices", model_version="2")
+
+
+@pytest.mark.parametrize(
+    ("text", "doubled"),
+    [
+        ('{"model_name": "a", "model_version": "1", "model_version": "2"}', "'model_version'"),
+        ('{"model_name": "a", "trusted_types": {"a.B": "read", "a.B": ""}}', "'a.B'"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str, doubled: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _read(tmp_path, text)
+    assert caught.value.problems == (f"it says {doubled} more than once; leave one of them",)
+
+
+@pytest.mark.parametrize("version", ["9" * 10, "99999999999999999999", "0", "\u0661", "new"])
+def test_a_flag_s_version_is_held_to_the_same_rule(tmp_path: Path, version: str) -> None:
+    for name in ("prices", ""):
+        with pytest.raises(ConfigError, match="--model-version is"):
+            DeployRequest.of_flags(name, version, tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("reason", ["reason", "TODO", "<reason>", "tbd.", "...", "n/a"])
+def test_a_template_s_word_is_no_reason(tmp_path: Path, reason: str) -> None:
+    said = {"model_name": "x", "model_version": "1", "accept": {"no_offline_comparison": reason}}
+    assert _problems(tmp_path, said) == (
+        "accept has no reason for 'no_offline_comparison'; write why, as text",
+    )

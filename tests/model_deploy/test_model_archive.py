@@ -19,8 +19,9 @@ import pytest
 from botocore.config import Config
 from moto import mock_aws
 
-from model_deploy.errors import ArchiveConflict, ArchiveRefused, AwsError
+from model_deploy.errors import ArchiveConflict, ArchiveRefused, AwsError, ConfigError
 from model_deploy.model_archive import ArchiveStore, ModelArchive, upload_archive, write_archive
+from model_deploy.model_name import find_problem
 
 _STORE = ArchiveStore(bucket="archives", prefix="shop/models")
 
@@ -413,3 +414,18 @@ def test_unreachable_s3_is_one_clear_error(archive: ModelArchive) -> None:
     )
     with pytest.raises(AwsError, match="Could not connect to the endpoint URL"):
         upload_archive(client, archive, _STORE, "housing")
+
+
+@pytest.mark.parametrize("name", ["n" * 256, "\u540d" * 256, "\u00fc" * 256, "(" * 85])
+def test_every_name_that_is_accepted_has_an_address(name: str) -> None:
+    assert find_problem(name) is None
+    store = ArchiveStore(bucket="b" * 63, prefix="model-archives")
+    assert len(store.uri(name, "0" * 64)) <= 1024
+    assert len(store.key(name, "0" * 64).encode()) <= 1024
+
+
+def test_an_address_that_s3_or_sagemaker_can_not_have_is_refused() -> None:
+    store = ArchiveStore(bucket="b", prefix="p" * 900)
+    assert store.uri("n", "0" * 64).startswith("s3://b/p")
+    with pytest.raises(ConfigError, match="make an address of 1179 characters; 1024 are possible"):
+        store.uri("n" * 193, "0" * 64)

@@ -431,7 +431,6 @@ def test_scikit_learn_with_code_paths_is_told_and_its_own_word_does_not_count(
         ("requirements.txt", "evil @ git+https://example.com/evil", None),
         ("requirements.txt", "code/mine-1.0-py3-none-any.whl", None),
         ("requirements.txt", "-e ./code", None),
-        ("python_env.yaml", "dependencies:\n- /opt/ml/model/code", "/opt/ml/model/code"),
         (
             "conda.yaml",
             "dependencies:\n- pip:\n  - https://example.com/e.zip",
@@ -447,6 +446,63 @@ def test_what_is_installed_from_elsewhere_is_told_without_credentials(
     assert _told(folder) == [
         f"{file} installs from elsewhere than the index, which runs code: {shown or text}"
     ]
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        ({"virtualenv": "other.yaml"}, "has 'other.yaml' for virtualenv, and the server would"),
+        ({"conda": "other.yaml"}, "has 'other.yaml' for conda"),
+        ({"virtualenv": "./python_env.yaml"}, "has './python_env.yaml' for virtualenv"),
+        ({"virtualenv": "conda.yaml"}, "has 'conda.yaml' for virtualenv"),
+        ({"uv": "python_env.yaml"}, "has 'python_env.yaml' for uv"),
+        ({"virtualenv": {"file": "python_env.yaml"}}, "for virtualenv"),
+        ("other.yaml", "has 'other.yaml' for conda"),
+        (["other.yaml"], "is ['other.yaml'], which names no environment's file"),
+        (None, "is None, which names no environment's file"),
+    ],
+)
+def test_environments_of_another_name_are_refused(registry: Any, env: Any, told: str) -> None:
+    """MLflow's container installs from whatever file `env` names."""
+    folder = registry.copy_of_model()
+    (folder / "other.yaml").write_text("dependencies:\n- evil==1.0\n")
+    flavors = _read_flavors(folder)
+    flavors["python_function"]["env"] = env
+    (problem,) = _problems(_write_flavors(folder, **flavors))
+    assert problem.startswith("python_function.env ")
+    assert told in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("dependencies:\n- evil==1.0\n", "has evil==1.0 (dependencies), which the server would"),
+        ("dependencies:\n- -r other.txt\n", "has -r other.txt (dependencies)"),
+        ("dependencies: evil\n", "has evil (dependencies)"),
+        ("build_dependencies:\n- pip==25.0\n- evil\n", "has evil (build_dependencies)"),
+        ("build_dependencies:\n- pip @ https://a:b@x.org/p\n", "pip @ https://x.org/p (build_"),
+        ("build_dependencies:\n- pip==25.0 --index-url https://x.org\n", "(build_dependencies)"),
+        ("dependencies:\n- {pip: [evil]}\n", "has {'pip': ['evil']} (dependencies)"),
+        ("- evil\n", "holds no mapping"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_python_env_that_installs_more_than_is_recorded_is_refused(
+    registry: Any, text: str, told: str
+) -> None:
+    folder = registry.copy_of_model()
+    (folder / "python_env.yaml").write_text(text)
+    (problem,) = _problems(folder)
+    assert told in problem
+
+
+@pytest.mark.parametrize("code", [["../.."], ["code"], 5])
+def test_code_that_is_no_folder_s_name_is_refused(registry: Any, code: Any) -> None:
+    folder = registry.copy_of_model()
+    flavors = _read_flavors(folder)
+    flavors["python_function"]["code"] = code
+    problems = _problems(_write_flavors(folder, **flavors))
+    assert f"its MLmodel names {code!r} (code), which is no folder's name" in problems[-1]
 
 
 def test_what_mlflow_writes_of_requirements_is_from_the_index(registry: Any) -> None:

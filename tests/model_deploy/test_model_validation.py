@@ -87,6 +87,51 @@ def test_signature_needs_inputs(registry: Any, signature: Any) -> None:
     assert problem.startswith("no signature with inputs")
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"signature": [1]}, "its signature is [1], which is no mapping"),
+        ({"signature": {"inputs": "not json"}}, "its signature's inputs are 'not json', which is"),
+        ({"signature": {"inputs": 5}}, "its signature's inputs are 5, which is no JSON list"),
+        ({"signature": {"inputs": "[1]"}}, "its signature's inputs are '[1]'"),
+        ({"saved_input_example_info": "hello"}, "its saved_input_example_info is 'hello', which"),
+        (
+            {"saved_input_example_info": {"serving_input_path": 5}},
+            "its MLmodel names 5 (serving_input_path) as its input example, which is no file",
+        ),
+    ],
+)
+def test_an_mlmodel_that_was_edited_by_hand_is_refused_in_a_sentence(
+    registry: Any, changes: dict[str, Any], told: str
+) -> None:
+    folder = registry.copy_of_model()
+    _edit(folder, **changes)
+    (problem,) = _problems(folder)
+    assert problem.startswith(told)
+    assert "\n" not in problem
+
+
+@pytest.mark.parametrize("key", ["serving_input_path", "artifact_path"])
+@pytest.mark.parametrize("path", ["../outside.json", "/etc/hostname"])
+def test_an_input_example_outside_of_the_model_is_refused(
+    registry: Any, key: str, path: str
+) -> None:
+    folder = registry.copy_of_model()
+    (folder.parent / "outside.json").write_text('{"inputs": [1]}')
+    said = yaml.safe_load((folder / "MLmodel").read_text())["saved_input_example_info"]
+    _edit(folder, saved_input_example_info={**said, key: path})
+    (problem,) = _problems(folder)
+    assert problem.startswith(f"its MLmodel names {path!r} ({key}) as its input example")
+
+
+@pytest.mark.parametrize("text", ["run_id: 2021-99-99\n", "a: " + "[" * 5000])
+def test_an_mlmodel_that_yaml_can_not_read_is_refused(registry: Any, text: str) -> None:
+    folder = registry.copy_of_model()
+    (folder / "MLmodel").write_text(text)
+    (problem,) = _problems(folder)
+    assert problem.startswith("its MLmodel file is not YAML: ")
+
+
 def test_input_example_needs_its_serving_form(registry: Any) -> None:
     folder = registry.copy_of_model()
     (folder / "serving_input_example.json").unlink()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from model_deploy import model_name
 from model_deploy.errors import ConfigError, ModelNotDeployable
 from model_deploy.recorded_answers.cases import read_cases
 from model_deploy.request_limits import RequestLimit
@@ -19,7 +20,7 @@ DESCRIPTION = {"saved_input_example_info": {"serving_input_path": "serving_input
 
 def model(tmp_path: Path, example: Any = None) -> Path:
     folder = tmp_path / "model"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     example = example or {"dataframe_split": {"columns": ["x"], "data": [[1], [2]]}}
     (folder / "serving_input_example.json").write_text(json.dumps(example))
     return folder
@@ -107,3 +108,43 @@ def test_a_model_without_an_input_example_is_refused(
 ) -> None:
     with pytest.raises(ModelNotDeployable, match="it has no input example that could be sent"):
         read_cases(model(tmp_path), description, tmp_path / "none", LIMIT)
+
+
+def test_an_input_example_outside_of_the_model_is_none(tmp_path: Path) -> None:
+    (tmp_path / "outside.json").write_text('{"inputs": [1]}')
+    for path in ("../outside.json", str(tmp_path / "outside.json")):
+        outside = {"saved_input_example_info": {"serving_input_path": path}}
+        with pytest.raises(ModelNotDeployable, match="it has no input example that could be sent"):
+            read_cases(model(tmp_path / path.replace("/", "_")), outside, tmp_path, LIMIT)
+
+
+def test_an_input_example_with_nan_is_no_request(tmp_path: Path) -> None:
+    folder = model(tmp_path, {"inputs": [float("nan")]})
+    with pytest.raises(ModelNotDeployable) as raised:
+        read_cases(folder, DESCRIPTION, tmp_path / "none", LIMIT)
+    assert raised.value.problems == (
+        "the request of its input example, serving_input_example.json, is not JSON: NaN is no "
+        "JSON; a missing number is null. Log it with another one.",
+    )
+
+
+@pytest.mark.parametrize("name", ["n" * 256, "\u540d" * 100])
+def test_a_name_that_no_folder_can_have_has_no_cases(tmp_path: Path, name: str) -> None:
+    (tmp_path / "cases").mkdir()
+    assert model_name.find_problem(name) is None
+    folder = tmp_path / "cases" / model_name.encode(name)
+    (example,) = read_cases(model(tmp_path), DESCRIPTION, folder, LIMIT)
+    assert example.name == "the input example"
+
+
+def test_a_file_beside_the_folders_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("README.md", ".gitkeep", "mine.json"):
+        (tmp_path / "cases" / "churn").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cases" / name).write_text("{}")
+    read_cases(model(tmp_path), DESCRIPTION, tmp_path / "cases" / "churn", LIMIT)
+    assert caplog.messages == [
+        f"{tmp_path}/cases/mine.json is no case of any model; put it into the folder of one, such "
+        f"as {tmp_path}/cases/churn"
+    ]

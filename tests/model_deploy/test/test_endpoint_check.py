@@ -157,6 +157,50 @@ def test_the_first_of_the_differing_cases_is_told(endpoint: Endpoint, sagemaker:
     )
 
 
+_REFUSED = b'{"error_code": "BAD_REQUEST", "message": "Failed to enforce schema of other words"}'
+_CRASHED = b'{"error_code": "BAD_REQUEST", "message": "x", "stack_trace": "Traceback ..."}'
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "told"),
+    [
+        (400, _REFUSED, ""),
+        (422, _REFUSED, "HTTP 422 served, 400 expected: "),
+        (500, b"x", "HTTP 500 served, 400 expected: "),
+        (400, _CRASHED, "HTTP 400, but by a crash of the model, not by its schema: "),
+        (200, b'{"predictions": [1.0]}', "answered with a prediction, HTTP 400 expected"),
+    ],
+)
+def test_a_case_that_the_model_refused_is_refused_by_the_endpoint(
+    endpoint: Endpoint, sagemaker: Any, status: int, content: bytes, told: str
+) -> None:
+    right = (200, b'{"predictions": [1.0, 2.0]}')
+    sagemaker.answer = lambda body: (status, content) if body == b"wrong" else right
+    recorded = '{"error_code": "BAD_REQUEST", "message": "Failed to enforce schema"}'
+    wrong = _case(recorded, name="wrong.json", body="wrong", status=400)
+    checks, expected = check_cases(endpoint, _plan(_case(), wrong))
+    verdict, detail = _told(checks)["answers as recorded"]
+    if told:
+        assert verdict == "failed"
+        assert detail.startswith(f"wrong.json: {told}")
+    else:
+        assert (verdict, detail) == (
+            "passed",
+            "2 cases, 2 predictions equal (relative tolerance 1e-06), 1 refused as recorded",
+        )
+    assert expected == [{"predictions": [1.0, 2.0]}, None]
+
+
+def test_a_long_reason_leaves_room_in_the_summary(endpoint: Endpoint, sagemaker: Any) -> None:
+    sagemaker.answer = lambda _: (200, b'{"predictions": [1.0]}')
+    waived = {"no_offline_comparison": "it draws lots, " * 40}
+    checks, _ = check_cases(endpoint, _plan(_case(None), waived=waived))
+    verdict, detail = _told(checks)["answers as recorded"]
+    assert verdict == "waived"
+    assert detail.startswith("no offline comparison: it draws lots")
+    assert len(detail) <= len("no offline comparison: ") + 80
+
+
 @pytest.mark.parametrize(
     ("case", "told"),
     [
@@ -165,8 +209,8 @@ def test_the_first_of_the_differing_cases_is_told(endpoint: Endpoint, sagemaker:
             "the recorded answer is no JSON: it holds NaN",
         ),
         (
-            _case('{"predictions": [1.0, 2.0]}', status=400),
-            "the model itself answered HTTP 400 when it was recorded",
+            _case('{"message": "no"}', status=400),
+            "answered with a prediction, HTTP 400 expected",
         ),
     ],
 )

@@ -47,7 +47,6 @@ STAGE_AFTER_REPLACEMENT: Mapping[tuple[str, bool], str] = {
     (PRODUCTION, False): ARCHIVED,
     (PRODUCTION, True): STAGING,
     (ARCHIVED, True): STAGING,
-    (STAGING, True): STAGING,
 }
 
 
@@ -167,7 +166,7 @@ def plan_claim(
         )
     back = [v for v in view.staged if v.name == version.name and v.number != version.number]
     gone = {holder.number for holder in replaced} - {v.number for v in back}
-    writes += [_to(v, STAGING) for v in back if v.stage != STAGING]
+    writes += [_to(v, STAGE_AFTER_REPLACEMENT[v.stage, True]) for v in back if v.stage != STAGING]
     writes += _plan_aliases(view, version, after, gone, back)
     for other in view.others:
         writes += _leave(view, other)

@@ -68,6 +68,16 @@ def claim_stage(connection: Connection, move: Move, times: Times) -> None:
         held.give_back()
 
 
+def require_right_to_lock(connection: Connection, name: str, times: Times) -> None:
+    """MLflowError if this user can't take the model's lease; four calls, and no wait for it."""
+    lease = Lease(connection, f"model {name}", times, {"who": leases.who_asks(), "model": name})
+    try:
+        if not lease.observe():
+            lease.try_take()
+    finally:
+        lease.withdraw()
+
+
 def release_stage(
     connection: Connection,
     stage: str,

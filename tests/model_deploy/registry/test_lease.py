@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import os
 from typing import Any
 
 import pytest
 
+from model_deploy.command_line import set_up_process
 from model_deploy.errors import Unsettled
 from model_deploy.registry.connection import Connection
-from model_deploy.registry.lease import Lease, LeaseRanOut, Times
+from model_deploy.registry.lease import Lease, LeaseRanOut, Times, Waited, taken
+from tests.model_deploy.registry.interleaving import Claim, FaultyClient
 
 _numbers = itertools.count()
 
@@ -164,3 +168,63 @@ def test_the_lock_tells_who_holds_it_for_what_and_is_hidden_afterwards(
     assert "Holder: who ada, model leased." in tags["mlflow.note.content"]
     lease.give_back()
     assert name not in {found.name for found in client.search_experiments()}
+
+
+@pytest.fixture
+def real_times(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Times:
+    """What the commands run with; only time itself is a number."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    for name in ("MAX_RETRIES", "TIMEOUT"):
+        monkeypatch.delenv(f"MLFLOW_HTTP_REQUEST_{name}", raising=False)
+    set_up_process("INFO")
+    return dataclasses.replace(
+        Times.of_environment(), clock=lambda: clock.now, sleep=clock.sleep, poll_seconds=10.0
+    )
+
+
+def test_two_locks_of_a_dead_holder_are_outlived_at_once(
+    mlflow_sqlite: str, real_times: Times, clock: Clock
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=mlflow_sqlite, registry_uri=mlflow_sqlite)
+    model = f"orphaned-{next(_numbers)}"
+    client.create_registered_model(model)
+    client.create_model_version(model, "s3://bucket/model", await_creation_for=0)
+    before = {found.name for found in client.search_experiments()}
+
+    def locks() -> set[str]:
+        return {found.name for found in client.search_experiments()} - before
+
+    claim = Claim(
+        model=model, version="1", stage="Production", endpoint=f"arn:{model}", execution="1"
+    )
+    claim.attempt(FaultyClient(client, {13: "crash after"}), real_times, lambda: True)
+    assert claim.told == ["crash"]
+    assert len(locks()) == 2
+    clock.now = 1000.0
+    claim.attempt(client, real_times, lambda: True)
+    assert claim.told == ["crash", "moved"]
+    assert real_times.lease_seconds < clock.now - 1000.0 < real_times.lease_seconds + 30
+    assert locks() == set()
+
+
+def test_who_waits_for_one_holds_no_other(leases: Any, clock: Clock) -> None:
+    """Else it would be taken for dead by those who wait for the other."""
+    free = f"endpoint {next(_numbers)}"
+    leases("ada").take()
+    first, other = leases("bob", subject=free), leases("bob")
+    onlooker, free_at = leases("cy", subject=free), []
+
+    def sleep(seconds: float) -> None:
+        Clock.sleep(clock, seconds)
+        if not onlooker.observe():
+            free_at.append(clock.now)
+
+    times = dataclasses.replace(first._times, sleep=sleep)
+    waited = Waited()
+    with taken([other, first], times, waited):
+        first.require()
+        other.require()
+        assert len(free_at) == clock.slept > 100
+    assert waited.seconds == pytest.approx(clock.now)

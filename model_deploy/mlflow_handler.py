@@ -165,10 +165,10 @@ class MLflowHandler:
         what is true. Whatever held the stage is Archived and loses its alias; nothing else moves.
         A version in Production that is deployed to staging again stays Production and champion
         (docs/decisions/0020); the version that was in Staging is archived, as the staging endpoint
-        serves it no longer. A version that leaves Production and passed last on its staging endpoint
-        is Staging and challenger again. A version of another model that claimed the stage on the same endpoint
-        is Archived too. A holder that has evidence of another endpoint is left alone:
-        ClaimedElsewhere.
+        serves it no longer. A version that leaves Production and was the last to pass on its
+        staging endpoint is Staging and challenger again. A version of another model that claimed
+        the stage on the same endpoint is Archived too. A holder that has evidence of another
+        endpoint is left alone: ClaimedElsewhere.
 
         One call at a time writes for a model and an endpoint (registry/lease.py), reads back what
         it wrote, and tries for minutes while MLflow is unwell; what it can't make true is

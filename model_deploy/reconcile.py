@@ -18,14 +18,17 @@ A test that passed and could not tell MLflow left its evidence in its results: w
 then: where the endpoint serves something else by now, a later deployment does that itself.
 
 A proven version has its stage and alias alone: --apply archives whoever else of its model has the
-stage, also by hand, and moves the alias. Where nothing is proven, a holder without evidence and an
-alias of a stage on a version that has it not (set by hand, or older than evidence) are left to
-people: the outcome is "different" with and without --apply, and says what to do. Run it after a test or a rollback, or at any time: it takes the
-same lease as a move, and asks the endpoint again when it has it. While a test runs, its endpoint
-serves what has not passed yet: applied then, the stage is empty until the test ends, and true.
+stage, also by hand, and moves the alias. Where nothing is proven, a holder without evidence, and an
+alias on a version that has not its stage (set by hand, or older than evidence), are left to people:
+"different" with and without --apply, and what to do is said.
 
-Exit codes: 0 the same, settled by --apply, or superseded, 1 different and not applied, or
-left to people, 2 wrong input, 3 AWS or MLflow refused, 4 could not be settled, 130 interrupted.
+Run it after a test or a rollback, or at any time: it takes the same lease as a move, for which its
+user needs the right to create and delete experiments in MLflow, and asks the endpoint again when it
+has it. While a test runs, its endpoint serves what has not passed yet: applied then, the stage is
+empty until the test ends, and true.
+
+Exit codes: 0 the same, settled by --apply, or superseded, 1 different and not applied, or left to
+people, 2 wrong input, 3 AWS or MLflow refused, 4 could not be settled, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -413,7 +416,7 @@ def _judge(connection: Connection, config: StageConfig, served: Served) -> Findi
 
     claims = versions.read_claims(connection, config.stage, served.arn)
     proven = find_proven(connection, config.stage, served)
-    told = {
+    told: dict[str, Any] = {
         "stage": config.stage,
         "endpoint": config.endpoint_name,
         "serves": str(served) + (f", {proven}" if proven else ""),

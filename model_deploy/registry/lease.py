@@ -15,6 +15,8 @@ The holder measures too, from before he asked, and writes nothing when a call mi
 there is one writer at a time as long as a call ends when MLflow's client says that it does; a
 request that a frozen server answers after its client gave up is beyond it, and is why a move reads
 back what it wrote.
+
+Who needs several leases waits for all at once and holds none of them meanwhile (`take_all`).
 """
 
 from __future__ import annotations

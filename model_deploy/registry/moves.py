@@ -40,8 +40,9 @@ STAGE_AFTER_CLAIM: Mapping[tuple[str, str], str] = {
     (ARCHIVED, STAGING): STAGING,
     (ARCHIVED, PRODUCTION): PRODUCTION,
 }
-# (stage now, passed last on its staging endpoint) -> stage then, of a version that another replaces,
-# or that its endpoint serves no longer. Archived comes back where a move was cut short.
+# (stage now, passed last on its staging endpoint) -> stage then, of a version that another
+# replaces, or that its endpoint serves no longer. MLflow archives it first, in the same call that
+# gives the stage to the claimant: so from Archived too.
 STAGE_AFTER_REPLACEMENT: Mapping[tuple[str, bool], str] = {
     (STAGING, False): ARCHIVED,
     (PRODUCTION, False): ARCHIVED,
@@ -69,8 +70,8 @@ class View:
 
     `holders` are the known versions of the model in the stage; `aliases` are those of the stages,
     with who has them; `others` are versions of other models in the stage, whose evidence names the
-    claimed endpoint, and `others_aliases` their models' aliases of the stage. `staged` are those who
-    leave Production, or left it for the claimant, and passed last on their staging endpoint.
+    claimed endpoint, and `others_aliases` their models' aliases of the stage. `staged` are those
+    who leave Production, or left it for the claimant, and passed last on their staging endpoint.
     """
 
     stage: str

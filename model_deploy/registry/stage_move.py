@@ -3,7 +3,7 @@
     leases ─▶ read ─▶ claimed elsewhere? ─▶ plan ─▶ writes ─▶ read ─▶ plan: nothing left
       ▲         ▲                                                        │ something left
       │         └────────────────────────────────────────────────────────┘ (4 times)
-      └── MLflow is unwell, or the lease ran out: again, for minutes
+      └── MLflow is unwell, or a lease ran out: again, for minutes (waiting for leases apart)
 
 What can't be made true ends as Unsettled. Only input errors come before (no such version; the stage
 is claimed elsewhere), and they leave the registry as it was.

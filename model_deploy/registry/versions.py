@@ -59,8 +59,8 @@ def read_view(
 ) -> View:
     """Who holds the stage of the model, its aliases, and other models on the endpoint.
 
-    `claimant` is the number of the version that claims the stage, if one does. Of several versions in one stage the highest is known, and each that has evidence of another
-    endpoint.
+    `claimant` is the number of the version that claims the stage, if one does. Of several versions
+    in one stage the highest is known, and each that has evidence of another endpoint.
     """
     model = get_model(connection, name)
     known = {str(found.version): to_version(found) for found in model.latest_versions}

@@ -336,7 +336,7 @@ def compare(
             f"{config.stage} of {config.endpoint_name}: {again.detail}, after it was settled once. "
             "Look at what else writes to this registry, and repeat."
         )
-    if again.outcome == DIFFERENT:
+    if again.outcome != SAME:
         return Finding(**{**asdict(again), "detail": f"{again.detail} (was: {finding.detail})"})
     return Finding(**{**asdict(again), "outcome": SETTLED, "detail": f"was: {finding.detail}"})
 

@@ -807,12 +807,13 @@ def test_a_test_repeated_in_one_execution_is_no_new_promotion(
 def test_who_may_not_make_experiments_is_told_that_a_lock_is_one(
     registry: Any, register_versions: Callable[..., str]
 ) -> None:
-    name = register_versions(1)
     for method in ("create_experiment", "delete_experiment"):
+        name = register_versions(1)  # what can't be deleted stays a lock
         client = _Failing(registry.client, method, 1, "PERMISSION_DENIED")
         with pytest.raises(MLflowError, match="the right to create experiments, or to delete") as e:
             MLflowHandler(registry.uri, name, "1", client=client).require_unclaimed({})
         assert "reconcile with --apply" in str(e.value)
+    name = register_versions(1)
     client = _Failing(registry.client, "create_experiment", 1, "PERMISSION_DENIED")
     with pytest.raises(Unsettled, match="a lock is an experiment of MLflow"):
         MLflowHandler(registry.uri, name, "1", client=client).move_stage("Staging", _EVIDENCE)

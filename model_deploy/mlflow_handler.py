@@ -139,12 +139,14 @@ class MLflowHandler:
         """ClaimedElsewhere if a stage of the model speaks of another endpoint than this project's.
 
         `endpoint_arns` has the ARN that each stage's endpoint has or will have. Ask before anything
-        is deployed: a move asks again.
+        is deployed: a move asks again. MLflowError if this user may not take the lock of a move.
         """
         for stage, arn in endpoint_arns.items():
             moves.require_stage(stage)
             view = versions.read_view(self._connection, self.model_name, stage, arn)
             moves.require_unclaimed(view, self.model_name, arn)
+        times = self._times or Times.of_environment()
+        stage_move.require_right_to_lock(self._connection, self.model_name, times)
 
     def move_stage(
         self,
@@ -158,9 +160,10 @@ class MLflowHandler:
         what is true. Whatever held the stage is Archived and loses its alias; nothing else moves.
         A version in Production that is deployed to staging again stays Production and champion
         (docs/decisions/0020); the version that was in Staging is archived, as the staging endpoint
-        serves it no longer. A version of another model that claimed the stage on the same endpoint
-        is Archived too. A holder that has evidence of another endpoint is left alone:
-        ClaimedElsewhere.
+        serves it no longer. A version that leaves Production and was the last to pass on its
+        staging endpoint is Staging and challenger again. A version of another model that claimed
+        the stage on the same endpoint is Archived too. A holder that has evidence of another
+        endpoint is left alone: ClaimedElsewhere.
 
         One call at a time writes for a model and an endpoint (registry/lease.py), reads back what
         it wrote, and tries for minutes while MLflow is unwell; what it can't make true is

@@ -17,13 +17,18 @@ A test that passed and could not tell MLflow left its evidence in its results: w
 --import-test-results the version that it tested is proven by them. Only what it tested is settled
 then: where the endpoint serves something else by now, a later deployment does that itself.
 
-A holder without evidence (set by hand, or older than evidence) is told, and left to people, unless
-a proven version takes its stage. Run it after a test or a rollback, or at any time: it takes the
-same lease as a move, and asks the endpoint again when it has it. While a test runs, its endpoint
-serves what has not passed yet: applied then, the stage is empty until the test ends, and true.
+A proven version has its stage and alias alone: --apply archives whoever else of its model has the
+stage, also by hand, and moves the alias. Where nothing is proven, a holder without evidence, and an
+alias on a version that has not its stage (set by hand, or older than evidence), are left to people:
+"different" with and without --apply, and what to do is said.
 
-Exit codes: 0 the same, settled by --apply, or superseded, 1 different and not applied, 2 wrong
-input, 3 AWS or MLflow refused, 4 could not be settled, 130 interrupted.
+Run it after a test or a rollback, or at any time: it takes the same lease as a move, for which its
+user needs the right to create and delete experiments in MLflow, and asks the endpoint again when it
+has it. While a test runs, its endpoint serves what has not passed yet: applied then, the stage is
+empty until the test ends, and true.
+
+Exit codes: 0 the same, settled by --apply, or superseded, 1 different and not applied, or left to
+people, 2 wrong input, 3 AWS or MLflow refused, 4 could not be settled, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -55,6 +60,7 @@ logger = logging.getLogger("model_deploy.reconcile")
 
 _STAGE_OF_NAME = {"staging": "Staging", "prod": "Production"}
 _DIGEST = re.compile(r"/([0-9a-f]{64})/[^/]+$")
+_ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/.+")
 SAME = "same"
 DIFFERENT = "different"
 SETTLED = "settled"
@@ -86,6 +92,12 @@ class StageConfig:
         stage_name = config.parameters.get("StageName", "")
         if stage_name and stage_name not in _STAGE_OF_NAME:
             problems.append(f"Parameters.StageName is {stage_name!r}, not staging or prod")
+        role = config.parameters.get("ModelExecutionRoleArn", "")
+        if role and not _ROLE_ARN.fullmatch(role):
+            problems.append(
+                f"Parameters.ModelExecutionRoleArn is {role!r}, not the ARN of a role; the account "
+                "of an endpoint that is missing is read from it"
+            )
         if problems:
             raise ConfigError(str(path), problems)
         return cls(
@@ -143,6 +155,8 @@ class Finding:
     detail: str
     sha256: str = ""
     proven: str = ""
+    to_settle: bool = False
+    """Whether --apply has something to write; if not, a difference is left to people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +239,8 @@ def build_parser() -> argparse.ArgumentParser:
         required=True,
         action="append",
         metavar="FILE",
-        help="a stage's exported configuration; may be repeated (default: none, it must be given)",
+        default=argparse.SUPPRESS,
+        help="a stage's exported configuration; it must be given, and may be repeated",
     )
     add(
         "--import-test-results",
@@ -311,18 +326,20 @@ def compare(
     finding = _judge(connection, config, served)
     if passed is not None:
         finding = _beside_test(finding, served, passed)
-    if finding.outcome != DIFFERENT or not apply:
+    if finding.outcome != DIFFERENT or not finding.to_settle or not apply:
         return finding
     if passed is not None and not passed.stage_moved:
         _claim(connection, sagemaker, config, served, times, passed)
     else:
         _settle(connection, sagemaker, config, served, times)
     again = _judge(connection, config, describe(sagemaker, config))
-    if again.outcome == DIFFERENT:
+    if again.to_settle:
         raise Unsettled(
             f"{config.stage} of {config.endpoint_name}: {again.detail}, after it was settled once. "
             "Look at what else writes to this registry, and repeat."
         )
+    if again.outcome != SAME:
+        return Finding(**{**asdict(again), "detail": f"{again.detail} (was: {finding.detail})"})
     return Finding(**{**asdict(again), "outcome": SETTLED, "detail": f"was: {finding.detail}"})
 
 
@@ -332,11 +349,13 @@ def _beside_test(finding: Finding, served: Served, passed: Passed) -> Finding:
     moves_on = not served.is_decided and passed.stage_moved
     if moves_on or (served.is_decided and served.sha256 != tested):
         told = f"{passed} was tested here, and there is {served} now: a later deployment settles it"
-        return Finding(**{**asdict(finding), "outcome": SUPERSEDED, "detail": told})
+        said = {"outcome": SUPERSEDED, "detail": told, "to_settle": False}
+        return Finding(**{**asdict(finding), **said})
     known = finding.outcome == SAME and finding.proven == str(passed)
     if served.is_decided and not passed.stage_moved and not known:
         told = f"{passed} passed there, which the registry was not told"
-        return Finding(**{**asdict(finding), "outcome": DIFFERENT, "detail": told})
+        said = {"outcome": DIFFERENT, "detail": told, "to_settle": True}
+        return Finding(**{**asdict(finding), **said})
     return finding
 
 
@@ -398,40 +417,79 @@ def describe(sagemaker: Any, config: StageConfig) -> Served:
 
 def _judge(connection: Connection, config: StageConfig, served: Served) -> Finding:
     from model_deploy.registry import versions
-    from model_deploy.registry.moves import ALIAS_OF_STAGE, PRODUCTION
 
     claims = versions.read_claims(connection, config.stage, served.arn)
     proven = find_proven(connection, config.stage, served)
-    told = {
+    told: dict[str, Any] = {
         "stage": config.stage,
         "endpoint": config.endpoint_name,
         "serves": str(served) + (f", {proven}" if proven else ""),
-        "registry": _tell(claims) + _tell_unproven(connection, config),
+        "registry": _tell(claims),
         "sha256": served.sha256,
         "proven": str(proven) if proven else "",
     }
     if not served.is_decided:
         return Finding(**told, outcome=UNDECIDED, detail=f"{served}: nothing is settled now")
+    wrong, left = _differences(connection, claims, proven), ""
+    if proven is None and claims.others:
+        wrong = [f"{_tell(claims)}, but {served} is what no test passed there"]
+    if config.model_name and (proven is None or proven.name != config.model_name):
+        left = _left_to_people(connection, config.stage, config.model_name)
+    if wrong or left:
+        detail = "; ".join([*wrong, *([left] if left else [])])
+        return Finding(**told, outcome=DIFFERENT, detail=detail, to_settle=bool(wrong))
+    has = f"{proven} passed there, and has it" if proven else "nobody has the stage"
+    return Finding(**told, outcome=SAME, detail=has)
+
+
+def _differences(connection: Connection, claims: View, proven: Version | None) -> list[str]:
+    """What contradicts the proven version: it has the stage and the alias, and nobody else."""
+    from model_deploy.registry import versions
+    from model_deploy.registry.moves import ALIAS_OF_STAGE, STAGE_AFTER_CLAIM
+
     if proven is None:
-        if not claims.others:
-            return Finding(**told, outcome=SAME, detail="nobody has the stage by its evidence")
-        return Finding(
-            **told,
-            outcome=DIFFERENT,
-            detail=f"{_tell(claims)}, but {served} is what no test passed there",
-        )
-    alias = ALIAS_OF_STAGE[config.stage]
-    wrong = [str(claim) for claim in claims.others if claim != proven]
-    holds = proven.stage == config.stage and (
-        claims.others_aliases.get(proven.name) == proven.number
-    )
-    if config.stage != PRODUCTION and proven.stage == PRODUCTION:
-        holds = True
-    if holds and not wrong:
-        return Finding(**told, outcome=SAME, detail=f"{proven} passed there, and has it")
-    missing = [] if holds else [f"{proven} passed there and lacks {config.stage} or {alias}"]
-    surplus = [f"{', '.join(wrong)} has {config.stage} and is not served"] if wrong else []
-    return Finding(**told, outcome=DIFFERENT, detail="; ".join(missing + surplus))
+        return []
+    stage, alias = claims.stage, ALIAS_OF_STAGE[claims.stage]
+    named = versions.get_model(connection, proven.name).aliases.get(alias)
+    after = STAGE_AFTER_CLAIM[proven.stage, stage]
+    wanted = proven.number if after == stage else None
+    found = []
+    if proven.stage != after or (wanted and str(named) != wanted):
+        found.append(f"{proven} passed there and lacks {stage} or {alias}")
+    if named is not None and str(named) != wanted:
+        found.append(f"{alias} is version {named} of {proven.name!r}, which is not served")
+    holders = [*claims.others, *versions.find_in_stage(connection, proven.name, stage)]
+    others = sorted({str(holder) for holder in holders} - {str(proven)})
+    if others:
+        found.append(f"{', '.join(others)} has {stage} and is not served")
+    return found
+
+
+def _left_to_people(connection: Connection, stage: str, name: str) -> str:
+    """Who of the model has stage or alias though no evidence says so, and what to do; or ""."""
+    from model_deploy.errors import ModelNotFound
+    from model_deploy.registry import evidence, versions
+    from model_deploy.registry.moves import ALIAS_OF_STAGE
+
+    alias = ALIAS_OF_STAGE[stage]
+    try:
+        named = versions.get_model(connection, name).aliases.get(alias)
+    except ModelNotFound:
+        return ""
+    found = [
+        f"version {holder.number} of {name!r} is {stage} without evidence: archive it in MLflow, "
+        "or deploy it and let it be tested"
+        for holder in versions.find_in_stage(connection, name, stage)
+        if not evidence.endpoint_of(holder.tags, stage)
+    ]
+    if named is not None:
+        holder = versions.get_version(connection, name, str(named))
+        if holder.stage != stage:
+            found.append(
+                f"{alias} is version {holder.number} of {name!r}, which is {holder.stage}: delete "
+                "the alias in MLflow, or deploy that version and let it be tested"
+            )
+    return f"left to people: {'; '.join(found)}" if found else ""
 
 
 def find_proven(connection: Connection, stage: str, served: Served) -> Version | None:
@@ -498,24 +556,6 @@ def _tell(claims: View) -> str:
         f"{claim} is {claims.stage}"
         + (f" and {alias}" if claims.others_aliases.get(claim.name) == claim.number else "")
         for claim in claims.others
-    )
-
-
-def _tell_unproven(connection: Connection, config: StageConfig) -> str:
-    """Versions of the configured model that have the stage, and no evidence of any endpoint."""
-    from model_deploy.errors import ModelNotFound
-    from model_deploy.registry import evidence, versions
-
-    if not config.model_name:
-        return ""
-    try:
-        view = versions.read_view(connection, config.model_name, config.stage, "")
-    except ModelNotFound:
-        return ""
-    return "".join(
-        f"; version {holder.number} is {config.stage} without evidence: left to people"
-        for holder in view.holders
-        if not evidence.endpoint_of(holder.tags, config.stage)
     )
 
 

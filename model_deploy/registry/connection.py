@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 CONNECT_ATTEMPTS = 3
 _CONNECT_TIMEOUT_SECONDS = 5.0
 _CONNECT_PAUSE_SECONDS = 0.5
+_LONGEST_CONNECT_SECONDS = (
+    CONNECT_ATTEMPTS * _CONNECT_TIMEOUT_SECONDS + (CONNECT_ATTEMPTS - 1) * _CONNECT_PAUSE_SECONDS
+)
 _FIRST_WORD_SECONDS = 10.0
 _NEXT_WORD_SECONDS = 15.0
 # MLflow's error codes that say something of the question, not of MLflow's state.
@@ -98,8 +101,11 @@ class Connection:
             raise MLflowUnwell(f"MLflow at {self.shown_uri} could not {what}: {err}") from err
 
     @contextmanager
-    def waiting_told(self, what: str) -> Iterator[None]:
-        """A line in the log after 10 seconds, and each 15 from then on, until it is over."""
+    def waiting_told(self, what: str, longest_seconds: float | None = None) -> Iterator[None]:
+        """A line in the log after 10 seconds, and each 15 from then on, until it is over.
+
+        `longest_seconds` is when it is given up, where that is not as with MLflow's client.
+        """
         over = threading.Event()
         begun = time.monotonic()
 
@@ -111,7 +117,7 @@ class Connection:
                     self.shown_uri,
                     what,
                     time.monotonic() - begun,
-                    longest_call_seconds(),
+                    longest_call_seconds() if longest_seconds is None else longest_seconds,
                 )
                 pause = _NEXT_WORD_SECONDS
 
@@ -133,7 +139,7 @@ class Connection:
     @property
     def _client(self) -> Any:
         if self._known_client is None:
-            with self.waiting_told("/health"):
+            with self.waiting_told("/health", _LONGEST_CONNECT_SECONDS):
                 self._require_reachable()
             with self.refusals_named("open"):
                 import mlflow

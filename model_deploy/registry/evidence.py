@@ -23,6 +23,7 @@ REPLACED_BY = "deploy.replaced_by"
 ARCHIVE_SHA256 = "deploy.archive_sha256"
 ARCHIVE_URI = "deploy.archive_uri"
 ARCHIVE_PREFIX = "deploy.archive/"
+_OF_ONE_TEST = ("at", "test_summary")
 # Field of Evidence -> what its flat tag ends with.
 _SUFFIXES: Mapping[str, str] = {"endpoint_arn": "endpoint", "deployed_by": "by"}
 
@@ -61,12 +62,25 @@ def endpoint_of(tags: Mapping[str, str], stage: str) -> str:
     return tags.get(f"{prefix(stage)}_endpoint", "")
 
 
+def staged_at(tags: Mapping[str, str]) -> str:
+    """When the version passed on its staging endpoint last; "" if it was replaced there since."""
+    at = tags.get(f"{prefix(STAGING)}_at", "")
+    replaced = [
+        str(entry.get("at", ""))
+        for entry in numbered(tags, "deploy.replaced")
+        if entry.get("stage") == STAGING
+    ]
+    return "" if max(replaced, default="") >= at else at
+
+
 def tags_of_promotion(
     tags: Mapping[str, str], stage: str, evidence: Evidence, now: str
 ) -> dict[str, str]:
     """Tags to write, in their order; none when this very promotion is recorded already.
 
-    Recorded means: the last entry has the same evidence, and no replacement came after it.
+    Recorded means: the last entry has the same evidence but for the test's summary, and no
+    replacement came after it. A test repeated in one execution promotes nothing anew: what the
+    first one said stays.
     """
     said = evidence.as_fields()
     known = {key: value for key, value in said.items() if value}
@@ -79,8 +93,10 @@ def tags_of_promotion(
         written[f"{prefix(stage)}/{number}"] = _to_text(entries[0])
         number += 1
     at: object = now
-    if entries and {**entries[-1], "at": ""} == {**this, "at": ""}:
+    again = dict.fromkeys(_OF_ONE_TEST, "")
+    if entries and {**entries[-1], **again} == {**this, **again}:
         at = entries[-1].get("at", now)
+        said["test_summary"] = str(entries[-1].get("test_summary", ""))
     else:
         written[f"{prefix(stage)}/{number}"] = _to_text({"at": now, **this})
     flat = {f"{prefix(stage)}_{suffix}": value for suffix, value in said.items()}

@@ -15,6 +15,8 @@ The holder measures too, from before he asked, and writes nothing when a call mi
 there is one writer at a time as long as a call ends when MLflow's client says that it does; a
 request that a frozen server answers after its client gave up is beyond it, and is why a move reads
 back what it wrote.
+
+Who needs several leases waits for all at once and holds none of them meanwhile (`take_all`).
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from model_deploy.errors import MLflowError, Unsettled
@@ -115,39 +117,51 @@ class Lease:
         self._token = uuid.uuid4().hex
         self._begun: dict[int, float] = {}
         self._first_seen: dict[tuple[int, str], float] = {}
+        self._seen: list[_Seen] = []
         self._held: _Seen | None = None
         self._until = 0.0
 
     @property
     def sort_key(self) -> tuple[bool, str]:
-        """Endpoints come before models: whoever takes several in this order is never deadlocked."""
+        """Endpoints come before models: one order for all who take several."""
         return (not self.subject.startswith("endpoint "), self._chain)
 
     def take(self) -> None:
         """Return when it is ours; Unsettled, naming the holder, when patience ends before."""
-        give_up_at = self._now() + self._times.patience_seconds
-        tell_at = self._now()
-        while True:
-            seen = self._look()
-            holders = [lock for lock in seen if lock.held]
-            mine = [lock for lock in holders if lock.token == self._token]
-            alive = [lock for lock in holders if lock not in mine and not self._is_dead(lock)]
-            usable = [lock for lock in mine if self._has_time(self._expiry(lock.number))]
-            if usable and not alive:
-                self._keep(usable[0], holders)
-                return
-            for lock in mine:  # It ran out, or somebody else came in by mistake.
-                self._delete(lock)
-            if not alive and not usable:
-                if self._create(max((lock.number for lock in seen), default=0) + 1):
-                    continue
-                alive = [lock for lock in self._look() if lock.held]
-            if self._now() >= give_up_at:
-                raise Unsettled(self._describe_wait(alive, "given up"))
-            if self._now() >= tell_at and alive:
-                logger.info("%s", self._describe_wait(alive, "waiting"))
-                tell_at = self._now() + _TOLD_EVERY_SECONDS
-            self._times.sleep(self._times.poll_seconds * random.uniform(0.5, 1.0))  # noqa: S311
+        take_all([self], self._times, Waited())
+
+    def observe(self) -> list[str]:
+        """Who else has it and may be alive, in words; nobody if it can be taken now."""
+        self._seen = self._look()
+        return [lock.holder for lock in self._alive()]
+
+    def try_take(self) -> bool:
+        """Whether it is ours now, after a look (`observe`) showed nobody."""
+        if not self._usable():
+            self.withdraw()  # It ran out.
+            self._create(max((lock.number for lock in self._seen), default=0) + 1)
+            self.observe()
+        usable = self._usable()
+        if not usable or self._alive():
+            return False
+        self._keep(usable[0])
+        return True
+
+    def withdraw(self) -> None:
+        """Hold nothing while waiting: a lock that is ours is given back, also one not in use."""
+        self._held = None
+        for lock in self._mine():
+            self._delete(lock)
+            self._seen[self._seen.index(lock)] = replace(lock, held=False)
+
+    def describe_wait(self, holders: Sequence[str], what: str) -> str:
+        """`waiting for the lease of ...: who. It ends when ...`."""
+        lasts = max((lock.lasts_seconds for lock in self._alive()), default=0)
+        return (
+            f"{what} for the lease of {self.subject}: "
+            f"{'; '.join(holders) or 'somebody who was faster'}. It ends when given back, or "
+            f"after {lasts:.0f} s without that"
+        )
 
     def require(self) -> None:
         """LeaseRanOut if a call from now on might outlast the lease."""
@@ -188,8 +202,18 @@ class Lease:
             self._first_seen.setdefault((lock.number, lock.token), self._now())
         return seen
 
-    def _create(self, number: int) -> bool:
-        """Whether MLflow took it: if not, or if nobody knows, the next look tells whose it is."""
+    def _mine(self) -> list[_Seen]:
+        return [lock for lock in self._seen if lock.held and lock.token == self._token]
+
+    def _usable(self) -> list[_Seen]:
+        return [lock for lock in self._mine() if self._has_time(self._expiry(lock.number))]
+
+    def _alive(self) -> list[_Seen]:
+        others = [lock for lock in self._seen if lock.held and lock.token != self._token]
+        return [lock for lock in others if not self._is_dead(lock)]
+
+    def _create(self, number: int) -> None:
+        """Ask for a lock; whether MLflow took it, or nobody knows, the next look tells."""
         self._begun.setdefault(number, self._now())
         tags = {
             **{f"stage-move.{key}": value for key, value in self._purpose.items() if value},
@@ -204,15 +228,13 @@ class Lease:
         try:
             self._connection.ask("create_experiment", f"{self._chain}{number:08}", tags=tags)
         except MLflowRefusal as err:
-            if err.code == "RESOURCE_ALREADY_EXISTS":
-                return False
-            raise
-        return True
+            if err.code != "RESOURCE_ALREADY_EXISTS":
+                raise self._explained(err) from err
 
-    def _keep(self, mine: _Seen, holders: Sequence[_Seen]) -> None:
+    def _keep(self, mine: _Seen) -> None:
         self._held, self._until = mine, self._expiry(mine.number)
-        for lock in holders:
-            if lock.number != mine.number:
+        for lock in self._seen:
+            if lock.held and lock.number != mine.number:
                 logger.warning(
                     "%s had the lease of %s for more than %.0f s and did not give it back",
                     lock.holder,
@@ -226,7 +248,17 @@ class Lease:
             self._connection.ask("delete_experiment", lock.experiment_id)
         except MLflowRefusal as err:
             if err.code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise
+                raise self._explained(err) from err
+
+    def _explained(self, err: MLflowRefusal) -> MLflowRefusal:
+        if err.code not in ("PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"):
+            return err
+        return MLflowRefusal(
+            f"{err}. A stage move takes a lock, and a lock is an experiment of MLflow "
+            f"({self._chain}*): this user lacks the right to create experiments, or to delete "
+            "them. Who moves a stage needs both: model_deploy.test, and reconcile with --apply.",
+            err.code,
+        )
 
     def _is_dead(self, lock: _Seen) -> bool:
         return self._now() - self._first_seen[lock.number, lock.token] > lock.lasts_seconds
@@ -240,24 +272,50 @@ class Lease:
     def _now(self) -> float:
         return self._times.clock()
 
-    def _describe_wait(self, alive: Sequence[_Seen], what: str) -> str:
-        holders = "; ".join(lock.holder for lock in alive) or "somebody who can't be seen"
-        return (
-            f"{what} for the lease of {self.subject}: {holders}. It ends when given back, or "
-            f"after {max((lock.lasts_seconds for lock in alive), default=0):.0f} s without that"
-        )
+
+@dataclass
+class Waited:
+    """How long one move has waited for leases so far, in all its tries."""
+
+    seconds: float = 0.0
+
+
+def take_all(leases: Sequence[Lease], times: Times, waited: Waited) -> None:
+    """Return when all are ours; Unsettled, naming a holder, when patience ends before.
+
+    Each round looks at all chains, so that dead holders of several are outlived at the same time.
+    Nothing is held while waiting, so that nobody is outlived for it: they are taken one after the
+    other when all are free, and given back if somebody was faster. MLflow decides who that is.
+    """
+    ordered = sorted(leases, key=lambda lease: lease.sort_key)
+    tell_at = times.clock()
+    while True:
+        begun = times.clock()
+        looks = [(lease, lease.observe()) for lease in ordered]
+        blocked = [(lease, holders) for lease, holders in looks if holders]
+        if not blocked and all(lease.try_take() for lease in ordered):
+            return
+        for lease in ordered:
+            lease.withdraw()
+        lease, holders = (blocked or looks)[0]
+        if waited.seconds >= times.patience_seconds:
+            raise Unsettled(lease.describe_wait(holders, "given up"))
+        if blocked and times.clock() >= tell_at:
+            logger.info("%s", lease.describe_wait(holders, "waiting"))
+            tell_at = times.clock() + _TOLD_EVERY_SECONDS
+        times.sleep(times.poll_seconds * random.uniform(0.5, 1.0))  # noqa: S311
+        waited.seconds += times.clock() - begun
 
 
 @contextmanager
-def taken(leases: Sequence[Lease]) -> Iterator[None]:
-    """All of them, in the one order that can't deadlock; given back afterwards.
+def taken(leases: Sequence[Lease], times: Times, waited: Waited) -> Iterator[None]:
+    """All of them for a while; given back afterwards.
 
     Only when MLflow is unwell they are kept: asking it once more would take minutes, and who tries
     again takes them again.
     """
     try:
-        for lease in sorted(leases, key=lambda lease: lease.sort_key):
-            lease.take()
+        take_all(leases, times, waited)
         yield
     except MLflowUnwell:
         raise

@@ -3,11 +3,13 @@
             claim Staging            claim Production
     None ───────────────▶ Staging ───────────────▶ Production
       └───────────────────────────────────────────────▲ │
-    Archived ◀── replaced, or served no longer ─────────┼─┘
-        └──── claimed again (rollback) ─────────────────┘
+    Archived ◀── replaced, or served no longer ─────────┼─┤
+        └──── claimed again (rollback) ─────────────────┘ │
+    Staging ◀── replaced, but the last that passed on ────┘
+                its staging endpoint
 
 A version in Production that is claimed for Staging stays Production: MLflow gives a version one
-stage, and the stronger claim is still true.
+stage, and the stronger claim is still true. When that one ends, the weaker one is true again.
 
 `plan_claim` gives the writes that make a `View` of the registry say what the endpoint serves. The
 same function verifies: what was written and read back must plan nothing more.
@@ -38,8 +40,15 @@ STAGE_AFTER_CLAIM: Mapping[tuple[str, str], str] = {
     (ARCHIVED, STAGING): STAGING,
     (ARCHIVED, PRODUCTION): PRODUCTION,
 }
-# Of a version that another replaces, or that its endpoint serves no longer.
-STAGE_AFTER_REPLACEMENT: Mapping[str, str] = {STAGING: ARCHIVED, PRODUCTION: ARCHIVED}
+# (stage now, passed last on its staging endpoint) -> stage then, of a version that another
+# replaces, or that its endpoint serves no longer. MLflow archives it first, in the same call that
+# gives the stage to the claimant: so from Archived too.
+STAGE_AFTER_REPLACEMENT: Mapping[tuple[str, bool], str] = {
+    (STAGING, False): ARCHIVED,
+    (PRODUCTION, False): ARCHIVED,
+    (PRODUCTION, True): STAGING,
+    (ARCHIVED, True): STAGING,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +70,8 @@ class View:
 
     `holders` are the known versions of the model in the stage; `aliases` are those of the stages,
     with who has them; `others` are versions of other models in the stage, whose evidence names the
-    claimed endpoint, and `others_aliases` their models' aliases of the stage.
+    claimed endpoint, and `others_aliases` their models' aliases of the stage. `staged` are those
+    who leave Production, or left it for the claimant, and passed last on their staging endpoint.
     """
 
     stage: str
@@ -69,6 +79,7 @@ class View:
     aliases: Mapping[str, Version] = field(default_factory=dict)
     others: Sequence[Version] = ()
     others_aliases: Mapping[str, str] = field(default_factory=dict)
+    staged: Sequence[Version] = ()
 
     def describe(self) -> str:
         """In words: `Production: version 3; champion: version 2; challenger: nobody`."""
@@ -145,7 +156,7 @@ def plan_claim(
         told = tags_of_replaced.get((holder.name, holder.number), {})
         writes += [_tag(holder, key, value) for key, value in told.items()]
     if after != stage:
-        writes += [_archive(holder) for holder in replaced]
+        writes += [_to(holder, ARCHIVED) for holder in replaced]
     elif version.stage != stage or replaced or always_claim:
         writes.append(
             Write(
@@ -154,9 +165,12 @@ def plan_claim(
                 options={"archive_existing_versions": True},
             )
         )
-    writes += _plan_aliases(view, version, after, {holder.number for holder in replaced})
+    back = [v for v in view.staged if v.name == version.name and v.number != version.number]
+    gone = {holder.number for holder in replaced} - {v.number for v in back}
+    writes += [_to(v, STAGE_AFTER_REPLACEMENT[v.stage, True]) for v in back if v.stage != STAGING]
+    writes += _plan_aliases(view, version, after, gone, back)
     for other in view.others:
-        writes += [_archive(other), *_forget_alias(view, other)]
+        writes += _leave(view, other)
     return writes
 
 
@@ -168,29 +182,41 @@ def plan_release(
     for version in gone:
         told = tags.get((version.name, version.number), {})
         writes += [_tag(version, key, value) for key, value in told.items()]
-        writes += [_archive(version), *_forget_alias(view, version)]
+        writes += _leave(view, version)
     return writes
 
 
-def _plan_aliases(view: View, version: Version, after: str, replaced: set[str]) -> Iterator[Write]:
+def _plan_aliases(
+    view: View, version: Version, after: str, gone: set[str], back: Sequence[Version]
+) -> Iterator[Write]:
     """The claimed stage's alias points here; no alias of a stage lies about another version."""
     for stage, alias in ALIAS_OF_STAGE.items():
         holder = view.aliases.get(alias)
         if stage == view.stage == after:
             if holder is None or holder.number != version.number:
-                yield Write(
-                    method="set_registered_model_alias",
-                    arguments=(version.name, alias, version.number),
-                )
-        elif holder is not None:
-            left = holder.number == version.number and after != stage
-            if left or holder.stage == ARCHIVED or holder.number in replaced:
-                yield _delete_alias(version.name, alias)
+                yield _set_alias(version, alias)
+            continue
+        left = holder is not None and (
+            (holder.number == version.number and after != stage)
+            or stage == view.stage  # it is claimed, by a version with a stronger stage
+            or holder.stage == ARCHIVED
+            or holder.number in gone
+        )
+        if stage == STAGING and back and (holder is None or left):
+            if holder is None or holder.number != back[0].number:
+                yield _set_alias(back[0], alias)
+        elif left:
+            yield _delete_alias(version.name, alias)
 
 
-def _forget_alias(view: View, version: Version) -> Iterator[Write]:
+def _leave(view: View, version: Version) -> Iterator[Write]:
+    """Aliases first: what is cut short then is still a claim, which is found and finished."""
+    stage = STAGE_AFTER_REPLACEMENT[version.stage, version in view.staged]
     if view.others_aliases.get(version.name) == version.number:
         yield _delete_alias(version.name, ALIAS_OF_STAGE[view.stage])
+    if stage != ARCHIVED:
+        yield _set_alias(version, ALIAS_OF_STAGE[stage])
+    yield _to(version, stage)
 
 
 def _tag(version: Version, key: str, value: str) -> Write:
@@ -199,11 +225,17 @@ def _tag(version: Version, key: str, value: str) -> Write:
     )
 
 
-def _archive(version: Version) -> Write:
+def _to(version: Version, stage: str) -> Write:
     return Write(
         method="transition_model_version_stage",
-        arguments=(version.name, version.number, STAGE_AFTER_REPLACEMENT[version.stage]),
+        arguments=(version.name, version.number, stage),
         options={"archive_existing_versions": False},
+    )
+
+
+def _set_alias(version: Version, alias: str) -> Write:
+    return Write(
+        method="set_registered_model_alias", arguments=(version.name, alias, version.number)
     )
 
 

@@ -3,7 +3,7 @@
     leases ─▶ read ─▶ claimed elsewhere? ─▶ plan ─▶ writes ─▶ read ─▶ plan: nothing left
       ▲         ▲                                                        │ something left
       │         └────────────────────────────────────────────────────────┘ (4 times)
-      └── MLflow is unwell, or the lease ran out: again, for minutes
+      └── MLflow is unwell, or a lease ran out: again, for minutes (waiting for leases apart)
 
 What can't be made true ends as Unsettled. Only input errors come before (no such version; the stage
 is claimed elsewhere), and they leave the registry as it was.
@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 from model_deploy.errors import AwsError, MLflowError, Unsettled
@@ -24,7 +25,7 @@ from model_deploy.registry import lease as leases
 from model_deploy.registry import moves, versions
 from model_deploy.registry.connection import Connection, MLflowUnwell
 from model_deploy.registry.evidence import Evidence
-from model_deploy.registry.lease import Lease, LeaseRanOut, Times
+from model_deploy.registry.lease import Lease, LeaseRanOut, Times, Waited
 from model_deploy.registry.moves import Version, View, Write
 
 logger = logging.getLogger(__name__)
@@ -62,9 +63,19 @@ def claim_stage(connection: Connection, move: Move, times: Times) -> None:
     purpose = _purpose(move.stage, move.evidence, model=move.name, version=move.version)
     held = _Leases(connection, times, purpose)
     try:
-        persist(str(move), times, lambda: _claim(connection, move, held))
+        persist(str(move), times, lambda: _claim(connection, move, held), held.waited)
     finally:
         held.give_back()
+
+
+def require_right_to_lock(connection: Connection, name: str, times: Times) -> None:
+    """MLflowError if this user can't take the model's lease; four calls, and no wait for it."""
+    lease = Lease(connection, f"model {name}", times, {"who": leases.who_asks(), "model": name})
+    try:
+        if not lease.observe():
+            lease.try_take()
+    finally:
+        lease.withdraw()
 
 
 def release_stage(
@@ -91,7 +102,7 @@ def release_stage(
 
     held = _Leases(connection, times, purpose)
     try:
-        persist(f"{stage} of {endpoint_arn}", times, release)
+        persist(f"{stage} of {endpoint_arn}", times, release, held.waited)
     finally:
         held.give_back()
     return gone
@@ -105,10 +116,12 @@ class _Leases:
         self._times = times
         self._purpose = purpose
         self._known: dict[str, Lease] = {}
+        self.waited = Waited()
 
     def taken(self, subjects: Sequence[str]) -> AbstractContextManager[None]:
         """Hold all of them for a while."""
-        return leases.taken([self._lease(subject) for subject in subjects])
+        found = [self._lease(subject) for subject in subjects]
+        return leases.taken(found, self._times, self.waited)
 
     def give_back(self) -> None:
         """What an MLflow that was unwell left in our hands."""
@@ -126,14 +139,19 @@ class _Leases:
         return self._known[subject]
 
 
-def persist(what: str, times: Times, attempt: Callable[[], Answer]) -> Answer:
-    """Try while MLflow is unwell, for `outage_seconds` in all; then Unsettled."""
-    begun = times.clock()
+def persist(
+    what: str, times: Times, attempt: Callable[[], Answer], in_line: Waited | None = None
+) -> Answer:
+    """Try while MLflow is unwell, for `outage_seconds` in all; then Unsettled.
+
+    What was spent `in_line` for leases is no outage: patience bounds it.
+    """
+    begun, in_line = times.clock(), in_line or Waited()
     while True:
         try:
             return attempt()
         except (MLflowUnwell, LeaseRanOut, AwsError) as err:
-            waited = times.clock() - begun
+            waited = times.clock() - begun - in_line.seconds
             if waited >= times.outage_seconds:
                 raise _unsettled(what, f"{err}; tried for {waited:.0f} s") from err
             logger.warning(
@@ -147,19 +165,27 @@ def persist(what: str, times: Times, attempt: Callable[[], Answer]) -> Answer:
 def _claim(connection: Connection, move: Move, held: _Leases) -> None:
     arn = move.evidence.endpoint_arn
     endpoint = [f"endpoint {arn}"] if arn else []
-    with held.taken(endpoint) if endpoint else nullcontext():
-        # Who else claims the endpoint stays the same while its lease is ours.
+
+    def find_models() -> set[str]:
         others = versions.find_others(connection, move.name, move.stage, arn)
-        models = sorted({move.name, *(other.name for other in others)})
-        subjects = [f"model {name}" for name in models]
+        return {move.name, *(other.name for other in others)}
+
+    models = find_models()
+    while True:
+        subjects = [*endpoint, *(f"model {name}" for name in sorted(models))]
         with held.taken(subjects):
-            _settle(connection, move, lambda: held.require([*endpoint, *subjects]))
+            # Who else claims the endpoint stays the same while its lease is ours.
+            now = find_models()
+            if now <= models:
+                _settle(connection, move, partial(held.require, subjects))
+                return
+        models |= now
 
 
 def _settle(connection: Connection, move: Move, require_leases: Callable[[], None]) -> None:
     arn = move.evidence.endpoint_arn
     for round_number in range(_ROUNDS + 1):  # the last one only reads
-        view = versions.read_view(connection, move.name, move.stage, arn)
+        view = versions.read_view(connection, move.name, move.stage, arn, move.version)
         version = versions.get_version(connection, move.name, move.version)
         if round_number == 0:
             moves.require_unclaimed(view, move.name, arn)
@@ -178,7 +204,7 @@ def _settle(connection: Connection, move: Move, require_leases: Callable[[], Non
 
 
 def _plan(move: Move, view: View, version: Version, *, first: bool) -> list[Write]:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+    now = _now()
     replaced = [holder for holder in view.holders if holder.number != version.number]
     told = {
         (v.name, v.number): tags_of.tags_of_replacement(
@@ -208,24 +234,27 @@ def _release(
     still_true: Callable[[], bool],
     keep: Sequence[tuple[str, str]],
 ) -> list[Version]:
-    endpoint = [f"endpoint {endpoint_arn}"]
-    with held.taken(endpoint):
+    names: set[str] = set()
+    while True:
         claims = versions.find_others(connection, "", stage, endpoint_arn)
-        subjects = [f"model {name}" for name in sorted({claim.name for claim in claims})]
+        names |= {claim.name for claim in claims}
+        subjects = [f"endpoint {endpoint_arn}", *(f"model {name}" for name in sorted(names))]
         with held.taken(subjects):
             view = versions.read_claims(connection, stage, endpoint_arn)
+            if not {claim.name for claim in view.others} <= names:
+                continue
             gone = [v for v in view.others if (v.name, v.number) not in keep]
             if not gone:
                 return []
             if not still_true():
                 raise _unsettled(f"{stage} of {endpoint_arn}", "the endpoint changed meanwhile")
-            now = datetime.now(UTC).isoformat(timespec="seconds")
+            now = _now()
             told = {
                 (v.name, v.number): tags_of.tags_of_replacement(v.tags, stage, serves, now)
                 for v in gone
             }
             writes = moves.plan_release(view, gone, told)
-            _write(connection, writes, lambda: held.require([*endpoint, *subjects]))
+            _write(connection, writes, partial(held.require, subjects))
             return gone
 
 
@@ -253,10 +282,15 @@ def _unsettled(what: str, why: str) -> Unsettled:
     )
 
 
+def _now() -> str:
+    # Finer than a test is long: the order of what happened is read from it.
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 def _purpose(stage: str, evidence: Evidence, *, model: str, version: str) -> dict[str, str]:
     return {
         "who": leases.who_asks(),
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "at": _now(),
         "model": model,
         "version": version,
         "stage": stage,

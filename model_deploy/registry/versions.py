@@ -1,4 +1,4 @@
-"""Models and versions of the registry, each found by itself: nothing here lists all versions.
+"""Models and versions of the registry, each found by itself: only `find_in_stage` lists them all.
 
 A version is asked for by its number, the latest by a search for one, a stage's holder by the latest
 version of each stage that MLflow keeps with the model, an alias's by the alias. `get_registered_
@@ -13,8 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from model_deploy.errors import ModelNotFound
+from model_deploy.registry import evidence
 from model_deploy.registry.connection import Connection, MLflowRefusal
-from model_deploy.registry.moves import ALIAS_OF_STAGE, Version, View
+from model_deploy.registry.moves import (
+    ALIAS_OF_STAGE,
+    ARCHIVED,
+    PRODUCTION,
+    STAGING,
+    Version,
+    View,
+)
 
 _LISTED_AT_MOST = 20
 _CLOSE_NAMES = 5
@@ -46,11 +54,13 @@ def get_version(connection: Connection, name: str, number: str) -> Version:
     return to_version(connection.ask("get_model_version", name, number))
 
 
-def read_view(connection: Connection, name: str, stage: str, endpoint_arn: str) -> View:
+def read_view(
+    connection: Connection, name: str, stage: str, endpoint_arn: str, claimant: str = ""
+) -> View:
     """Who holds the stage of the model, its aliases, and other models on the endpoint.
 
-    Of several versions in one stage the highest is known, and each that has evidence of another
-    endpoint.
+    `claimant` is the number of the version that claims the stage, if one does. Of several versions
+    in one stage the highest is known, and each that has evidence of another endpoint.
     """
     model = get_model(connection, name)
     known = {str(found.version): to_version(found) for found in model.latest_versions}
@@ -66,12 +76,17 @@ def read_view(connection: Connection, name: str, stage: str, endpoint_arn: str) 
             number = str(number)
             aliases[alias] = known.get(number) or get_version(connection, name, number)
     others = find_others(connection, name, stage, endpoint_arn)
+    holders = [version for version in known.values() if version.stage == stage]
+    leaving = [v for v in holders if v.number != claimant] if claimant else []
+    if claimant and stage == PRODUCTION:
+        leaving += _replaced_by(connection, name, claimant)
     return View(
         stage=stage,
-        holders=[version for version in known.values() if version.stage == stage],
+        holders=holders,
         aliases=aliases,
         others=others,
         others_aliases=_aliases_of(connection, stage, {other.name for other in others}),
+        staged=_find_staged(connection, stage, [*leaving, *others], claimant=(name, claimant)),
     )
 
 
@@ -79,7 +94,12 @@ def read_claims(connection: Connection, stage: str, endpoint_arn: str) -> View:
     """The versions of whatever model in the stage, whose evidence names the endpoint."""
     claims = find_others(connection, "", stage, endpoint_arn)
     names = {claim.name for claim in claims}
-    return View(stage=stage, others=claims, others_aliases=_aliases_of(connection, stage, names))
+    return View(
+        stage=stage,
+        others=claims,
+        others_aliases=_aliases_of(connection, stage, names),
+        staged=_find_staged(connection, stage, claims),
+    )
 
 
 def find_others(connection: Connection, name: str, stage: str, endpoint_arn: str) -> list[Version]:
@@ -92,6 +112,12 @@ def find_others(connection: Connection, name: str, stage: str, endpoint_arn: str
         query += f" and name != {quoted}"
     found = search_versions(connection, query)
     return [version for version in found if version.name != name and version.stage == stage]
+
+
+def find_in_stage(connection: Connection, name: str, stage: str) -> list[Version]:
+    """All versions of the model in the stage: MLflow can't be asked for them, so all are listed."""
+    found = search_versions(connection, _name_filter(name))
+    return [version for version in found if version.name == name and version.stage == stage]
 
 
 def get_model(connection: Connection, name: str) -> Any:
@@ -190,6 +216,58 @@ def _pages(
         token = found.token
         if not token:
             return
+
+
+def _replaced_by(connection: Connection, name: str, number: str) -> list[Version]:
+    """Who left Production for that version, and is Archived or in Staging since."""
+    query = f"{_name_filter(name)} and tags.`{evidence.REPLACED_BY}` = '{number}'"
+    return [
+        version
+        for version in search_versions(connection, query)
+        if version.name == name
+        and version.stage in (ARCHIVED, STAGING)
+        and evidence.numbered(version.tags, "deploy.replaced")[-1:]
+        and evidence.numbered(version.tags, "deploy.replaced")[-1].get("stage") == PRODUCTION
+    ]
+
+
+def _find_staged(
+    connection: Connection,
+    stage: str,
+    leaving: Sequence[Version],
+    claimant: tuple[str, str] = ("", ""),
+) -> list[Version]:
+    """Those who leave Production and still have their staging endpoint, by what passed there last.
+
+    At most one of a model, and none where another version is in Staging.
+    """
+    if stage != PRODUCTION:
+        return []
+    staged: dict[str, Version] = {}
+    for version in sorted(leaving, key=lambda v: evidence.staged_at(v.tags)):
+        if _passed_last(connection, version):
+            staged[version.name] = version
+    return [
+        version
+        for version in staged.values()
+        if all(
+            str(found.version) == version.number or (version.name, str(found.version)) == claimant
+            for found in get_model(connection, version.name).latest_versions
+            if found.current_stage == STAGING
+        )
+    ]
+
+
+def _passed_last(connection: Connection, version: Version) -> bool:
+    arn = evidence.endpoint_of(version.tags, STAGING)
+    if not arn or not evidence.staged_at(version.tags):
+        return False
+    query = f"tags.`{evidence.prefix(STAGING)}_endpoint` = '{arn}'"
+    passed = {
+        (v.name, v.number): evidence.staged_at(v.tags) for v in search_versions(connection, query)
+    }
+    mine = passed.get((version.name, version.number), "")
+    return bool(mine) and mine == max(passed.values())
 
 
 def _aliases_of(connection: Connection, stage: str, names: set[str]) -> Mapping[str, str]:

@@ -938,8 +938,8 @@ def test_what_is_written_and_in_which_order() -> None:
         (_MOVE, "m", "2", "Production", "archive_existing_versions=True"),
         (_NO_ALIAS, "m", "challenger"),
         (_ALIAS, "m", "champion", "2"),
-        (_MOVE, "o", "7", "Archived", "archive_existing_versions=False"),
         (_NO_ALIAS, "o", "champion"),
+        (_MOVE, "o", "7", "Archived", "archive_existing_versions=False"),
     ]
     released = plan_release(dataclasses.replace(view, others_aliases={"o": "8"}), [other], replaced)
     assert _told(released) == [
@@ -1015,16 +1015,16 @@ def test_a_move_holds_the_leases_of_its_endpoint_and_its_model(
     taken: list[str] = []
 
     class Told(Lease):
-        def take(self) -> None:
+        def require(self) -> None:
             taken.append(self.subject)
-            super().take()
+            super().require()
 
     monkeypatch.setattr(stage_move, "Lease", Told)
     endpoint_arn = arn and f"{arn}-{name}"
     MLflowHandler(registry.uri, name, "1").move_stage(
         "Staging", Evidence(endpoint_arn=endpoint_arn)
     )
-    assert taken == ([f"endpoint {endpoint_arn}"] if arn else []) + [f"model {name}"]
+    assert set(taken) == {*([f"endpoint {endpoint_arn}"] if arn else []), f"model {name}"}
 
 
 @pytest.mark.parametrize("lost", [1, 4, 5])
@@ -1086,3 +1086,117 @@ def test_a_connection_that_breaks_is_an_unwell_mlflow(registry: Any) -> None:
     client.get_model_version.side_effect = ConnectionResetError("cut off")
     with pytest.raises(MLflowUnwell, match="could not answer: cut off"):
         Connection(registry.uri, client).ask("get_model_version", "m", "1")
+
+
+def _deployed(registry: Any, name: str, *moved: tuple[str, str]) -> None:
+    """Versions of one project, in the order in which their endpoints passed."""
+    for number, (version, stage) in enumerate(moved):
+        arn = f"{_ENDPOINT.replace('prod', 'staging' if stage == 'Staging' else 'prod')}-{name}"
+        evidence = Evidence(endpoint_arn=arn, pipeline_execution_id=str(number))
+        MLflowHandler(registry.uri, name, version).move_stage(stage, evidence)
+
+
+_BOTH = (("1", "Staging"), ("1", "Production"), ("2", "Staging"), ("2", "Production"))
+
+
+def test_who_leaves_production_and_passed_last_on_staging_is_challenger_again(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    name = register_versions(3)
+    _deployed(registry, name, *_BOTH, ("1", "Production"))  # prod goes back, staging does not
+    assert registry.stages(name) == {"1": "Production", "2": "Staging", "3": "None"}
+    assert registry.aliases(name) == {"champion": "1", "challenger": "2"}
+    assert registry.tags(name, "2")["deploy.replaced_by"] == "1"
+    _deployed(registry, name, ("1", "Production"), ("3", "Staging"))
+    assert registry.stages(name) == {"1": "Production", "2": "Archived", "3": "Staging"}
+    assert registry.aliases(name) == {"champion": "1", "challenger": "3"}
+
+
+def test_who_leaves_production_is_archived_when_staging_served_another_since(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    name = register_versions(3)
+    _deployed(registry, name, *_BOTH, ("3", "Staging"), ("1", "Production"))
+    assert registry.stages(name) == {"1": "Production", "2": "Archived", "3": "Staging"}
+    assert registry.aliases(name) == {"champion": "1", "challenger": "3"}
+
+
+def test_a_fall_back_to_staging_that_was_cut_short_is_finished(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    for cut_at in range(1, 20):
+        name = register_versions(2)
+        _deployed(registry, name, *_BOTH)
+        client = _CuttingClient(registry.client, cut_at)
+        evidence = Evidence(endpoint_arn=f"{_ENDPOINT}-{name}", pipeline_execution_id="4")
+        try:
+            MLflowHandler(registry.uri, name, "1", client=client).move_stage("Production", evidence)
+            break
+        except _PowerCut:
+            assert list(registry.stages(name).values()).count("Production") == 1
+        MLflowHandler(registry.uri, name, "1").move_stage("Production", evidence)
+        assert registry.stages(name) == {"1": "Production", "2": "Staging"}
+        assert registry.aliases(name) == {"champion": "1", "challenger": "2"}
+    assert cut_at > 5
+
+
+def test_another_model_that_leaves_production_keeps_its_staging_endpoint_too(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    served, new = register_versions(1), register_versions(1)
+    _deployed(registry, served, ("1", "Staging"), ("1", "Production"))
+    evidence = Evidence(endpoint_arn=f"{_ENDPOINT}-{served}")
+    MLflowHandler(registry.uri, new, "1").move_stage("Production", evidence)
+    assert registry.stages(served) == {"1": "Staging"}
+    assert registry.aliases(served) == {"challenger": "1"}
+
+
+def test_a_test_repeated_in_one_execution_is_no_new_promotion(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    name = register_versions(1)
+    for execution, summary, entries in (("1", "p95 52 ms", 1), ("1", "p95 57 ms", 1), ("2", "", 2)):
+        evidence = Evidence(
+            endpoint_arn=_ENDPOINT, pipeline_execution_id=execution, test_summary=summary
+        )
+        MLflowHandler(registry.uri, name, "1").move_stage("Production", evidence)
+        tags = registry.tags(name, "1")
+        numbered = [key for key in tags if key.startswith("deploy.production/")]
+        assert len(numbered) == entries
+        last = json.loads(tags[f"deploy.production/{entries}"])
+        assert tags["deploy.production_at"] == last["at"]
+        told = "p95 52 ms" if execution == "1" else ""
+        assert tags["deploy.production_test_summary"] == told
+
+
+def test_who_may_not_make_experiments_is_told_that_a_lock_is_one(
+    registry: Any, register_versions: Callable[..., str]
+) -> None:
+    for method in ("create_experiment", "delete_experiment"):
+        name = register_versions(1)  # what can't be deleted stays a lock
+        client = _Failing(registry.client, method, 1, "PERMISSION_DENIED")
+        with pytest.raises(MLflowError, match="the right to create experiments, or to delete") as e:
+            MLflowHandler(registry.uri, name, "1", client=client).require_unclaimed({})
+        assert "reconcile with --apply" in str(e.value)
+    name = register_versions(1)
+    client = _Failing(registry.client, "create_experiment", 1, "PERMISSION_DENIED")
+    with pytest.raises(Unsettled, match="a lock is an experiment of MLflow"):
+        MLflowHandler(registry.uri, name, "1", client=client).move_stage("Staging", _EVIDENCE)
+
+
+def test_the_wait_for_health_is_told_with_its_own_bound(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from model_deploy.registry import connection
+
+    monkeypatch.setattr(connection, "_FIRST_WORD_SECONDS", 0.01)
+    monkeypatch.setattr(
+        connection.Connection, "_require_server", lambda _: time.sleep(0.1) or _refuse()
+    )
+    with pytest.raises(MLflowError):
+        MLflowHandler("http://127.0.0.1:1", "housing", "7").resolve()
+    assert "has not answered /health for 0 s; given up after about 16 s" in caplog.text
+
+
+def _refuse() -> None:
+    raise MLflowError("not there")

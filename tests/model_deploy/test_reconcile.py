@@ -148,9 +148,54 @@ def test_a_holder_without_evidence_is_left_to_people(project: Project, capsys: A
     project.serve(_UNPROVEN)
     assert project.run("--apply") == 0
     project.registry.set_stage(project.model, "3", "Production")
+    project.registry.client.set_registered_model_alias(project.model, "champion", "1")
+    before = project.says
+    capsys.readouterr()
+    for flags in ([], ["--apply"]):
+        assert project.run(*flags) == 1
+        out = capsys.readouterr().out
+        assert out.startswith("Production: different\n")
+        assert f"left to people: version 3 of '{project.model}' is Production without" in out
+        assert f"champion is version 1 of '{project.model}', which is Archived: delete" in out
+        assert project.says == before
+
+
+@pytest.mark.parametrize(("stage_of", "alias_to"), [("3", ""), ("1", ""), ("", "1"), ("3", "3")])
+def test_what_a_person_set_beside_a_proven_version_is_different_and_settled(
+    project: Project, capsys: Any, stage_of: str, alias_to: str
+) -> None:
+    if stage_of:
+        project.registry.set_stage(project.model, stage_of, "Production")
+    if alias_to:
+        project.registry.client.set_registered_model_alias(project.model, "champion", alias_to)
+    assert project.run() == 1
+    out = capsys.readouterr().out
+    assert out.startswith("Production: different\n")
+    assert f"version {stage_of or alias_to} of '{project.model}'" in out
     assert project.run("--apply") == 0
-    assert "version 3 is Production without evidence" in capsys.readouterr().out
-    assert project.says[0]["3"] == "Production"
+    archived = {"3": "Archived"} if stage_of == "3" else {}
+    assert project.says == ({**_SETTLED[0], **archived}, {"champion": "2"})
+    assert project.run() == 0
+
+
+@pytest.mark.parametrize("served", ["1", "2"])
+def test_a_challenger_set_by_hand_is_different_while_staging_serves_another(
+    project: Project, served: str
+) -> None:
+    """Version 1 is Archived and becomes Staging; 2 is in Production, and nobody is challenger."""
+    config = json.loads(project.config.read_text())
+    config["Parameters"]["StageName"] = "staging"
+    project.config.write_text(json.dumps(config))
+    project.arn = project.arn.replace("-prod", "-staging")
+    digest = {"1": _OLD, "2": _NEW}[served]
+    project.passed(served, digest, "Staging")
+    project.serve(digest)
+    assert project.run() == 0
+    truth = project.says
+    project.registry.client.set_registered_model_alias(project.model, "challenger", "3")
+    assert project.run() == 1
+    assert project.run("--apply") == 0
+    assert project.says == truth
 
 
 def test_an_endpoint_with_two_models_settles_nothing(
@@ -201,7 +246,7 @@ def test_in_staging_a_version_of_production_is_in_its_place(
         ("Production", "same"),
         ("Staging", "different"),
     ]
-    assert found[1]["detail"] == f"version 3 of '{project.model}' has Staging and is not served"
+    assert f"version 3 of '{project.model}' has Staging and is not served" in found[1]["detail"]
     assert project.run("--import-build-config", str(staging), "--apply") == 0
     assert project.says == (
         {"1": "Archived", "2": "Production", "3": "Archived"},
@@ -290,6 +335,21 @@ def test_a_configuration_that_lacks_something_is_exit_code_2(
     assert reconcile.main(["--import-build-config", str(config)]) == 2
     assert "Parameters.SageMakerProjectName is missing" in caplog.text
     assert "Parameters.StageName is 'live', not staging or prod" in caplog.text
+
+
+def test_a_role_that_is_no_arn_is_exit_code_2(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = json.loads(project.config.read_text())
+    config["Parameters"]["ModelExecutionRoleArn"] = "my-role"
+    project.config.write_text(json.dumps(config))
+    assert project.run() == 2
+    assert "ModelExecutionRoleArn is 'my-role', not the ARN of a role" in caplog.text
+
+
+def test_help_tells_no_default_of_what_must_be_given() -> None:
+    told = " ".join(reconcile.build_parser().format_help().split())
+    assert "it must be given, and may be repeated --import-test-results" in told
 
 
 class _Results:

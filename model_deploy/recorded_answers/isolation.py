@@ -10,10 +10,11 @@ REPORT says what was tried out and held, in the very process, before PROGRAM sta
 
     {"credentials": true, "network": true, "writes": true, "processes": true}
 
-    isolation.py --install HIDDEN KEPT WRITABLE REPORT FOLDER COMMAND ARGUMENT...
+    isolation.py --install HIDDEN KEPT REPORT FOLDER COMMAND ARGUMENT...
 
-COMMAND installs packages, so it has the network, sees what KEPT lists of the home, and writes into
-what WRITABLE lists too. Of the report it fills in `credentials` alone, of all but KEPT.
+COMMAND installs packages, so it has the network, its caches and its programs, wherever they lie: it
+is kept from other processes, and from the places of credentials but what KEPT lists. Of the report
+it fills in `credentials` alone.
 
 Run by the model's own Python, whatever its version, so it uses the standard library alone.
 """
@@ -88,8 +89,8 @@ def main(arguments: list[str]) -> int:
     """Run the program; its exit code, or 128 and the signal that ended it."""
     installs = arguments[0] == "--install"
     if installs:
-        hidden, kept, writable, report, folder, *program = arguments[1:]
-        places = _sort(hidden, kept.splitlines(), writable.splitlines())
+        hidden, kept, report, folder, *program = arguments[1:]
+        places = _sort(hidden, kept.splitlines(), [])
         work: Callable[[], int] = lambda: _install(program, report, folder, places)  # noqa: E731
     else:
         hidden, scratch, folder, report, *program = arguments
@@ -192,7 +193,12 @@ def _apart(way: int, places: _Places, work: Callable[[], int]) -> int:
             _write("/proc/self/uid_map", f"{user} {user} 1")
             _write("/proc/self/gid_map", f"{group} {group} 1")
         if way:
-            _lay_out(places, own_home=not way & CLONE_NEWNET)
+            _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
+        # An installer needs its caches and programs, wherever they lie: it is kept from less.
+        if way & CLONE_NEWNET:
+            _lay_out(places)
+        elif way:
+            _hide(places)
         # A new process namespace begins with the next child.
         return _forked(lambda: _within(way, work))
 
@@ -210,19 +216,25 @@ def _within(way: int, work: Callable[[], int]) -> int:
     return work()
 
 
-def _lay_out(places: _Places, *, own_home: bool) -> None:
+def _hide(places: _Places) -> None:
+    """Nothing can be read where credentials are looked for, but what has to be seen."""
+    for place in _list_places(places, but=places.kept):
+        if os.path.isdir(place):
+            _mount("tmpfs", place, "tmpfs", _MS_NOSUID_NODEV)
+        elif os.path.exists(place):
+            _mount("/dev/null", place, None, _MS_BIND)
+
+
+def _lay_out(places: _Places) -> None:
     """Everything read-only but what is writable, /tmp and /dev/shm; the last two new and empty.
 
-    So is the home, where nothing that is kept is all of it; with `own_home` it is writable too.
+    So is the home, where nothing that is kept is all of it.
     """
-    _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
     needed = {place: os.open(place, os.O_PATH) for place in places.kept}
     covered = [place for place in _OWN if os.path.isdir(place)]
     emptied = [*covered]
     if os.path.isdir(places.home) and places.home not in ("/", *places.kept):
         emptied.insert(0, places.home)
-        if own_home and not places.home.startswith(tuple(f"{each}/" for each in covered)):
-            covered.append(places.home)
     for place in emptied:
         if os.path.isdir(place):  # one may have been in the other
             _mount("tmpfs", place, "tmpfs", _MS_NOSUID_NODEV)
@@ -232,11 +244,7 @@ def _lay_out(places: _Places, *, own_home: bool) -> None:
         os.close(opened)
     for place in places.writable:
         _mount(place, place, None, _MS_BIND)
-    for place in _list_places(places, but=places.kept):
-        if os.path.isdir(place):
-            _mount("tmpfs", place, "tmpfs", _MS_NOSUID_NODEV)
-        elif os.path.exists(place):
-            _mount("/dev/null", place, None, _MS_BIND)
+    _hide(places)
     _set_read_only("/", True)
     for place in (*places.writable, *(each for each in covered if os.path.isdir(each))):
         _set_read_only(place, False)

@@ -22,7 +22,8 @@ MODEL_DEPLOY = {
     "Source": ["ModelDeployInfraCode"],
     "Build": ["BuildDeploymentTemplates"],
     "DeployStaging": ["DeployResourcesStaging", "TestStaging", "ApproveDeployment"],
-    "DeployProd": ["DeployResourcesProd", "TestProd"],
+    "DeployProd": ["CheckArchive", "DeployResourcesProd", "TestProd"],
+    "SettleRegistry": ["ReconcileProd"],
 }
 
 # A version whose predictions are not those that its training run kept; in a process of its own.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,10 +86,13 @@ def test_of_a_rollback_it_is_the_approval_of_what_is_deployed_again() -> None:
     assert found.rolled_back_to == "exec-1"
 
 
-def test_of_a_rollback_to_what_nobody_approved_nothing_is_said() -> None:
-    assert _ask([_run("Build")], rolled_back_to="exec-1") == Approval()
+def test_of_a_rollback_to_what_nobody_approved_only_that_is_said() -> None:
+    told = Approval(comment="rolled back to execution exec-1.", rolled_back_to="exec-1")
+    assert _ask([_run("Build")], rolled_back_to="exec-1") == told
     nobody = {"output": {}, "updatedBy": ""}
-    assert _ask([{**_approved(), **nobody}], rolled_back_to="exec-1").comment == ""
+    assert _ask([{**_approved(), **nobody}], rolled_back_to="exec-1") == replace(
+        told, approved_at="2026-11-30T09:30:00+00:00"
+    )
 
 
 def test_the_newest_approval_that_succeeded_counts() -> None:

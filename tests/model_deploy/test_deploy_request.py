@@ -217,7 +217,7 @@ def test_a_flag_s_version_is_held_to_the_same_rule(tmp_path: Path, version: str)
             DeployRequest.of_flags(name, version, tmp_path / "none.json")
 
 
-@pytest.mark.parametrize("reason", ["reason", "TODO", "<reason>", "tbd.", "...", "n/a"])
+@pytest.mark.parametrize("reason", ["reason", "Placeholder", "<reason>", "tbd.", "...", "n/a"])
 def test_a_template_s_word_is_no_reason(tmp_path: Path, reason: str) -> None:
     said = {"model_name": "x", "model_version": "1", "accept": {"no_offline_comparison": reason}}
     assert _problems(tmp_path, said) == (

@@ -36,7 +36,13 @@ _TRUST = {
 
 
 @pytest.fixture(scope="module")
-def deploy(gateway: Gateway) -> Callable[..., Endpoint]:
+def archives() -> dict[str, str]:
+    """SHA-256 of each deployed model's archive, by the name of its endpoint."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def deploy(gateway: Gateway, archives: dict[str, str]) -> Callable[..., Endpoint]:
     """deploy(name, model folder, variant): an endpoint that is in service."""
     client = gateway.own.client
     client("s3").create_bucket(Bucket="models")
@@ -46,12 +52,15 @@ def deploy(gateway: Gateway) -> Callable[..., Endpoint]:
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
             archive.add(folder, ".")
-        client("s3").put_object(Bucket="models", Key=name, Body=buffer.getvalue())
+        body = buffer.getvalue()
+        archives[name] = hashlib.sha256(body).hexdigest()
+        place = f"{archives[name]}/model.tar.gz"
+        client("s3").put_object(Bucket="models", Key=place, Body=body)
         sagemaker = client("sagemaker")
         sagemaker.create_model(
             ModelName=name,
             ExecutionRoleArn=role["Role"]["Arn"],
-            PrimaryContainer={"Image": _IMAGE, "ModelDataUrl": f"s3://models/{name}"},
+            PrimaryContainer={"Image": _IMAGE, "ModelDataUrl": f"s3://models/{place}"},
         )
         sagemaker.create_endpoint_config(
             EndpointConfigName=name,
@@ -148,6 +157,7 @@ def test_a_serverless_endpoint_takes_four_megabytes(
 def test_test_staging_moves_a_version_that_answers_its_raw_rows(
     gateway: Gateway,
     on_instances: Endpoint,
+    archives: dict[str, str],
     table_model: Any,
     mlflow_sqlite: str,
     tmp_path: Path,
@@ -168,7 +178,7 @@ def test_test_staging_moves_a_version_that_answers_its_raw_rows(
     plan = EndpointTestPlan(
         model_name="table-on-local-aws",
         model_version="1",
-        archive_sha256=on_instances.name,
+        archive_sha256=archives[on_instances.name],
         inputs=[{"type": "double", "name": "price", "required": True}],
         cases=[Case(name="the input example", body=example)],
         raw_rows=table_model.raw_rows(),
@@ -179,15 +189,14 @@ def test_test_staging_moves_a_version_that_answers_its_raw_rows(
         "Parameters": {
             "SageMakerProjectName": "shop",
             "StageName": "staging",
-            "ModelDataLocation": f"s3://models/{on_instances.name}",
+            "ModelDataLocation": f"s3://models/{archives[on_instances.name]}/model.tar.gz",
             "ContainerImageURI": _IMAGE,
         },
         "Tags": {
             "mlflow:model-name": "table-on-local-aws",
             "mlflow:model-version": "1",
             "mlflow:tracking-uri": mlflow_sqlite,
-            # Of an archive that lies under another name than its digest's.
-            "model-archive-sha256": on_instances.name,
+            "model-archive-sha256": archives[on_instances.name],
             "endpoint-test-sha256": hashlib.sha256(plan.encode()).hexdigest(),
         },
     }
@@ -205,6 +214,7 @@ def test_test_staging_moves_a_version_that_answers_its_raw_rows(
         (
             "endpoint in service",
             "serves the configuration asked for",
+            "its archive is the one that was built",
             "answers the input example",
             "answers raw rows as JSON as offline",
             "answers raw rows as CSV as offline",

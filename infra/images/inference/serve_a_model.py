@@ -38,8 +38,8 @@ TABLE = {
 QUESTIONS = (
     (
         "text/csv",
-        "code,size\nNA,1.5\nNone,NA",
-        '{"predictions": [{"code": "NANA", "size": 3.0}, {"code": "NoneNone", "size": NaN}]}',
+        "code,size\nNA,1.5\nNone,2",
+        '{"predictions": [{"code": "NANA", "size": 3.0}, {"code": "NoneNone", "size": 4.0}]}',
     ),
     ("application/json", '{"inputs": [1.5, 21.0]}', '{"predictions": [3.0, 42.0]}'),
 )

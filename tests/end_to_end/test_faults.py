@@ -167,15 +167,16 @@ class Doubles(mlflow.pyfunc.PythonModel):
 
 import pandas as pd
 example = pd.DataFrame({"x": [1.5]})
+PINS = ["mlflow-skinny==3.17.2", "pandas==2.2.3"]
 mlflow.set_tracking_uri(sys.argv[1])
 with mlflow.start_run():
     mlflow.pyfunc.log_model(name="model", python_model=NoSignature(),
-        registered_model_name="no-signature", pip_requirements=["mlflow==3.17.2"])
+        registered_model_name="no-signature", pip_requirements=PINS)
     mlflow.pyfunc.log_model(name="other", python_model=CannotLoad(),
-        registered_model_name="cannot-load", pip_requirements=["mlflow==3.17.2"],
+        registered_model_name="cannot-load", pip_requirements=PINS,
         input_example=example, signature=mlflow.models.infer_signature(example, [0.0]))
     mlflow.pyfunc.log_model(name="doubles", python_model=Doubles(),
-        registered_model_name="doubles", pip_requirements=["mlflow==3.17.2", "pandas==2.2.3"],
+        registered_model_name="doubles", pip_requirements=PINS,
         input_example=example, signature=mlflow.models.infer_signature(example, [3.0]))
 """
 

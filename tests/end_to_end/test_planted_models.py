@@ -61,7 +61,7 @@ class Chat(mlflow.pyfunc.ChatModel):
 
 mlflow.set_tracking_uri(sys.argv[1])
 example = pd.DataFrame({"x": [30.0, 1.5]})
-pins = ["mlflow==3.17.2", "pandas==2.2.3"]
+pins = ["mlflow-skinny==3.17.2", "pandas==2.2.3"]
 with mlflow.start_run():
     for name, model in {"differ": Differs(), "slow": Slow(), "flaky": Flaky(),
                         "not-finite": NotFinite()}.items():

@@ -11,7 +11,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP) ## train, register, deploy to staging and prod on this machine; writes .local/demo.json
-	@$(BIN)/local-aws demo --yes --exit
+	@$(BIN)/mlops demo --yes --exit
 
 test: $(TEST_STAMP) ## lint, types, import contracts, tests, end to end
 	@$(BIN)/python -m tox run-parallel --current-env --parallel-no-spinner -e lint,type
@@ -24,7 +24,7 @@ install: $(STAMP) ## fill .venv (done by the others when needed)
 
 STEP_LOCKS := $(wildcard model_build/steps/*/*.txt)
 
-$(STAMP): $(LOCKS) $(STEP_LOCKS) setup.py requirements/install.sh
+$(STAMP): $(LOCKS) $(STEP_LOCKS) setup.py local_aws/pyproject.toml requirements/install.sh
 	@requirements/install.sh
 
 # .venv may be whole, but not made with the interpreter that PYTHON names; install.sh says what is wrong with that one.
@@ -43,7 +43,7 @@ lock: $(STAMP) ## resolve requirements/*.in again and write the locked files
 
 # Such as TRY="--python /path/to/python3.12 --mirror http://deb.debian.org/debian".
 try-images: $(STAMP) ## carry out the server's Dockerfile in a bare Debian root: as root, minutes
-	@$(BIN)/python -m infra.image_trial $(TRY)
+	@$(BIN)/python -m tests.tools.image_trial $(TRY)
 
 clean: ## remove what the targets made
 	@requirements/clean.sh

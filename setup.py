@@ -8,7 +8,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-PACKAGES = ("model_build", "model_deploy", "serving", "local_aws", "infra")
+PACKAGES = ("model_build", "model_deploy", "serving", "infra", "mlops")
 PRESENT = {name for name in PACKAGES if (HERE / name).is_dir()}
 
 # What each package needs to run; requirements/ holds the locked sets.
@@ -17,24 +17,12 @@ NEEDS = {
     "model_deploy": ["boto3", "mlflow-skinny>=3.17,<4", "skops>=0.16", "scikit-learn>=1.9,<2"],
     # It runs in a model's own environment, which has them.
     "serving": [],
-    "local_aws": [],
-    "infra": ["boto3", "mlflow-skinny>=3.17,<4", "pyyaml", "rich"],
+    # Templates, images, seeds, settings: files.
+    "infra": [],
+    "mlops": ["boto3", "mlflow-skinny>=3.17,<4", "pyyaml", "rich"],
 }
 EXTRAS = {
-    "local": [
-        "cfn-lint>=1.58",
-        "croniter>=7",
-        "jsonpath-ng",
-        "mlflow>=3.17,<4",
-        "moto[server]>=5.2.5",
-        "packaging",
-        "pandas>=2.2.3,<3",
-        "psutil",
-        "pyyaml",
-        "rich",
-        "skops>=0.16",
-        "uv",
-    ],
+    # The emulator is a distribution of its own: pip install ./local_aws[mlflow].
     "test": ["cfn-lint>=1.58", "import-linter", "mypy", "pytest", "pytest-timeout", "ruff", "tox"],
 }
 SCRIPTS = {
@@ -47,15 +35,15 @@ SCRIPTS = {
         "test-endpoint = model_deploy.test.test:main",
     ],
     "serving": [],
-    "local_aws": ["local-aws = local_aws.cli:main"],
-    "infra": ["mlops-infra = infra.cli:main"],
+    "infra": [],
+    "mlops": ["mlops = mlops.cli:main"],
 }
 DATA = {
     "model_build": ["steps/**/*.py", "steps/**/*.txt"],
     "model_deploy": ["*.yml", "*.json", "test/*.yml"],
     "serving": [],
-    "local_aws": ["README.md"],
-    "infra": ["*.yml", "*.md", "images/*/*", "seeds/*/*.md", "settings/*.json"],
+    "infra": ["*.md", "platform/*.yml", "platform/settings/*.json", "project/*.yml", "project/seeds/*/*.md", "images/*/*"],
+    "mlops": [],
 }
 
 

@@ -127,13 +127,13 @@ fi
 touch .venv/.unfinished
 echo "Installing the locked packages into .venv (1.3 GB; two or three minutes the first time, seconds when little changed)"
 "$uv" pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode requirements/dev.txt
-"$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+"$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable . --editable local_aws
 rm .venv/.unfinished
 .venv/bin/python -m local_aws.containers.images \
   --requirements model_build/steps/train_evaluate_register/requirements.txt >/dev/null &
 images=$!
 # Beside it: one downloads while the other copies and compiles.
-.venv/bin/python -m local_aws.builds.image --lock requirements/model-build.txt --lock requirements/model-deploy.txt &
+.venv/bin/python -m local_aws.codebuild.image --lock requirements/model-build.txt --lock requirements/model-deploy.txt &
 layers=$!
 wait "$images"
 wait "$layers"

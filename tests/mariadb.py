@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pymysql.converters import escape_string
 
-from infra.templates import read_template
+from mlops.platform.templates import read_template
 
 INSTALLED = Path(__file__).parents[1] / ".venv-mariadb"
 _USER_ID = 10002  # when the tests are root's: neither root nor the container's user

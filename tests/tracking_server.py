@@ -1,4 +1,4 @@
-"""MLflow's server as its container would run it: infra/mlflow.yml's container definition and the
+"""MLflow's server as its container would run it: infra/platform/mlflow.yml's container definition and the
 image's Dockerfile, without Docker.
 
 As root the server gets a file system of its own, read-only but for /tmp, with what the image has
@@ -79,7 +79,7 @@ class ContainerDefinition:
 
     @classmethod
     def of(cls, *, basic_auth: bool) -> ContainerDefinition:
-        """infra/mlflow.yml's, with or without login."""
+        """infra/platform/mlflow.yml's, with or without login."""
         rendered = templates._render("mlflow.yml", BasicAuth=str(basic_auth).lower())
         [task] = rendered.of_type("AWS::ECS::TaskDefinition").values()
         [container] = task["ContainerDefinitions"]

@@ -40,7 +40,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
-    """`local-aws demo --yes` on a terminal, which stays up when it has told its story; and another
+    """`mlops demo --yes` on a terminal, which stays up when it has told its story; and another
     terminal that talks to it. What it told is in `demo.log` beside the state folder, `tmp` is its
     TMPDIR.
     """
@@ -69,7 +69,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 0
     _, alive = psutil.wait_procs(children, timeout=10)
-    assert not alive, f"left behind by local-aws demo: {alive}"
+    assert not alive, f"left behind by mlops demo: {alive}"
     assert not (state_dir / "running.json").exists()
     os.close(keyboard)
     os.close(stdin)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import boto3
 from mlflow import MlflowClient
 
-from local_aws.project.unit_files import write_unit
+from mlops.project.unit_files import write_unit
 from tests.end_to_end.shell import PROJECT_DIR
 
 MODEL = "sklearn-random-forest"

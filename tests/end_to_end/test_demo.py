@@ -1,4 +1,4 @@
-"""`local-aws demo`: from git push to prod, whether `demo.json` is true, and what can happen next.
+"""`mlops demo`: from git push to prod, whether `demo.json` is true, and what can happen next.
 
 The later tests build on each other in the order in which they stand: version 1 is in prod.
 """

@@ -1,4 +1,4 @@
-"""Train, register, build and promote against MLflow as infra/mlflow.yml has it: on a database that
+"""Train, register, build and promote against MLflow as infra/platform/mlflow.yml has it: on a database that
 speaks MySQL, with a login, and with artifacts in S3, where each client goes under its own role.
 
 What is trained on is a customer's own table.
@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from local_aws.demo.stack_deployment import deploy_stack
+from mlops.demo.stack_deployment import deploy_stack
 from local_aws.own_aws import ACCOUNT, REGION
 from tests.end_to_end.shell import PROJECT_DIR, Terminal
 from tests.end_to_end.up import local_aws_up

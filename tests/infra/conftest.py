@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from infra.account import Account, open_account
+from mlops.account import Account, open_account
 from local_aws.cloudformation.intrinsics import Evaluation, Reference
 from local_aws.cloudformation.parameters import resolve_parameters, typed_parameters
 from local_aws.cloudformation.template import Template, parse_template

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from infra.image_sources import list_files
-from infra.image_trial import instructions
+from mlops.platform.image_sources import list_files
+from tests.tools.image_trial import instructions
 from serving.entry_point import APP, APP_DIR
 
 _ROOT = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.image_builds import build_images
-from infra.image_sources import IMAGES, list_files
+from mlops.platform.image_builds import build_images
+from mlops.platform.image_sources import IMAGES, list_files
 from local_aws.errors import AwsError
 from local_aws.events.patterns import parse_pattern
 

@@ -32,7 +32,7 @@ def test_template_fits_into_a_request_or_goes_through_s3(path: Path) -> None:
     """The project's is the one that goes through S3: the guide's command names a bucket for it."""
     assert (len(path.read_bytes()) > _BODY_LIMIT) == (path.name == "project.yml")
     commands = (_ROOT / "docs" / "aws.md").read_text().replace("\\\n", " ").splitlines()
-    named = [line for line in commands if "deploy --template-file infra/project.yml" in line]
+    named = [line for line in commands if "deploy --template-file infra/project/project.yml" in line]
     assert named
     assert all("--s3-bucket" in line for line in named)
 

@@ -432,7 +432,7 @@ def test_the_wheel_holds_scripts_templates_and_configs_but_no_tests(tmp_path):
         "model_deploy/prod-config.json",
         "model_deploy/deploy.json",
         "model_deploy/buildspec.yml",
-        "infra/project.yml",
+        "infra/project/project.yml",
         "local_aws/containers/supervisor.py",
         "local_aws/containers/job_pip/__main__.py",
         "local_aws/README.md",

@@ -113,7 +113,7 @@ def test_a_models_archive_is_unpacked_by_the_oldest_python(tmp_path):
 
     _run(
         "from pathlib import Path\n"
-        "from local_aws.endpoints.model_archive import unpack\n"
+        "from local_aws.sagemaker.endpoints.model_archive import unpack\n"
         "with open(sys.argv[1], 'rb') as archive:\n"
         "    unpack(archive, Path(sys.argv[2]))",
         str(tmp_path / "model.tar.gz"),
@@ -139,7 +139,7 @@ def test_a_supervised_process_runs_under_the_oldest_python(tmp_path):
 
 def test_modules_without_installed_packages_are_imported_by_the_oldest_python():
     modules = (
-        *("local_aws.workers", "local_aws.builds.layers", "local_aws.builds.build_uv"),
+        *("local_aws.workers", "local_aws.codebuild.layers", "local_aws.codebuild.build_uv"),
         *("local_aws.containers.container", "local_aws.containers.job_pip.environment"),
         *("local_aws.containers.job_pip.layers", "model_deploy.model_validation"),
     )

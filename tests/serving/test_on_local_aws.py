@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from local_aws.endpoints.service import Endpoints
+from local_aws.sagemaker.endpoints.service import Endpoints
 from local_aws.gateway import Gateway
 from model_deploy.endpoint_test_plan import Case, EndpointTestPlan, Thresholds
 from model_deploy.request_limits import RequestLimit

@@ -56,7 +56,7 @@ def test_server_keeps_connections_longer_than_the_load_balancer(render) -> None:
 
 
 def test_permissions_of_the_template_are_the_image_s() -> None:
-    text = (ROOT / "infra/mlflow.yml").read_text()
+    text = (ROOT / "infra/platform/mlflow.yml").read_text()
     [allowed] = re.findall(r"DefaultPermission:.*?AllowedValues: (\[.*?\])", text, re.DOTALL)
     assert set(yaml.safe_load(allowed)) == set(settings.PERMISSIONS)
 

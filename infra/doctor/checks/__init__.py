@@ -1,5 +1,0 @@
-"""The checks of `mlops-infra doctor`, one module each; infra/doctor/registry.py has their order.
-
-A module has one public function `check(patient) -> Iterable[Finding]` that asks AWS or MLflow, and
-pure functions that decide what the answers mean. Checks change nothing.
-"""

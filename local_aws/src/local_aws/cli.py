@@ -1,0 +1,174 @@
+"""`local-aws`: AWS and MLflow on this machine.
+
+up       serve until Ctrl-C            env      what to export: eval "$(local-aws env)"
+status   what runs                     down     end what `up` started
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_aws.errors import LocalAwsError
+from local_aws.state import DEFAULT_STATE_DIR, StateFolder, process_of
+
+_END_SECONDS = 40.0  # how long `down` waits before it ends the process the hard way
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code: 0 done.
+
+    2 wrong input, 3 start failed, 130 Ctrl-C.
+    """
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(
+        level=arguments.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    # MLflow's thread changes the environment while requests read it, which fails now and then.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except LocalAwsError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return err.exit_code
+    except (ClientError, BotoCoreError) as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print(f"ended by Ctrl-C; {arguments.interrupted}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line; each subcommand's function is in `command`."""
+    parser = argparse.ArgumentParser(
+        prog="local-aws", description="AWS and MLflow on this machine.", allow_abbrev=False
+    )
+    shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    shared.add_argument(
+        "--state-dir",
+        type=Path,
+        default=DEFAULT_STATE_DIR,
+        help="where everything is kept (default: %(default)s)",
+    )
+    shared.add_argument(
+        "--log-level",
+        default="WARNING",
+        choices=["DEBUG", "INFO", "WARNING", "ERROR"],
+        help="how much the servers tell on stderr (default: %(default)s)",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        name: str,
+        function: Callable[[argparse.Namespace], int],
+        text: str,
+        interrupted: str = "what runs in the folder runs on",
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name, help=text, description=text, parents=[shared], allow_abbrev=False
+        )
+        command.set_defaults(command=function, interrupted=interrupted)
+        return command
+
+    all_ended = "nothing of local_aws runs any more"
+    up = add("up", _up, "serve until Ctrl-C; prints the environment to export", all_ended)
+    up.add_argument("--port", type=int, default=0, help="of the gateway (default: a free one)")
+    up.add_argument(
+        "--no-mlflow", action="store_true", help="start no MLflow server (default: one on SQLite)"
+    )
+    add("env", _env, 'print what to export: eval "$(local-aws env)"')
+    add("status", _status, "what runs: servers, pipeline executions, endpoints, stacks")
+    down = add("down", _down, "end what `up` started in this folder")
+    down.add_argument("--quiet", action="store_true", help="say nothing if nothing runs")
+    return parser
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from local_aws.server import LocalAws
+
+    served = LocalAws(arguments.state_dir, arguments.port, mlflow=not arguments.no_mlflow)
+    with _sigterm_as_ctrl_c(), served as local_aws:
+        for line in _exports(local_aws.environment):
+            print(line)
+        mlflow = local_aws.environment.get("MLFLOW_TRACKING_URI", "no address: not started")
+        print(
+            f"# AWS at {local_aws.own.url}, MLflow at {mlflow}.\n"
+            '# In another terminal: eval "$(local-aws env)"    Ctrl-C ends it.',
+            flush=True,
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+        print("ending ...", file=sys.stderr)
+    return 0
+
+
+def _env(arguments: argparse.Namespace) -> int:
+    for line in _exports(StateFolder(arguments.state_dir).require_running().environment):
+        print(line)
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from local_aws.status import print_status
+
+    print_status(StateFolder(arguments.state_dir).require_running())
+    return 0
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    state = StateFolder(arguments.state_dir)
+    running = state.running()
+    if running is None:
+        if not arguments.quiet:
+            print(f"nothing runs in {state.path}")
+        return 0
+    process = process_of(running)
+    if process is not None:
+        process.terminate()
+        deadline = time.monotonic() + _END_SECONDS
+        while process_of(running) is not None:
+            if time.monotonic() > deadline:
+                process.kill()  # what it started ends with it: each child watches its parent
+                break
+            time.sleep(0.1)
+    state.withdraw()
+    print(f"ended process {running.pid}")
+    return 0
+
+
+def _exports(environment: dict[str, str]) -> Iterator[str]:
+    for name, value in sorted(environment.items()):
+        yield f"export {name}={shlex.quote(value)}"
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """`kill` ends it as Ctrl-C does: with everything that it started."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

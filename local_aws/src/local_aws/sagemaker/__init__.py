@@ -1,0 +1,1 @@
+"""SageMaker: jobs, pipelines and endpoints."""

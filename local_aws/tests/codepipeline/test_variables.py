@@ -1,0 +1,83 @@
+"""Variables: of the pipeline, of the execution, of actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local_aws.codepipeline.variables import UnresolvedVariable, references, resolve
+
+
+def test_references_are_replaced_wherever_they_stand() -> None:
+    values = {"Build": {"NAME": "housing", "VERSION": "3"}}
+    assert resolve("#{Build.NAME} v#{Build.VERSION}!", values) == "housing v3!"
+    assert resolve("no reference: #Build.NAME", values) == "no reference: #Build.NAME"
+    assert references("#{a.b} and #{c}") == ["a.b", "c"]
+    with pytest.raises(UnresolvedVariable, match=r"Build\.OTHER"):
+        resolve("#{Build.OTHER}", values)
+
+
+def asking(account: Any, declare: Any, text: str, **members: Any) -> Any:
+    return account.create(
+        account.source_stage(namespace="Source"),
+        declare.stage("Ask", declare.approval(configuration={"CustomData": text})),
+        **members,
+    )
+
+
+def told(pipeline: Any, execution_id: str) -> str:
+    pipeline.asked("Ask", "Approve", execution_id)
+    run = pipeline.runs(execution_id)[-1]
+    return str(run["input"]["resolvedConfiguration"]["CustomData"])
+
+
+def test_variables_of_execution_and_source(account: Any, declare: Any) -> None:
+    text = "#{codepipeline.PipelineExecutionId} #{Source.BucketName}"
+    pipeline = asking(account, declare, text)
+
+    execution_id = pipeline.first()
+    assert told(pipeline, execution_id) == f"{execution_id} {account.source}"
+    assert pipeline.runs(execution_id)[-1]["input"]["configuration"]["CustomData"] == text
+    (revision,) = pipeline.execution(execution_id)["artifactRevisions"]
+    variables = pipeline.runs(execution_id)[0]["output"]["outputVariables"]
+    assert revision["name"] == "Code"
+    assert revision["revisionId"] == variables["VersionId"]
+    current = pipeline.action("Source", "Fetch")["currentRevision"]
+    assert current["revisionId"] == variables["VersionId"]
+
+
+def test_variables_of_the_pipeline_are_given_at_the_start(account: Any, declare: Any) -> None:
+    pipeline = asking(
+        account,
+        declare,
+        "#{variables.color} #{variables.size}",
+        variables=[{"name": "color", "defaultValue": "red"}, {"name": "size"}],
+    )
+    # Without a default only a start with a value is possible, so the creation starts nothing.
+    assert pipeline.executions() == []
+    with pytest.raises(ClientError, match="without a default value need one: size"):
+        pipeline.start()
+    with pytest.raises(ClientError, match="declares no variable form; it declares: color, size"):
+        pipeline.start(variables=[{"name": "form", "value": "round"}])
+
+    execution_id = pipeline.start(variables=[{"name": "size", "value": "7"}])
+
+    assert told(pipeline, execution_id) == "red 7"
+    assert pipeline.execution(execution_id)["variables"] == [
+        {"name": "color", "resolvedValue": "red"},
+        {"name": "size", "resolvedValue": "7"},
+    ]
+
+
+def test_variable_that_no_action_gave_fails_the_action(account: Any, declare: Any) -> None:
+    pipeline = asking(account, declare, "#{Source.CommitId}")
+
+    assert pipeline.ended(pipeline.first()) == "Failed"
+    message = pipeline.latest("Ask", "Approve")["errorDetails"]["message"]
+    assert message.startswith(
+        "An action in this pipeline failed because one or more variables could not be resolved: "
+        "Action name=[Approve]"
+    )
+    assert "#{Source.CommitId}" in message

@@ -1,0 +1,151 @@
+"""The AWS account that the command works in, and what its errors mean to a person."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+
+from mlops.errors import AwsRefused, InputError
+
+_NO_CREDENTIALS = (
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    SSOError,
+    TokenRetrievalError,
+)
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_UNKNOWN_CREDENTIALS = {
+    "AuthFailure",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
+_DENIED = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "UnauthorizedOperation",
+}
+
+
+@dataclass(frozen=True)
+class Account:
+    """An AWS account and region, with clients of its services."""
+
+    session: boto3.session.Session
+    id: str
+    partition: str
+    caller: str
+
+    @property
+    def region(self) -> str:
+        """The region that every client works in."""
+        return str(self.session.region_name)
+
+    def client(self, service: str) -> Any:
+        """The boto3 client of a service; botocore repeats what AWS throttles."""
+        return _client(self.session, service)
+
+
+def open_account(region: str | None, profile: str | None) -> Account:
+    """The account that the credentials belong to; AWS is asked for it.
+
+    Raises InputError without a region or with an unknown profile, AwsRefused without credentials
+    that AWS takes.
+    """
+    try:
+        session = open_session(region, profile)
+        if session.region_name is None:
+            raise NoRegionError
+        identity = _client(session, "sts").get_caller_identity()
+    except (BotoCoreError, ClientError) as err:
+        raise explained(err) from err
+    return Account(
+        session=session,
+        id=identity["Account"],
+        partition=identity["Arn"].split(":")[1],
+        caller=identity["Arn"],
+    )
+
+
+def open_session(region: str | None, profile: str | None) -> boto3.Session:
+    """A session in that region, else in AWS_REGION, else in the one that boto3 finds.
+
+    boto3 itself reads AWS_DEFAULT_REGION only, where other SDKs and the `aws` of today read both.
+    Raises ProfileNotFound.
+    """
+    named = region or os.environ.get("AWS_REGION") or None
+    return boto3.Session(profile_name=profile, region_name=named)
+
+
+def explained(err: BotoCoreError | ClientError) -> InputError | AwsRefused:
+    """One message for a person: what AWS refused, and what to do about it."""
+    if isinstance(err, ProfileNotFound):
+        return InputError(f"{err}; `aws configure list-profiles` names those there are")
+    if isinstance(err, NoRegionError):
+        return InputError(
+            "no AWS region is set; pass --region, name it in the settings file's `region`, "
+            "or set AWS_REGION"
+        )
+    if isinstance(err, _NO_CREDENTIALS):
+        return AwsRefused(
+            f"no AWS credentials to sign requests with ({err}); "
+            "run `aws sso login` or `aws configure`, and name a profile by --profile"
+        )
+    if isinstance(err, ConnectionError):
+        return AwsRefused(f"AWS can not be reached: {err}; check the network and AWS_ENDPOINT_URL")
+    if isinstance(err, ClientError):
+        return _explained_answer(err)
+    return AwsRefused(f"AWS: {err}")
+
+
+def error_code(err: ClientError) -> str:
+    """AWS's name of the error."""
+    return str(err.response["Error"].get("Code", ""))
+
+
+def error_message(err: ClientError) -> str:
+    """AWS's sentence about the error."""
+    return str(err.response["Error"].get("Message", ""))
+
+
+def _explained_answer(err: ClientError) -> AwsRefused:
+    code, message = error_code(err), error_message(err)
+    if code in _EXPIRED:
+        return AwsRefused(f"the AWS credentials have expired ({message}); log in again")
+    if code in _UNKNOWN_CREDENTIALS:
+        return AwsRefused(
+            f"AWS does not know the credentials: {code}: {message}; "
+            "look at `aws sts get-caller-identity` and --profile"
+        )
+    if code in _DENIED:
+        named = re.search(r"not authorized to perform: ([\w-]+:\w+)", message)
+        action = named[1] if named else err.operation_name
+        return AwsRefused(f"AWS does not allow you {action}: {message}")
+    return AwsRefused(f"AWS refused {err.operation_name}: {code}: {message}")
+
+
+@functools.lru_cache(maxsize=32)
+def _client(session: boto3.session.Session, service: str) -> Any:
+    return session.client(
+        service, config=Config(retries={"mode": "standard", "total_max_attempts": 5})
+    )

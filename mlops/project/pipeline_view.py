@@ -1,0 +1,186 @@
+"""What `mlops pipeline` shows: both pipelines on a terminal, or a line for each change."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from mlops.project.clients import Clients
+from mlops.project.executions import (
+    NOT_STARTED,
+    ActionRecord,
+    ExecutionRecord,
+    newest_execution_id,
+    read_execution,
+)
+from mlops.project.watching import (
+    POLL_SECONDS,
+    LogTails,
+    changed_actions,
+    explain_failures,
+)
+
+_MARKS = {
+    "Succeeded": ("✔", "green"),
+    "Failed": ("✘", "red"),
+    "Abandoned": ("✘", "yellow"),
+    "InProgress": ("▶", "cyan"),
+    NOT_STARTED: ("·", "dim"),
+}
+_BAD = ("Failed", "Stopped", "Superseded", "Cancelled")
+_SHORT_ID = 8
+
+
+def show_pipelines(
+    clients: Clients, names: Sequence[str], console: Console, *, follow: bool
+) -> list[ExecutionRecord]:
+    """Show the newest execution of each, and go on with `follow` until all are at rest.
+
+    Returns them as they are then; a pipeline that never ran has none. Ctrl-C leaves them running.
+    """
+    records: list[ExecutionRecord] = []
+    live = console.is_terminal and not console.quiet
+    tails = LogTails(clients)
+    with Live(console=console, auto_refresh=False) if live else contextlib.nullcontext() as screen:
+        while True:
+            before = {record.pipeline: record for record in records}
+            records = [explain_failures(record, tails) for record in _newest(clients, names)]
+            if screen is not None:
+                screen.update(render(records, tails.last_line), refresh=True)
+            for record in records if screen is None else ():
+                for line in change_lines(before.get(record.pipeline), record):
+                    console.print(line, markup=False)
+            if not follow or all(record.at_rest for record in records):
+                break
+            time.sleep(POLL_SECONDS)
+    for name in sorted(set(names) - {record.pipeline for record in records}):
+        console.print(f"{name}  has not run yet; a push starts it")
+    return records
+
+
+def _newest(clients: Clients, names: Sequence[str]) -> list[ExecutionRecord]:
+    identifiers = {name: newest_execution_id(clients, name) for name in names}
+    return [read_execution(clients, name, each) for name, each in identifiers.items() if each]
+
+
+def render(
+    records: Sequence[ExecutionRecord], last_line: Callable[[ActionRecord], str]
+) -> RenderableType:
+    """Each execution with its actions; `last_line` gives what a running one printed last."""
+    parts: list[RenderableType] = []
+    for record in records:
+        parts.append(Text(headline(record), style="bold"))
+        table = Table.grid(padding=(0, 2))
+        for _ in range(4):
+            table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        stage = ""
+        for action in record.actions:
+            mark, style = _MARKS.get(action.status, ("?", ""))
+            table.add_row(
+                f"  {action.stage if action.stage != stage else ''}",
+                Text(f"{mark} {action.action}", style=style),
+                _status(record, action),
+                _seconds(action),
+                _told(action, last_line),
+            )
+            stage = action.stage
+        parts.append(table)
+        parts.extend(Text(f"  {line}", style="yellow") for line in approval_lines(record))
+        parts.append(Text(""))
+    return Group(*parts)
+
+
+def change_lines(before: ExecutionRecord | None, after: ExecutionRecord) -> list[str]:
+    """A line for each thing that is new: the execution, an action's status, an approval, the end.
+
+    For output that isn't a terminal.
+    """
+    now = f"{datetime.now().astimezone():%H:%M:%S}"
+    known = before if before and before.execution_id == after.execution_id else None
+    lines = [] if known else [headline(after)]
+    for action in changed_actions(known.actions if known else (), after.actions):
+        lines.append(
+            f"{action.stage}/{action.action} {_status(after, action)}"
+            + (f" {_seconds(action)}" if action.status != "InProgress" else "")
+            + (f": {action.summary}" if action.summary else "")
+            + _log_hint(action)
+        )
+    if after.approval and not (known and known.approval):
+        lines.extend(approval_lines(after))
+    if known and after.ended and not known.ended:
+        lines.append(f"{after.pipeline} {_short(after)} {_outcome(after)}")
+    return [f"{now}  {line}" for line in lines]
+
+
+def headline(record: ExecutionRecord) -> str:
+    """Pipeline, execution, status, trigger and commit in a line."""
+    commit = f"commit {record.commit[:_SHORT_ID]}" if record.commit else ""
+    message = f'"{record.message}"' if record.message else ""
+    parts = [_short(record), _outcome(record), record.trigger, " ".join([commit, message]).strip()]
+    return f"{record.pipeline}  " + "  ".join(part for part in parts if part)
+
+
+def approval_lines(record: ExecutionRecord) -> list[str]:
+    """What waits for a person, and how to answer; nothing if nothing waits."""
+    approval = record.approval
+    if approval is None:
+        return []
+    return [
+        f"{approval.stage}/{approval.action} waits for you: {approval.message}",
+        *([approval.link] if approval.link else []),
+        "answer with `mlops approve` or `mlops reject --comment TEXT`",
+    ]
+
+
+def as_json(record: ExecutionRecord) -> dict[str, Any]:
+    """The record without the approval's token, which isn't for the screen."""
+    document = dataclasses.asdict(record)
+    if document["approval"] is not None:
+        del document["approval"]["token"]
+    return document
+
+
+def exit_code(records: Sequence[ExecutionRecord]) -> int:
+    """1 if an execution ended badly, else 0."""
+    return 1 if any(record.status in _BAD for record in records) else 0
+
+
+def _short(record: ExecutionRecord) -> str:
+    return record.execution_id[:_SHORT_ID]
+
+
+def _outcome(record: ExecutionRecord) -> str:
+    return record.status + (f" ({record.status_summary})" if record.status_summary else "")
+
+
+def _status(record: ExecutionRecord, action: ActionRecord) -> str:
+    approval = record.approval
+    if approval and (approval.stage, approval.action) == (action.stage, action.action):
+        return "waits for approval"
+    return action.status if action.status != NOT_STARTED else ""
+
+
+def _seconds(action: ActionRecord) -> str:
+    return "" if action.seconds is None else f"{action.seconds:.1f} s"
+
+
+def _told(action: ActionRecord, last_line: Callable[[ActionRecord], str]) -> Text:
+    if action.status == "InProgress":
+        line = last_line(action) or action.summary
+        return Text(line, style="dim", no_wrap=True, overflow="ellipsis")
+    return Text(action.summary + _log_hint(action))
+
+
+def _log_hint(action: ActionRecord) -> str:
+    wanted = action.log and action.status != "Succeeded"
+    return f"  (local-aws logs {action.log})" if wanted else ""

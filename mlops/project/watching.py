@@ -1,0 +1,150 @@
+"""A pipeline's execution as it changes, until it has ended or waits for a person."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from botocore.exceptions import ClientError
+
+from local_aws.errors import CommandFailed
+from mlops.project.clients import Clients
+from mlops.project.executions import (
+    NOT_STARTED,
+    ActionRecord,
+    ExecutionRecord,
+    newest_execution_id,
+    read_execution,
+)
+
+POLL_SECONDS = 0.5
+_OF_CODEBUILD = re.compile(r"^\[Container\] \S+ \S+ ")
+# As programs mark it: `error: ...`, `program: error: ...`, or with logging's time and level.
+_ERROR = re.compile(
+    r"(?:\S+: )?error: (?P<told>.+)|[\d-]+ [\d:,.]+ (?:ERROR|CRITICAL) (?P<logged>.+)", re.I
+)
+_LINES_SEARCHED = 100
+
+
+def watch(
+    clients: Clients,
+    pipeline_name: str,
+    execution_id: str,
+    on_change: Callable[[ActionRecord], None] = lambda _: None,
+) -> ExecutionRecord:
+    """Wait until the execution has ended or waits for approval; returns it as it is then.
+
+    `on_change` gets each action when its status or what it says changes.
+    """
+    before: tuple[ActionRecord, ...] = ()
+    for record in states_of(clients, pipeline_name, execution_id):
+        for action in changed_actions(before, record.actions):
+            on_change(action)
+        before = record.actions
+    return record
+
+
+def states_of(clients: Clients, pipeline_name: str, execution_id: str) -> Iterator[ExecutionRecord]:
+    """The execution every half second; the last one has ended or waits for approval.
+
+    What failed says why, as in `explain_failures`.
+    """
+    tails = LogTails(clients)
+    while True:
+        record = explain_failures(read_execution(clients, pipeline_name, execution_id), tails)
+        yield record
+        if record.at_rest:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def explain_failures(record: ExecutionRecord, tails: LogTails) -> ExecutionRecord:
+    """The same, but what failed and has a log has the last error in there as its summary.
+
+    CodeBuild's own says which command it was, and how it exited.
+    """
+    return replace(
+        record,
+        actions=tuple(
+            replace(action, summary=tails.last_error(action) or action.summary)
+            if action.status == "Failed"
+            else action
+            for action in record.actions
+        ),
+    )
+
+
+def changed_actions(
+    before: tuple[ActionRecord, ...], after: tuple[ActionRecord, ...]
+) -> list[ActionRecord]:
+    """What has another status, summary or log in `after`, or has only now begun."""
+    known = {(a.stage, a.action): _news(a) for a in before}
+    return [
+        action
+        for action in after
+        if _news(action) != known.get((action.stage, action.action), (NOT_STARTED, "", ""))
+    ]
+
+
+def _news(action: ActionRecord) -> tuple[str, str, str]:
+    return action.status, action.summary, action.log
+
+
+def wait_for_execution(
+    clients: Clients, pipeline_name: str, after: str | None, seconds: float = 30.0
+) -> str:
+    """The id of the execution newer than `after`; raises CommandFailed if none starts in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        newest = newest_execution_id(clients, pipeline_name)
+        if newest is not None and newest != after:
+            return newest
+        if time.monotonic() > deadline:
+            raise CommandFailed(
+                f"no execution of {pipeline_name} started within {seconds:.0f} s. Is its rule "
+                "enabled (aws events describe-rule), and the push on the branch it watches?"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+class LogTails:
+    """What a build has printed last."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._streams: dict[str, tuple[str, str]] = {}
+        self._errors: dict[str, str] = {}
+
+    def last_line(self, action: ActionRecord) -> str:
+        """The line; empty for what has no log, or has not printed yet."""
+        return "".join(self.last_lines(action, 1))
+
+    def last_lines(self, action: ActionRecord, count: int) -> list[str]:
+        """At most `count` lines, without what CodeBuild puts before its own."""
+        if not action.log:
+            return []
+        try:
+            group, stream = self._stream_of(action.log)
+            events = self._clients("logs").get_log_events(
+                logGroupName=group, logStreamName=stream, limit=count, startFromHead=False
+            )["events"]
+        except (ClientError, LookupError):
+            return []  # the stream comes with the first line
+        return [_OF_CODEBUILD.sub("", str(event["message"]).rstrip()) for event in events]
+
+    def last_error(self, action: ActionRecord) -> str:
+        """What the last line says that a program marked as an error; empty if there is none."""
+        if not self._errors.get(action.log):
+            found = (_ERROR.match(line) for line in self.last_lines(action, _LINES_SEARCHED))
+            told = [error["told"] or error["logged"] for error in found if error]
+            self._errors[action.log] = told[-1] if told else ""
+        return self._errors[action.log]
+
+    def _stream_of(self, build_id: str) -> tuple[str, str]:
+        if build_id not in self._streams:
+            answer = self._clients("codebuild").batch_get_builds(ids=[build_id])
+            logs = answer["builds"][0]["logs"]
+            self._streams[build_id] = logs["groupName"], logs["streamName"]
+        return self._streams[build_id]

@@ -1,0 +1,127 @@
+"""An execution as it changes, until it has ended or waits for a person."""
+
+from __future__ import annotations
+
+import pytest
+
+from local_aws.errors import CommandFailed
+from mlops.project.executions import ActionRecord
+from mlops.project.watching import LogTails, wait_for_execution, watch
+from tests.mlops.project.conftest import queue_log
+
+PIPELINE = "sagemaker-n-i-modeldeploy"
+EXECUTION = "11111111-2222-3333-4444-555555555555"
+BUILD = ActionRecord(stage="Build", action="B", status="InProgress", log="builds:8c4e")
+
+
+def test_each_change_is_told_once_until_it_waits_for_approval(clients, answers):
+    answers(clients, build_status="InProgress")
+    answers(clients, build_status="InProgress")
+    answers(clients, approval="waits")
+    told = []
+
+    record = watch(clients, PIPELINE, EXECUTION, told.append)
+
+    assert [(action.action, action.status) for action in told] == [
+        ("BuildDeploymentTemplates", "InProgress"),
+        ("BuildDeploymentTemplates", "Succeeded"),
+        ("ApproveDeployment", "InProgress"),
+    ]
+    assert record.approval is not None
+    clients.stubs["codepipeline"].assert_no_pending_responses()
+
+
+def test_an_ended_execution_is_returned_at_once(clients, answers):
+    answers(clients, status="Superseded")
+
+    assert watch(clients, PIPELINE, EXECUTION).status == "Superseded"
+
+
+@pytest.mark.parametrize(
+    ("lines", "summary"),
+    [
+        (
+            [
+                "TrainEvaluateRegister  Failed  31 s",
+                "error: not registered: the quality gate was not met: RMSE 60.1 is above 50",
+                "  the run: http://mlflow/#/runs/1",
+                "[Container] 2026/11/22 23:40:50.1 Command did not exit successfully",
+            ],
+            "not registered: the quality gate was not met: RMSE 60.1 is above 50",
+        ),
+        (
+            ["2026-11-22 23:40:50,101 INFO reading", "2026-11-22 23:40:50,123 ERROR no version 7"],
+            "no version 7",
+        ),
+        (["error: the first", "pip: error: the last"], "the last"),
+        (["Traceback (most recent call last):", "KeyError: 'error: 3'"], "exit status 2"),
+    ],
+)
+def test_a_failed_build_is_told_with_the_last_error_in_its_log(clients, answers, lines, summary):
+    answers(clients, status="Failed", build_status="Failed")
+    queue_log(clients, *lines)
+    told = []
+
+    record = watch(clients, PIPELINE, EXECUTION, told.append)
+
+    assert [action.summary for action in told] == [summary]
+    assert record.actions[0].summary == summary
+
+
+def test_a_build_that_succeeded_is_not_searched_for_errors(clients, answers):
+    answers(clients, status="Succeeded")
+
+    assert watch(clients, PIPELINE, EXECUTION).actions[0].summary == "built"
+    assert "logs" not in clients.stubs
+
+
+def test_the_error_of_a_build_is_read_once(clients, answers):
+    answers(clients, status="InProgress", build_status="Failed")
+    answers(clients, status="Failed", build_status="Failed")
+    queue_log(clients, "error: no such table")
+
+    assert watch(clients, PIPELINE, EXECUTION).actions[0].summary == "no such table"
+
+
+def test_no_execution_in_time_says_where_to_look(clients):
+    clients.stub("codepipeline").add_response(
+        "list_pipeline_executions",
+        {"pipelineExecutionSummaries": [{"pipelineExecutionId": EXECUTION}]},
+    )
+
+    with pytest.raises(CommandFailed, match=f"no execution of {PIPELINE} started within 0 s"):
+        wait_for_execution(clients, PIPELINE, EXECUTION, seconds=0)
+
+
+def test_the_last_line_of_a_build_comes_from_its_stream_without_codebuild_s_prefix(clients):
+    clients.stub("codebuild").add_response(
+        "batch_get_builds",
+        {"builds": [{"logs": {"groupName": "group", "streamName": "stream"}}]},
+        {"ids": ["builds:8c4e"]},
+    )
+    lines = (
+        "[Container] 2026/11/22 23:40:50.853246 Running command make",
+        "PrepareData Executing\n",
+    )
+    for line in lines:
+        clients.stub("logs").add_response(
+            "get_log_events",
+            {"events": [{"timestamp": 1, "message": line}]},
+            {
+                "logGroupName": "group",
+                "logStreamName": "stream",
+                "limit": 1,
+                "startFromHead": False,
+            },
+        )
+    tails = LogTails(clients)
+
+    assert tails.last_line(BUILD) == "Running command make"
+    assert tails.last_line(BUILD) == "PrepareData Executing"  # the build is asked for only once
+
+
+def test_a_build_that_has_not_printed_has_no_last_line(clients):
+    clients.stub("codebuild").add_response("batch_get_builds", {"builds": []})
+
+    assert LogTails(clients).last_line(BUILD) == ""
+    assert LogTails(clients).last_line(ActionRecord(stage="Deploy", action="D")) == ""

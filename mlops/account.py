@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 import os
 import re
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -25,6 +28,9 @@ from botocore.exceptions import (
 
 from mlops.errors import AwsRefused, InputError
 
+# What a local-aws that runs in this folder leaves there, and the line that uses it.
+RUNNING = Path(".local") / "running.json"
+USE_LOCAL = 'eval "$(local-aws env)"'
 _NO_CREDENTIALS = (
     CredentialRetrievalError,
     NoCredentialsError,
@@ -55,6 +61,8 @@ class Account:
     id: str
     partition: str
     caller: str
+    # Where requests go: AWS's own address, or that of what stands for it.
+    endpoint: str = ""
 
     @property
     def region(self) -> str:
@@ -64,6 +72,42 @@ class Account:
     def client(self, service: str) -> Any:
         """The boto3 client of a service; botocore repeats what AWS throttles."""
         return _client(self.session, service)
+
+    @property
+    def is_local(self) -> bool:
+        """Something on this machine stands for AWS."""
+        return is_loopback(self.endpoint)
+
+    def describe(self) -> str:
+        """Which AWS it is, in one line: what every command says first."""
+        if self.is_local:
+            return f"local {urlsplit(self.endpoint).netloc}"
+        profile = self.session.profile_name
+        by = f", profile {profile}" if profile != "default" else ""
+        return f"account {self.id}, region {self.region}{by}, as {self.caller}"
+
+    def environment(self) -> dict[str, str]:
+        """What another program needs to reach the same account: address, region, credentials."""
+        frozen = self.session.get_credentials().get_frozen_credentials()
+        token = {"AWS_SESSION_TOKEN": frozen.token} if frozen.token else {}
+        return {
+            **({"AWS_ENDPOINT_URL": self.endpoint} if self.is_local else {}),
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": frozen.access_key,
+            "AWS_SECRET_ACCESS_KEY": frozen.secret_key,
+            **token,
+        }
+
+
+def say_which(account: Account) -> None:
+    """What every command says first, on stderr: which AWS it talks to."""
+    print(f"AWS: {account.describe()}", file=sys.stderr, flush=True)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the address is one of this machine only."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def open_account(region: str | None, profile: str | None) -> Account:
@@ -76,7 +120,8 @@ def open_account(region: str | None, profile: str | None) -> Account:
         session = open_session(region, profile)
         if session.region_name is None:
             raise NoRegionError
-        identity = _client(session, "sts").get_caller_identity()
+        sts = _client(session, "sts")
+        identity = sts.get_caller_identity()
     except (BotoCoreError, ClientError) as err:
         raise explained(err) from err
     return Account(
@@ -84,6 +129,7 @@ def open_account(region: str | None, profile: str | None) -> Account:
         id=identity["Account"],
         partition=identity["Arn"].split(":")[1],
         caller=identity["Arn"],
+        endpoint=sts.meta.endpoint_url,
     )
 
 
@@ -101,6 +147,10 @@ def explained(err: BotoCoreError | ClientError) -> InputError | AwsRefused:
     """One message for a person: what AWS refused, and what to do about it."""
     if isinstance(err, ProfileNotFound):
         return InputError(f"{err}; `aws configure list-profiles` names those there are")
+    if isinstance(err, (NoRegionError, *_NO_CREDENTIALS)) and RUNNING.is_file():
+        return InputError(
+            f"no AWS is named, but a local-aws runs in this folder. Type: {USE_LOCAL}"
+        )
     if isinstance(err, NoRegionError):
         return InputError(
             "no AWS region is set; pass --region, name it in the settings file's `region`, "
@@ -112,6 +162,10 @@ def explained(err: BotoCoreError | ClientError) -> InputError | AwsRefused:
             "run `aws sso login` or `aws configure`, and name a profile by --profile"
         )
     if isinstance(err, ConnectionError):
+        url = str(err.kwargs.get("endpoint_url", ""))
+        if is_loopback(url):
+            place = f"nothing answers at {urlsplit(url).netloc}, where a local-aws was"
+            return AwsRefused(f"{place}; start one by `local-aws up`, then type: {USE_LOCAL}")
         return AwsRefused(f"AWS can not be reached: {err}; check the network and AWS_ENDPOINT_URL")
     if isinstance(err, ClientError):
         return _explained_answer(err)
@@ -146,6 +200,10 @@ def _explained_answer(err: ClientError) -> AwsRefused:
 
 @functools.lru_cache(maxsize=32)
 def _client(session: boto3.session.Session, service: str) -> Any:
-    return session.client(
-        service, config=Config(retries={"mode": "standard", "total_max_attempts": 5})
+    # Loopback never goes to a proxy, whatever HTTP_PROXY says.
+    url = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}")
+    local = is_loopback(url or os.environ.get("AWS_ENDPOINT_URL", ""))
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 5}, **({"proxies": {}} if local else {})
     )
+    return session.client(service, config=config)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mlops.platform.change_sets import Change
 from mlops.errors import InputError
+from mlops.platform.change_sets import Change
 from mlops.platform.stack_events import StackEvent
 
 # A pipe has no width of its own; names of resources are long.
@@ -30,6 +32,11 @@ class Display:
     err: Console = field(default_factory=lambda: _console(stderr=True))
     # rich writes to what sys.stdout and sys.stderr are when it writes.
     interactive: bool = field(default_factory=lambda: sys.stdin.isatty())
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Display:
+        """The display of a command; with --json all that is for people goes to stderr."""
+        return cls(out=_console(stderr=True)) if arguments.json else cls()
 
     def say(self, text: str) -> None:
         """A line about what goes on."""
@@ -122,6 +129,11 @@ class Progress:
             self._update(
                 Text(f"{self._title}: {len(self._over)} of {len(self._met)} begun are done")
             )
+
+
+def print_json(document: object) -> None:
+    """The result of a command with --json, on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
 
 
 def _console(*, stderr: bool) -> Console:

@@ -1,10 +1,8 @@
 """The whole road on this machine, told to a person.
 
-demo             `mlops demo`
-pipeline_story   a pipeline's execution, told action by action
-release          one version to staging and prod: `local-aws release`
-commands         the project's console scripts, run as a person types them
-stack_deployment CloudFormation as CodePipeline's action does it
-registry_report  what MLflow and AWS say at the end
-narration        steps with their times
+demo            `mlops demo`; command_line: its arguments
+machine         local-aws as a process of its own, and the AWS that it announces
+mlflow_login    the login of an MLflow that somebody else runs
+pipeline_story  a pipeline's execution, told action by action
+narration       steps with their times
 """

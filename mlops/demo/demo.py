@@ -1,40 +1,52 @@
 """`mlops demo`: from `git push` to a prediction from prod, through the project's own pipelines.
 
-up ─▶ deploy infra/project/project.yml, while MLflow starts ─▶ push modelbuild: CI trains, registers
-   ─▶ push modeldeploy: CD builds, staging, test, approval, prod, test ─▶ read everything back
+local-aws ─▶ platform and project deployed, while MLflow starts ─▶ push modelbuild: CI trains,
+registers ─▶ push modeldeploy: CD builds, staging, test, approval, prod, test ─▶ all read back
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import json
 import os
 import re
+import signal
+import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from mlops.demo.commands import require_project
-from mlops.demo.narration import Narrator
+from mlops.account import Account, open_account
+from mlops.arguments import require_answer
+from mlops.demo import mlflow_login
+from mlops.demo.machine import local_machine
+from mlops.demo.narration import Narrator, Step
 from mlops.demo.pipeline_story import execution_report, tell_execution
-from mlops.demo.registry_report import read_endpoints, read_prediction, read_versions, table_of
-from local_aws.errors import CommandFailed
-from local_aws.mlflow_elsewhere import MlflowElsewhere, become_client
-from mlops.project.clients import Clients
-from mlops.project.deployment import DeploymentOptions, deploy_project
+from mlops.display import Display, Progress, print_json
+from mlops.errors import AwsRefused, CommandFailed, InputError
+from mlops.platform.change_sets import Change
+from mlops.platform.commands import deploy_platform
+from mlops.platform.deployment import DeployOptions
+from mlops.platform.settings import read_settings, size_file, with_parameters
+from mlops.platform.stack_events import StackEvent
+from mlops.platform.stacks import LAPTOP
+from mlops.project.deployment import ProjectOptions, deploy_project
 from mlops.project.executions import newest_execution_id
-from mlops.project.project_stack import ProjectStack, require_project_stack, stack_name_of
-from mlops.project.push import push_unit
-from mlops.project.stack_events import StackEvent
+from mlops.project.project_stack import ProjectStack
+from mlops.project.push import push_unit, require_tree
 from mlops.project.watching import wait_for_execution
-from local_aws.server import LocalAws
-from local_aws.state import write_json
-from local_aws.workers import only_logged, start_worker
+from mlops.release.registry_report import read_endpoints, read_prediction, read_versions, table_of
 
+PROJECT_NAME = "local"
 _FOREST = "model_build/steps/train_evaluate_register/estimators/random_forest.py"
 _TREES = re.compile(r'(name="NEstimators",\s+default=)(\d+)')
+_HOW = DeployOptions(yes=True, accept_data_loss=True, delay_seconds=0.2)
+_MLFLOW_SECONDS = 120.0
 
 
 @dataclass
@@ -48,71 +60,158 @@ class _Seconds:
     total: float = 0.0
 
 
-def run_demo(
-    state_dir: Path,
-    project_dir: Path,
-    narrator: Narrator,
-    approve: Callable[[str], bool],
-    stay: Callable[[], None],
-    versions: int = 1,
-    mlflow: MlflowElsewhere | None = None,
-) -> None:
-    """Up, the whole road `versions` times, `demo.json`, the table; then `stay` decides how long
-    it all stays up.
+def demo(args: argparse.Namespace) -> int:
+    """Run it; on a terminal everything stays up until Ctrl-C, unless --exit."""
+    tree = Path.cwd()
+    require_tree(tree)
+    require_answer(args.yes, "approve the deployments to prod")
+    login = mlflow_login.read_login(
+        args.tracking_uri, args.credentials_secret_file, args.tracking_username, os.environ
+    )
+    narrator = Narrator()
 
-    Raises LocalAwsError; whatever was started has ended then.
-    """
-    require_project(project_dir)
+    def approve(question: str) -> bool:
+        if args.yes:
+            return True
+        return input(f"    {question} [y/N] ").strip().lower() in ("y", "yes")
+
     begun = time.monotonic()
     seconds = _Seconds()
-    with contextlib.ExitStack() as exits:
+    with _sigterm_as_ctrl_c(), contextlib.ExitStack() as exits:
         with narrator.step("up: AWS on this machine; MLflow begins to start") as step:
-            local_aws = exits.enter_context(LocalAws(state_dir, await_mlflow=False, mlflow=mlflow))
-            mlflow_url = local_aws.environment["MLFLOW_TRACKING_URI"]
-            step.result = local_aws.own.url
+            account = _open(args, exits)
+            step.result = account.describe()
         seconds.up = step.seconds
-        clients = Clients(local_aws.environment)
-        seconds.deploy, stack = _deploy(clients, narrator, project_dir)
-        local_aws.state.update_environment(stack.environment)
+        if args.tracking_uri:
+            mlflow_login.require_answer(args.tracking_uri, login)
+        seconds.deploy, project = _deploy(account, narrator, args.tracking_uri, login)
+        _become_client(account, project, login)
         with narrator.step("up: MLflow") as step:
-            local_aws.await_mlflow()
-            step.result = mlflow_url
+            _await_mlflow(project.tracking_uri)
+            step.result = project.tracking_uri
         seconds.up += step.seconds
-        if mlflow is not None:
-            become_client(local_aws.environment, os.environ)
         # What reading back needs, seconds long, while the pipelines run.
-        start_worker("import of MLflow", _import_libraries, only_logged)
-        demo = _Demo(clients, narrator, stack, project_dir, approve)
-        for number in range(versions):
-            seconds.train += demo.train(number)
-            seconds.release += demo.release()
-        report = _read_back(clients, narrator, demo.executions)
+        threading.Thread(target=_import_libraries, daemon=True).start()
+        road = _Road(account, narrator, project, tree, approve)
+        for number in range(args.versions):
+            seconds.train += road.train(number)
+            seconds.release += road.release()
+        report = _read_back(account, narrator, project, road.executions)
         seconds.total = time.monotonic() - begun
         rounded = {name: round(value, 1) for name, value in asdict(seconds).items()}
-        path = local_aws.state.path / "demo.json"
-        write_json(path, {**report, "seconds": rounded})
+        report["seconds"] = rounded
+        path = args.state_dir.absolute() / "demo.json"
+        _write(path, report)
         narrator.console.print(table_of(report))
         narrator.say("seconds: " + ", ".join(f"{name} {value}" for name, value in rounded.items()))
-        narrator.say(f"MLflow: {mlflow_url}/#/models/{_model_name(project_dir)}")
+        narrator.say(f"MLflow: {project.tracking_uri}/#/models/{_model_name(tree)}")
         narrator.say(f"all of it, read back from MLflow and AWS: {path}")
-        stay()
+        if args.json:
+            print_json(report)
+        if not args.exit and sys.stdin.isatty():
+            narrator.say("Everything stays up until Ctrl-C. In another terminal: mlops status")
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
+    return 0
 
 
-class _Demo:
+def _open(args: argparse.Namespace, exits: contextlib.ExitStack) -> Account:
+    """The AWS on this machine that the environment names, or one of our own.
+
+    Raises InputError where the environment means a real account: a demo costs nothing.
+    """
+    if not os.environ.get("AWS_ENDPOINT_URL"):
+        announced = exits.enter_context(
+            local_machine(args.state_dir, mlflow=args.tracking_uri is None)
+        )
+        for name, value in announced.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+    account = open_account(args.region, args.profile)
+    if not account.is_local:
+        raise InputError(
+            f"the demo is for this machine, and AWS_ENDPOINT_URL names {account.describe()}. "
+            "On AWS: mlops platform deploy, then mlops project deploy."
+        )
+    return account
+
+
+def _deploy(
+    account: Account, narrator: Narrator, tracking_uri: str | None, login: Any
+) -> tuple[float, ProjectStack]:
+    settings = read_settings(size_file(LAPTOP.key))
+    given = [f"{LAPTOP.key}.CredentialsSecret={mlflow_login.keep_login(account, login)}"]
+    if tracking_uri:
+        given.append(f"{LAPTOP.key}.TrackingUri={tracking_uri.rstrip('/')}")
+    with narrator.step("deploy: the platform and the project, by CloudFormation") as step:
+        display = _StepDisplay(step=step)
+        deploy_platform(account, with_parameters(settings, given), [LAPTOP.key], _HOW, display)
+        project, _ = deploy_project(account, PROJECT_NAME, ProjectOptions(), _HOW, display)
+        assert project is not None, "it was no dry run"
+        resources = len(display.done)
+        step.result = (
+            f"{resources} resources: repositories, pipelines, roles, bucket (stack "
+            f"{project.stack.name})"
+        )
+    return step.seconds, project
+
+
+@dataclass(frozen=True)
+class _StepDisplay(Display):
+    """Of a deployment the demo tells only how many resources are done."""
+
+    step: Step | None = None
+    done: set[tuple[str, str]] = field(default_factory=set)
+
+    def say(self, text: str) -> None:
+        """Nothing: it is one step of many."""
+
+    def result(self, text: str, style: str = "") -> None:
+        """Nothing."""
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Nothing."""
+
+    def changes(self, title: str, changes: Sequence[Change]) -> None:
+        """Nothing."""
+
+    @contextlib.contextmanager
+    def progress(self, title: str) -> Iterator[Progress]:
+        """The step's own line."""
+        yield _StepProgress(self, title)
+
+
+class _StepProgress(Progress):
+    def __init__(self, display: _StepDisplay, title: str) -> None:
+        super().__init__(display, title, None)
+        self._step_display = display
+
+    def tell(self, event: StackEvent) -> None:
+        """Count what is done."""
+        display = self._step_display
+        if event.status.endswith("_COMPLETE") and not event.of_stack:
+            display.done.add((self._title, event.logical_id))
+        assert display.step is not None
+        display.step.progress(f"{len(display.done)} resources, {event.logical_id} {event.status}")
+
+
+class _Road:
     """The part between the project's stack and the report."""
 
     def __init__(
         self,
-        clients: Clients,
+        account: Account,
         narrator: Narrator,
-        stack: ProjectStack,
-        project_dir: Path,
+        project: ProjectStack,
+        tree: Path,
         approve: Callable[[str], bool],
     ) -> None:
-        self._clients = clients
+        self._account = account
         self._narrator = narrator
-        self._stack = stack
-        self._project_dir = project_dir
+        self._project = project
+        self._tree = tree
         self._approve = approve
         self.executions: list[tuple[str, str]] = []
 
@@ -129,19 +228,17 @@ class _Demo:
         return pushed + self._follow("CD deploys, tests, asks, deploys")
 
     def _push(self, unit: str, message: str, edit: Callable[[Path], None]) -> float:
-        pipeline = self._stack.pipeline_name(unit)
-        before = newest_execution_id(self._clients, pipeline)
+        pipeline = self._project.pipeline_name(unit)
+        before = newest_execution_id(self._account, pipeline)
         with self._narrator.step(f'git push: model{unit}, "{message}"') as step:
-            pushed = push_unit(
-                self._clients, self._stack, unit, self._project_dir, message, edit=edit
-            )
+            pushed = push_unit(self._account, self._project, unit, self._tree, message, edit=edit)
             if pushed.new:
-                execution = wait_for_execution(self._clients, pipeline, before)
+                execution = wait_for_execution(self._account, pipeline, before)
                 step.result = f"commit {pushed.commit[:8]} started {pipeline}"
             else:
-                execution = self._clients("codepipeline").start_pipeline_execution(name=pipeline)[
-                    "pipelineExecutionId"
-                ]
+                execution = self._account.client("codepipeline").start_pipeline_execution(
+                    name=pipeline
+                )["pipelineExecutionId"]
                 step.result = f"nothing changed since {pushed.commit[:8]}; started {pipeline} again"
         self.executions.append((pipeline, execution))
         return step.seconds
@@ -149,29 +246,13 @@ class _Demo:
     def _follow(self, title: str) -> float:
         pipeline, execution = self.executions[-1]
         return tell_execution(
-            self._clients,
+            self._account,
             self._narrator,
             f"{pipeline}: {title}",
             pipeline,
             execution,
             self._approve,
         )
-
-
-def _deploy(clients: Clients, narrator: Narrator, project_dir: Path) -> tuple[float, ProjectStack]:
-    done = 0
-
-    def show(event: StackEvent) -> None:
-        nonlocal done
-        if event.resource_type != "AWS::CloudFormation::Stack":
-            done += event.status.endswith("_COMPLETE")
-            step.progress(f"{done} resources, {event.logical_id} {event.status}")
-
-    name = stack_name_of(clients.environment)
-    with narrator.step(f"deploy: infra/project/project.yml as stack {name}") as step:
-        deploy_project(clients, project_dir, DeploymentOptions(), on_event=show)
-        step.result = f"{done} resources: repositories, pipelines, roles, bucket"
-    return step.seconds, require_project_stack(clients)
 
 
 def _multiply_trees(folder: Path, factor: int) -> None:
@@ -183,27 +264,58 @@ def _multiply_trees(folder: Path, factor: int) -> None:
     path.write_text(text)
 
 
+def _become_client(account: Account, project: ProjectStack, login: Any) -> None:
+    """Let this process ask MLflow, which may keep artifacts in the account's S3."""
+    os.environ.update(account.environment())
+    os.environ["MLFLOW_TRACKING_URI"] = project.tracking_uri
+    if login is not None:
+        os.environ["MLFLOW_TRACKING_USERNAME"] = login.username
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = login.password
+
+
+def _await_mlflow(url: str) -> None:
+    """Return when it answers; raises AwsRefused if it doesn't in two minutes."""
+    import urllib3  # with boto3
+
+    deadline = time.monotonic() + _MLFLOW_SECONDS
+    http = urllib3.PoolManager(retries=False, timeout=2.0)
+    while True:
+        with contextlib.suppress(urllib3.exceptions.HTTPError):
+            if http.request("GET", f"{url}/health").status == 200:
+                return
+        if time.monotonic() > deadline:
+            raise AwsRefused(f"MLflow did not answer at {url} within {_MLFLOW_SECONDS:.0f} s")
+        time.sleep(0.1)
+
+
 def _import_libraries() -> None:
     for name in ("mlflow.pyfunc", "skops.io"):
         importlib.import_module(name)
 
 
 def _read_back(
-    clients: Clients, narrator: Narrator, executions: list[tuple[str, str]]
-) -> dict[str, object]:
-    environment: Mapping[str, str] = clients.environment
+    account: Account,
+    narrator: Narrator,
+    project: ProjectStack,
+    executions: list[tuple[str, str]],
+) -> dict[str, Any]:
+    uri = project.tracking_uri
     with narrator.step("read back: versions, endpoints, a prediction from prod") as step:
-        endpoints = read_endpoints(clients("sagemaker"))
+        endpoints = [
+            row
+            for row in read_endpoints(account.client("sagemaker"))
+            if row["name"].startswith(f"{project.name}-")
+        ]
         prod = next(row for row in endpoints if row["name"].endswith("-prod"))
         prediction = read_prediction(
-            clients("sagemaker-runtime"),
+            account.client("sagemaker-runtime"),
             prod["name"],
-            environment["MLFLOW_TRACKING_URI"],
+            uri,
             f"models:/{prod['model_name']}/{prod['model_version']}",
         )
         step.result = f"{prod['name']} says {prediction['endpoint']}"
-        versions = read_versions(environment["MLFLOW_TRACKING_URI"], prod["model_name"])
-        pipelines = [execution_report(clients, *each) for each in executions]
+        versions = read_versions(uri, prod["model_name"])
+        pipelines = [execution_report(account, *each) for each in executions]
     return {
         "versions": versions,
         "endpoints": endpoints,
@@ -212,6 +324,28 @@ def _read_back(
     }
 
 
-def _model_name(project_dir: Path) -> str:
-    document = json.loads((project_dir / "model_deploy" / "deploy.json").read_text())
+def _model_name(tree: Path) -> str:
+    document = json.loads((tree / "model_deploy" / "deploy.json").read_text())
     return str(document["model_name"])
+
+
+def _write(path: Path, document: object) -> None:
+    """A reader sees the whole new file or the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
+    temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """`kill` ends it as Ctrl-C does: with everything that it started."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

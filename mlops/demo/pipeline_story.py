@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mlops.account import Account
 from mlops.demo.narration import Narrator, Step
-from local_aws.errors import CommandFailed, NotApproved
+from mlops.errors import CommandFailed, NotApproved
 from mlops.project.approval import answer
-from mlops.project.clients import Clients
 from mlops.project.executions import ActionRecord, ExecutionRecord, read_execution
 from mlops.project.watching import LogTails, changed_actions, states_of
 
@@ -17,7 +17,7 @@ _OVER = ("Succeeded", "Failed", "Abandoned")
 
 
 def tell_execution(
-    clients: Clients,
+    account: Account,
     narrator: Narrator,
     title: str,
     pipeline_name: str,
@@ -29,12 +29,12 @@ def tell_execution(
     Returns the seconds. Raises NotApproved, or CommandFailed with what failed and its log's last
     lines.
     """
-    tails = LogTails(clients)
+    tails = LogTails(account)
     seconds = 0.0
     before: tuple[ActionRecord, ...] = ()
     while True:
         with narrator.step(title) as step:
-            for record in states_of(clients, pipeline_name, execution_id):
+            for record in states_of(account, pipeline_name, execution_id):
                 for action in changed_actions(before, record.actions):
                     if action.status in _OVER:
                         narrator.say(_line(action))
@@ -45,13 +45,13 @@ def tell_execution(
         if record.approval is None:
             _require_success(record, tails)
             return seconds
-        _decide(clients, narrator, record, approve)
+        _decide(account, narrator, record, approve)
         title = f"{pipeline_name} goes on"
 
 
-def execution_report(clients: Clients, pipeline_name: str, execution_id: str) -> dict[str, Any]:
+def execution_report(account: Account, pipeline_name: str, execution_id: str) -> dict[str, Any]:
     """The execution for demo.json, read back from CodePipeline."""
-    record = read_execution(clients, pipeline_name, execution_id)
+    record = read_execution(account, pipeline_name, execution_id)
     return {
         "name": record.pipeline,
         "execution_id": record.execution_id,
@@ -84,7 +84,7 @@ def _show_running(step: Step, record: ExecutionRecord, tails: LogTails) -> None:
 
 
 def _decide(
-    clients: Clients, narrator: Narrator, record: ExecutionRecord, approve: Callable[[str], bool]
+    account: Account, narrator: Narrator, record: ExecutionRecord, approve: Callable[[str], bool]
 ) -> None:
     approval = record.approval
     assert approval is not None, "it waits"
@@ -93,7 +93,7 @@ def _decide(
         narrator.say(f"      {approval.link}")
     yes = approve("Approve?")
     comment = "answered in mlops demo"
-    answer(clients, approval, approve=yes, comment=comment)
+    answer(account, approval, approve=yes, comment=comment)
     if not yes:
         raise NotApproved("rejected. Prod and the stage Production are as they were.")
 

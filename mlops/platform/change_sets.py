@@ -37,10 +37,13 @@ _EMPTY = re.compile(r"didn't contain changes|No updates are to be performed", re
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeRequest:
-    """What a stack should become. `template` is TemplateBody or TemplateURL with its value."""
+    """What a stack should become.
+
+    `template` is TemplateBody or TemplateURL with its value, or UsePreviousTemplate.
+    """
 
     stack_name: str
-    template: Mapping[str, str]
+    template: Mapping[str, Any]
     # Of a new stack and of one that gets all its values: name -> value. None keeps a value.
     parameters: Mapping[str, str | None]
     tags: Mapping[str, str]
@@ -90,7 +93,7 @@ def computed_change_set(
     So is the empty stack that comes with the first change set of a new one. `stack` is the one
     that exists. Raises DeploymentFailed when CloudFormation can not compute it.
     """
-    name = f"mlops-infra-{uuid.uuid4().hex[:12]}"
+    name = f"mlops-{uuid.uuid4().hex[:12]}"
     creates = stack is None or stack.status == "REVIEW_IN_PROGRESS"
     try:
         with uninterrupted():
@@ -98,7 +101,7 @@ def computed_change_set(
                 ChangeSetName=name,
                 ChangeSetType="CREATE" if creates else "UPDATE",
                 StackName=request.stack_name,
-                Description="By mlops platform deploy",
+                Description="By mlops",
                 Capabilities=CAPABILITIES,
                 Parameters=[
                     {"ParameterKey": key, "UsePreviousValue": True}

@@ -11,16 +11,17 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mlops.account import Account
+from mlops.display import Display
+from mlops.errors import DeploymentFailed, InputError
 from mlops.platform.change_sets import (
     ChangeRequest,
     ChangeSet,
     computed_change_set,
     execute_change_set,
 )
-from mlops.display import Display
-from mlops.errors import DeploymentFailed, InputError
 from mlops.platform.settings import Settings, check_settings
 from mlops.platform.stack_events import (
     Operation,
@@ -30,7 +31,7 @@ from mlops.platform.stack_events import (
     follow,
     remedies_of,
 )
-from mlops.platform.stacks import IMAGES, KINDS, DeployedStack, StackKind, find_stack
+from mlops.platform.stacks import IMAGES, KINDS, LAPTOP, DeployedStack, StackKind, find_stack
 from mlops.platform.templates import Template, is_from_parameter_store
 
 # Output of the images stack: the bucket that templates may be put into as well.
@@ -60,7 +61,7 @@ class DeployOptions:
     accept_data_loss: bool = False
     import_existing: bool = False
     template_bucket: str | None = None
-    delay_seconds: float = 4.0
+    delay_seconds: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,8 @@ class StackPlan:
     parameters: Mapping[str, str | None]
     tags: Mapping[str, str]
     deployed: DeployedStack | None
+    # Only parameters change: the template stays the one that the stack has.
+    keeps_template: bool = False
 
     def value(self, parameter: str) -> str:
         """What the parameter is going to be."""
@@ -103,7 +106,7 @@ def plan_stacks(account: Account, settings: Settings, keys: Sequence[str]) -> li
                 **{name: None for name in templates[kind.key].parameters if name in kept[kind.key]},
                 **settings.stacks[kind.key],
             },
-            tags=_tags(settings, kind, deployed[kind.key]),
+            tags=_tags(settings, deployed[kind.key]),
             deployed=deployed[kind.key],
         )
         for kind in kinds
@@ -179,8 +182,8 @@ def _going_on(operation: Operation, display: Display) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         display.warn(
-            f"CloudFormation goes on with {operation.stack_name}; `mlops platform status` shows how "
-            "far it is, and `aws cloudformation cancel-update-stack --stack-name "
+            f"CloudFormation goes on with {operation.stack_name}; `mlops platform status` shows "
+            "how far it is, and `aws cloudformation cancel-update-stack --stack-name "
             f"{operation.stack_name}` takes an update back."
         )
         raise
@@ -205,10 +208,10 @@ def missing_parameters(account: Account, plan: StackPlan) -> list[str]:
     ]
 
 
-def _tags(settings: Settings, kind: StackKind, deployed: DeployedStack | None) -> dict[str, str]:
+def _tags(settings: Settings, deployed: DeployedStack | None) -> dict[str, str]:
     if settings.complete or deployed is None:
-        return settings.stack_tags(kind)
-    return dict(deployed.tags)
+        return dict(settings.tags)
+    return {**deployed.tags, **settings.tags}
 
 
 def _ready_for_changes(
@@ -255,14 +258,13 @@ def _clear(
     )
 
 
-def _template_argument(account: Account, plan: StackPlan, options: DeployOptions) -> dict[str, str]:
+def _template_argument(account: Account, plan: StackPlan, options: DeployOptions) -> dict[str, Any]:
     """The template as an argument of CreateChangeSet; from S3 when it is too large."""
+    if plan.keeps_template:
+        return {"UsePreviousTemplate": True}
     if not plan.template.too_large_for_a_request:
         return {"TemplateBody": plan.template.body}
-    bucket = options.template_bucket
-    if bucket is None:
-        images = find_stack(account.client("cloudformation"), IMAGES.name)
-        bucket = images.outputs.get(TEMPLATE_BUCKET_OUTPUT) if images else None
+    bucket = options.template_bucket or sources_bucket(account)
     if bucket is None:
         raise InputError(
             f"{plan.kind.template_name} has more than the 51,200 bytes of a request, and there is "
@@ -273,6 +275,15 @@ def _template_argument(account: Account, plan: StackPlan, options: DeployOptions
     s3 = account.client("s3")
     s3.put_object(Bucket=bucket, Key=key, Body=body)
     return {"TemplateURL": f"{s3.meta.endpoint_url}/{bucket}/{key}"}
+
+
+def sources_bucket(account: Account) -> str | None:
+    """The platform's bucket for what stacks are made from; None before there is one."""
+    for kind in (IMAGES, LAPTOP):
+        stack = find_stack(account.client("cloudformation"), kind.name)
+        if stack is not None and TEMPLATE_BUCKET_OUTPUT in stack.outputs:
+            return stack.outputs[TEMPLATE_BUCKET_OUTPUT]
+    return None
 
 
 def _show_resources(plan: StackPlan, missing: Sequence[str], display: Display) -> None:
@@ -290,7 +301,7 @@ def _show_resources(plan: StackPlan, missing: Sequence[str], display: Display) -
 
 
 def _maker(name: str) -> str:
-    """Who writes the parameter."""
+    """Who writes the parameter; on a laptop `mlops platform deploy --size laptop` all of them."""
     if "/images/" in name:
         return "the builds of the images write it"
     if "/network/" in name:

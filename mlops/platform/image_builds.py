@@ -3,7 +3,8 @@
     sources ─▶ zip ─▶ the stack's bucket ─▶ StartBuild ─▶ phases as they begin ─▶ image's digest
                ╰─ what the last image was built from: nothing to do
 
-infra/platform/images.yml makes the projects; a project knows its source's place and the image's parameter.
+infra/platform/images.yml makes the projects; a project knows where its source is, and the image's
+parameter.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is to be deployed: the stacks, their parameters, their tags.
 
 A settings file says it as a whole: a parameter that it leaves out has the template's default.
-Two are here, infra/platform/settings/single-user.json and team.json; copy one to keep your own values.
+Some are in infra/platform/settings; copy one to keep your own values.
 
     {"region": null, "stacks": {"network": {"Cidr": "10.42.0.0/20"}, "images": {}, ...}, "tags": {}}
 """
@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from mlops.errors import InputError, SettingsError
-from mlops.platform.stacks import KINDS, MANAGED, MLFLOW, PROJECT, PROJECT_PREFIX, PROJECT_TAG, StackKind
+from mlops.platform.stacks import KINDS, MANAGED, MLFLOW, PLATFORM, PROJECT, StackKind
 from mlops.platform.template_rules import broken_rules
 from mlops.platform.templates import INFRA_DIR, Template, as_text, problem_of_value
 
-SETTINGS_DIR = INFRA_DIR / "settings"
+SETTINGS_DIR = INFRA_DIR / "platform" / "settings"
 SIZES = tuple(sorted(path.stem for path in SETTINGS_DIR.glob("*.json")))
 _SECTIONS = {"region", "stacks", "tags"}
+_PLATFORM = tuple(kind.key for kind in PLATFORM)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,30 +39,12 @@ class Settings:
     tags: Mapping[str, str] = field(default_factory=dict)
     complete: bool = True
 
+    # Where a stack has another name than its kind.
+    names: Mapping[str, str] = field(default_factory=dict)
+
     def stack_name(self, kind: StackKind) -> str:
-        """The stack's name in the account; a project's has the project's name in it."""
-        if kind != PROJECT:
-            return kind.name
-        return PROJECT_PREFIX + self._project("SageMakerProjectName")
-
-    def stack_tags(self, kind: StackKind) -> dict[str, str]:
-        """The stack's tags; a project's has those by which SageMaker knows projects."""
-        if kind != PROJECT:
-            return dict(self.tags)
-        return {
-            **self.tags,
-            PROJECT_TAG: self._project("SageMakerProjectName"),
-            "sagemaker:project-id": self._project("SageMakerProjectId"),
-        }
-
-    def _project(self, parameter: str) -> str:
-        """By these a project's stack is found, so they can't be kept from it."""
-        value = self.stacks[PROJECT.key].get(parameter)
-        if value is None:
-            what = f"project.{parameter}: is needed to know which project is meant; name it in the "
-            what += f"settings, or by --parameter project.{parameter}=..."
-            raise SettingsError(self.source, [what])
-        return value
+        """The stack's name in the account."""
+        return self.names.get(kind.key, kind.name)
 
 
 def size_file(size: str) -> Path:
@@ -148,10 +131,12 @@ def _problems_of_shape(content: Any) -> list[str]:
     if not isinstance(tags, Mapping):
         problems.append("tags: is not an object of texts")
     if not isinstance(stacks, Mapping) or not stacks:
-        return [*problems, f"stacks: names none; those there are: {_named(KINDS)}"]
+        return [*problems, f"stacks: names none; those there are: {_named(_PLATFORM)}"]
     for key, parameters in stacks.items():
-        if key not in KINDS:
-            problems.append(f"stacks: '{key}' is none of {_named(KINDS)}")
+        if key == PROJECT.key:
+            problems.append(f"stacks: '{key}' is put up by `mlops project deploy`")
+        elif key not in _PLATFORM:
+            problems.append(f"stacks: '{key}' is none of {_named(_PLATFORM)}")
         elif not isinstance(parameters, Mapping):
             problems.append(f"{key}: is not an object of parameters")
         else:

@@ -29,8 +29,8 @@ _REMEDIES = (
     ),
     (
         r"limit|quota|exceeded",
-        "A quota of the account is used up: `mlops platform doctor` names those that matter, Service "
-        "Quotas raises them.",
+        "A quota of the account is used up: `mlops platform doctor` names those that "
+        "matter, Service Quotas raises them.",
     ),
     (
         r"Circuit Breaker|did not stabilize|ServiceNotStable",

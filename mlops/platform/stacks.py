@@ -24,17 +24,21 @@ class StackKind:
     key: str
     name: str
     template_name: str
+    folder: str = "platform"
     protected: bool = False
 
     def template(self) -> Template:
         """The template of this tree."""
-        return read_template(self.template_name)
+        return read_template(f"{self.folder}/{self.template_name}")
 
 
 NETWORK = StackKind(key="network", name="sagemaker-mlflow-network", template_name="network.yml")
 IMAGES = StackKind(key="images", name="sagemaker-mlflow-images", template_name="images.yml")
 MLFLOW = StackKind(
-    key="mlflow", name="sagemaker-mlflow-server", template_name="mlflow.yml", protected=True
+    key="mlflow",
+    name="sagemaker-mlflow-server",
+    template_name="mlflow.yml",
+    protected=True,
 )
 MANAGED = StackKind(
     key="mlflow-managed",
@@ -42,10 +46,14 @@ MANAGED = StackKind(
     template_name="mlflow-managed.yml",
     protected=True,
 )
+# In place of the others where local-aws stands for AWS: there are no networks and no containers.
+LAPTOP = StackKind(key="laptop", name="sagemaker-mlflow-laptop", template_name="laptop.yml")
 # A project's stack ends in the project's name.
-PROJECT = StackKind(key="project", name=PROJECT_PREFIX, template_name="project.yml")
+PROJECT = StackKind(
+    key="project", name=PROJECT_PREFIX, template_name="project.yml", folder="project"
+)
 # Each needs what those before it publish.
-PLATFORM = (NETWORK, IMAGES, MLFLOW, MANAGED)
+PLATFORM = (NETWORK, IMAGES, MLFLOW, MANAGED, LAPTOP)
 KINDS: Mapping[str, StackKind] = {kind.key: kind for kind in (*PLATFORM, PROJECT)}
 
 

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from mlops.account import Account, explained
 from mlops.display import Display
-from mlops.project.projects import is_of_project
+from mlops.platform.projects import is_of_project
 from mlops.platform.stacks import MANAGED, MLFLOW, PLATFORM, DeployedStack, find_stack, list_stacks
 
 PARAMETER_PATH = "/sagemaker-mlflow"

@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from mlops.account import Account
-from mlops.platform.deployment import follow_operation
 from mlops.display import Display
 from mlops.errors import DeploymentFailed, InputError
-from mlops.project.projects import list_projects_use
+from mlops.platform.deployment import follow_operation
+from mlops.platform.projects import list_projects_use
 from mlops.platform.retained_data import Retained, delete_retained, monthly_cost
 from mlops.platform.stack_events import begin_operation, failure_reasons
 from mlops.platform.stacks import PLATFORM, DeployedStack, deployed_template, find_stack
@@ -201,6 +201,8 @@ def _delete(
         raise DeploymentFailed(
             f"{stack.name} ended in {status}:",
             failure_reasons(events),
-            ["Settle what is named, then run `mlops platform teardown` again: it goes on from here."],
+            [
+                "Settle what is named, then run `mlops platform teardown` again: it goes on there."
+            ],
         )
     display.result(f"{stack.name}: deleted", style="green")

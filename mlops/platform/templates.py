@@ -19,7 +19,7 @@ try:  # ten times as fast
 except ImportError:
     from yaml import SafeLoader  # type: ignore[assignment]
 
-INFRA_DIR = Path(__file__).resolve().parent
+INFRA_DIR = Path(__file__).resolve().parents[2] / "infra"
 # A request may carry no more; larger templates are read from S3. "CloudFormation quotas".
 BODY_LIMIT_BYTES = 51_200
 _SSM_TYPE = "AWS::SSM::Parameter::Value<"
@@ -51,7 +51,7 @@ class Template:
 
 @functools.cache
 def read_template(name: str) -> Template:
-    """A template of infra/. Raises InputError where its text is no template."""
+    """A template of infra/, such as `platform/network.yml`; InputError where it is none."""
     path = INFRA_DIR / name
     try:
         return parse_template(path.read_text())

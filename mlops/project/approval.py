@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 from botocore.exceptions import ClientError
 
-from local_aws.errors import UsageError
-from mlops.project.clients import Clients
+from mlops.account import Account
+from mlops.errors import InputError
 from mlops.project.executions import Approval, waiting_approvals
 
 _SUMMARY_CHARACTERS = 512  # PutApprovalResult's limit
 
 
-def find_approval(clients: Clients, pipeline_names: Sequence[str]) -> Approval:
-    """The approval that waits in one of the pipelines; raises UsageError if none does."""
+def find_approval(account: Account, pipeline_names: Sequence[str]) -> Approval:
+    """The approval that waits in one of the pipelines; raises InputError if none does."""
     for name in pipeline_names:
-        waiting = waiting_approvals(clients, name)
+        waiting = waiting_approvals(account, name)
         if waiting:
             return waiting[0]
-    raise UsageError(
+    raise InputError(
         f"nothing waits for approval in {', '.join(pipeline_names)}. "
         "`mlops pipeline` shows how far they are."
     )
@@ -34,14 +34,14 @@ def describe(approval: Approval) -> list[str]:
     ]
 
 
-def answer(clients: Clients, approval: Approval, *, approve: bool, comment: str) -> None:
-    """Tell CodePipeline; raises UsageError if somebody else answered first, or the comment is too
+def answer(account: Account, approval: Approval, *, approve: bool, comment: str) -> None:
+    """Tell CodePipeline; raises InputError if somebody else answered first, or the comment is too
     long."""
     if len(comment) > _SUMMARY_CHARACTERS:
-        raise UsageError(
+        raise InputError(
             f"the comment has {len(comment)} characters; CodePipeline takes {_SUMMARY_CHARACTERS}."
         )
-    codepipeline = clients("codepipeline")
+    codepipeline = account.client("codepipeline")
     gone = (
         codepipeline.exceptions.ApprovalAlreadyCompletedException,
         codepipeline.exceptions.InvalidApprovalTokenException,
@@ -55,7 +55,7 @@ def answer(clients: Clients, approval: Approval, *, approve: bool, comment: str)
             result={"status": "Approved" if approve else "Rejected", "summary": comment},
         )
     except gone as err:
-        raise UsageError(
+        raise InputError(
             f"{approval.action} waits no longer: {_message(err)} `mlops pipeline` shows it."
         ) from err
 

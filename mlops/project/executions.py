@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mlops.project.clients import Clients
+from mlops.account import Account
 
 NOT_STARTED = "NotStarted"
 ENDED = ("Succeeded", "Failed", "Stopped", "Superseded", "Cancelled")
@@ -75,9 +75,9 @@ class ExecutionRecord:
         return self.ended or self.approval is not None
 
 
-def read_execution(clients: Clients, pipeline_name: str, execution_id: str) -> ExecutionRecord:
+def read_execution(account: Account, pipeline_name: str, execution_id: str) -> ExecutionRecord:
     """The execution as it is now; ClientError if there is no such pipeline or execution."""
-    codepipeline = clients("codepipeline")
+    codepipeline = account.client("codepipeline")
     # The execution first: what it says has happened is then in the other two answers.
     execution = codepipeline.get_pipeline_execution(
         pipelineName=pipeline_name, pipelineExecutionId=execution_id
@@ -108,23 +108,23 @@ def read_execution(clients: Clients, pipeline_name: str, execution_id: str) -> E
     )
 
 
-def newest_execution_id(clients: Clients, pipeline_name: str) -> str | None:
+def newest_execution_id(account: Account, pipeline_name: str) -> str | None:
     """The id of the execution that started last; None if the pipeline never ran."""
-    summaries = clients("codepipeline").list_pipeline_executions(
+    summaries = account.client("codepipeline").list_pipeline_executions(
         pipelineName=pipeline_name, maxResults=1
     )["pipelineExecutionSummaries"]
     return str(summaries[0]["pipelineExecutionId"]) if summaries else None
 
 
-def waiting_approvals(clients: Clients, pipeline_name: str) -> list[Approval]:
+def waiting_approvals(account: Account, pipeline_name: str) -> list[Approval]:
     """The approvals of the pipeline that wait for an answer, whichever execution they hold up."""
-    state = clients("codepipeline").get_pipeline_state(name=pipeline_name)
+    state = account.client("codepipeline").get_pipeline_state(name=pipeline_name)
     identifiers = [
         stage["latestExecution"]["pipelineExecutionId"]
         for stage in state["stageStates"]
         if any(_token(action) for action in stage.get("actionStates", ()))
     ]
-    records = (read_execution(clients, pipeline_name, each) for each in identifiers)
+    records = (read_execution(account, pipeline_name, each) for each in identifiers)
     return [record.approval for record in records if record.approval is not None]
 
 

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mlops.project.clients import Clients
+from mlops.account import Account
 from mlops.project.executions import (
     NOT_STARTED,
     ActionRecord,
@@ -41,7 +41,7 @@ _SHORT_ID = 8
 
 
 def show_pipelines(
-    clients: Clients, names: Sequence[str], console: Console, *, follow: bool
+    account: Account, names: Sequence[str], console: Console, *, follow: bool
 ) -> list[ExecutionRecord]:
     """Show the newest execution of each, and go on with `follow` until all are at rest.
 
@@ -49,11 +49,11 @@ def show_pipelines(
     """
     records: list[ExecutionRecord] = []
     live = console.is_terminal and not console.quiet
-    tails = LogTails(clients)
+    tails = LogTails(account)
     with Live(console=console, auto_refresh=False) if live else contextlib.nullcontext() as screen:
         while True:
             before = {record.pipeline: record for record in records}
-            records = [explain_failures(record, tails) for record in _newest(clients, names)]
+            records = [explain_failures(record, tails) for record in _newest(account, names)]
             if screen is not None:
                 screen.update(render(records, tails.last_line), refresh=True)
             for record in records if screen is None else ():
@@ -67,9 +67,9 @@ def show_pipelines(
     return records
 
 
-def _newest(clients: Clients, names: Sequence[str]) -> list[ExecutionRecord]:
-    identifiers = {name: newest_execution_id(clients, name) for name in names}
-    return [read_execution(clients, name, each) for name, each in identifiers.items() if each]
+def _newest(account: Account, names: Sequence[str]) -> list[ExecutionRecord]:
+    identifiers = {name: newest_execution_id(account, name) for name in names}
+    return [read_execution(account, name, each) for name, each in identifiers.items() if each]
 
 
 def render(

@@ -1,13 +1,14 @@
-"""The project's stack: its names, its outputs, and what `local-aws env` exports of them."""
+"""The projects of an account: their stacks, and what programs find a project by."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from local_aws.errors import UsageError
-from mlops.project.clients import Clients
-from mlops.project.stack_events import COMPLETE, find_stack
+from mlops.account import Account
+from mlops.errors import InputError
+from mlops.platform.stacks import DeployedStack, list_stacks
 
 UNITS = {"build": "modelbuild", "deploy": "modeldeploy"}  # what people type -> repository, pipeline
 _SIDES = {"build": "ModelBuild", "deploy": "ModelDeploy"}  # as the template names them
@@ -17,28 +18,46 @@ _EXPORTED = {
     "SAGEMAKER_JOB_ROLE_ARN": "JobRoleArn",
     "MODEL_EXECUTION_ROLE_ARN": "ModelRoleArn",
 }
+_USABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectStack:
-    """The deployed project."""
+    """A deployed project."""
 
-    name: str
-    parameters: Mapping[str, str]
-    outputs: Mapping[str, str]
+    stack: DeployedStack
+
+    @property
+    def name(self) -> str:
+        """The project's name."""
+        return self.stack.parameters["SageMakerProjectName"]
+
+    @property
+    def id(self) -> str:
+        """The project's id, a part of most names."""
+        return self.stack.parameters["SageMakerProjectId"]
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """The stack's parameters as they were given."""
+        return self.stack.parameters
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """The stack's outputs."""
+        return self.stack.outputs
 
     def pipeline_name(self, unit: str) -> str:
         """The CodePipeline pipeline of `build` or `deploy`."""
         return self.outputs[f"{_SIDES[unit]}PipelineName"]
 
-    def clone_url(self, unit: str, gateway_url: str) -> str:
-        """Where that unit's repository is cloned from and pushed to."""
-        side = _SIDES[unit]
-        url = self.outputs.get(f"{side}CloneUrl")
-        if url:
-            return url
-        repository = self.parameters.get(f"{side}Repository", "")
-        return f"{gateway_url}/git/{repository}.git"
+    def clone_url(self, unit: str) -> str:
+        """Where that unit's CodeCommit repository is; empty behind a Git connection."""
+        return self.outputs.get(f"{_SIDES[unit]}CloneUrl", "")
+
+    def repository(self, unit: str) -> str:
+        """owner/name of that unit's repository behind a Git connection; empty in CodeCommit."""
+        return self.parameters.get(f"{_SIDES[unit]}Repository", "")
 
     @property
     def branch(self) -> str:
@@ -53,33 +72,68 @@ class ProjectStack:
     @property
     def shared_repository(self) -> bool:
         """Both units live in one repository, behind a Git connection."""
-        build = self.parameters.get("ModelBuildRepository", "")
-        return build != "" and build == self.parameters.get("ModelDeployRepository", "")
+        return self.repository("build") != "" and (
+            self.repository("build") == self.repository("deploy")
+        )
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's address, as the stack last read it from the Parameter Store."""
+        return self.stack.resolved.get("TrackingUri", "")
+
+    @property
+    def credentials_secret(self) -> str:
+        """ARN of the secret with MLflow's login, or `none`."""
+        return self.stack.resolved.get("CredentialsSecret", "none")
 
     @property
     def environment(self) -> dict[str, str]:
-        """What programs find the project's bucket and roles by."""
+        """By what the project's programs find it: the variables that CodeBuild has, too."""
         return {
-            variable: self.outputs[output]
-            for variable, output in _EXPORTED.items()
-            if output in self.outputs
+            "SAGEMAKER_PROJECT_NAME": self.name,
+            "SAGEMAKER_PROJECT_ID": self.id,
+            **({"MLFLOW_TRACKING_URI": self.tracking_uri} if self.tracking_uri else {}),
+            "MLFLOW_CREDENTIALS_SECRET": self.credentials_secret,
+            **{
+                variable: self.outputs[output]
+                for variable, output in _EXPORTED.items()
+                if output in self.outputs
+            },
         }
 
 
-def stack_name_of(environment: Mapping[str, str]) -> str:
-    """The stack's name, as the announced environment names the project."""
-    return f"sagemaker-project-{environment['SAGEMAKER_PROJECT_NAME']}"
+def find_projects(account: Account) -> list[ProjectStack]:
+    """The projects that have a stack, whether a person, Studio or Service Catalog made it."""
+    return [
+        ProjectStack(stack=stack)
+        for stack in list_stacks(account.client("cloudformation"))
+        if {"SageMakerProjectName", "SageMakerProjectId", "Branch"} <= stack.parameters.keys()
+    ]
 
 
-def require_project_stack(clients: Clients) -> ProjectStack:
-    """The deployed project; raises UsageError if its stack isn't there or never came up."""
-    name = stack_name_of(clients.environment)
-    stack = find_stack(clients("cloudformation"), name)
-    if stack is None or stack["StackStatus"] not in (*COMPLETE, "UPDATE_ROLLBACK_COMPLETE"):
-        state = "isn't deployed" if stack is None else f"is {stack['StackStatus']}"
-        raise UsageError(f"stack {name} {state}. Run `mlops project deploy` first.")
-    return ProjectStack(
-        name=name,
-        parameters={p["ParameterKey"]: p["ParameterValue"] for p in stack.get("Parameters", ())},
-        outputs={o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", ())},
-    )
+def require_project(account: Account, name: str | None = None) -> ProjectStack:
+    """The project of that name, of SAGEMAKER_PROJECT_NAME, or the account's only one.
+
+    Raises InputError if there is none, if several could be meant, or if its stack never came up.
+    """
+    wanted = name or os.environ.get("SAGEMAKER_PROJECT_NAME")
+    projects = find_projects(account)
+    found = [each for each in projects if wanted in (None, "", each.name)]
+    if not found:
+        others = ", ".join(each.name for each in projects)
+        raise InputError(
+            (f"there is no project {wanted} here" if wanted else "there is no project here yet")
+            + (f" (but {others})" if others else "")
+            + ". `mlops project deploy NAME` puts one up."
+        )
+    if len(found) > 1:
+        names = ", ".join(each.name for each in found)
+        raise InputError(f"which project? Name one by --project: {names}")
+    (project,) = found
+    status = project.stack.status
+    if status not in _USABLE:
+        raise InputError(
+            f"stack {project.stack.name} is {status}. `mlops project deploy {project.name}` "
+            "brings it up."
+        )
+    return project

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops.project.clients import Clients
-from mlops.project.git import Git
+from mlops.account import Account
+from mlops.errors import InputError
+from mlops.project.git import Git, login_settings
 from mlops.project.project_stack import UNITS, ProjectStack
-from mlops.project.unit_files import write_unit
+from mlops.project.seed_repositories import write_folder
+from mlops.project.units import list_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +26,10 @@ class Pushed:
 
 
 def push_unit(
-    clients: Clients,
-    stack: ProjectStack,
+    account: Account,
+    project: ProjectStack,
     unit: str,
-    project_dir: Path,
+    tree: Path,
     message: str | None = None,
     edit: Callable[[Path], None] = lambda _: None,
 ) -> Pushed:
@@ -36,21 +38,22 @@ def push_unit(
     `edit` may change the pushed files, given their folder. In a repository that both units share
     only this unit's files are replaced. Raises CommandFailed with git's or the remote's words.
     """
-    url = stack.clone_url(unit, clients.environment["AWS_ENDPOINT_URL"])
-    author_name, author_email = Git(project_dir).author()
-    with tempfile.TemporaryDirectory(prefix="local-aws-push-") as scratch:
+    require_tree(tree)
+    url = remote_url(project, unit, tree)
+    author_name, author_email = Git(tree).author()
+    with tempfile.TemporaryDirectory(prefix="mlops-push-") as scratch:
         folder = Path(scratch) / "repository"
         folder.mkdir()
-        git = Git(folder)
-        git.run("init", "--quiet", "--initial-branch", stack.branch)
+        git = Git(folder, login_settings(account, url))
+        git.run("init", "--quiet", "--initial-branch", project.branch)
         git.run("remote", "add", "origin", url)
-        begun = _fetch(git, stack.branch, may_be_missing=stack.connected)
+        begun = _fetch(git, project.branch, may_be_missing=project.connected)
         if begun:
-            git.run("reset", "--quiet", "--hard", f"origin/{stack.branch}")
-            if not stack.shared_repository:
+            git.run("reset", "--quiet", "--hard", f"origin/{project.branch}")
+            if not project.shared_repository:
                 git.run("rm", "-r", "--quiet", "--ignore-unmatch", ".")
         files = Path(scratch) / "files"
-        write_unit(UNITS[unit], files, project_dir)
+        write_folder(list_files(UNITS[unit], tree), files)
         edit(files)
         shutil.copytree(files, folder, dirs_exist_ok=True)
         git.run("add", "--all", "--force", ".")
@@ -62,8 +65,33 @@ def push_unit(
             *("-c", f"user.name={author_name}", "-c", f"user.email={author_email}"),
             *("commit", "--quiet", "--message", text),
         )
-        git.run("push", "--quiet", "origin", f"HEAD:refs/heads/{stack.branch}")
+        git.run("push", "--quiet", "origin", f"HEAD:refs/heads/{project.branch}")
         return Pushed(commit=git.run("rev-parse", "HEAD"), message=text, new=True)
+
+
+def require_tree(tree: Path) -> None:
+    """Raise InputError if the folder isn't a checkout of the project, which has both units."""
+    missing = [name for name in ("model_build", "model_deploy") if not (tree / name).is_dir()]
+    if missing:
+        raise InputError(
+            f"{tree} holds no {missing[0]}/. Run this in the project's root folder; in a clone of "
+            "one unit's repository, `git push` is all there is to do."
+        )
+
+
+def remote_url(project: ProjectStack, unit: str, tree: Path) -> str:
+    """CodeCommit's address, or behind a Git connection that of the working tree's own remote."""
+    if not project.connected:
+        return project.clone_url(unit)
+    repository = project.repository(unit)
+    for url in Git(tree).remotes().values():
+        path = url.removesuffix("/").removesuffix(".git")
+        if path.endswith((f"/{repository}", f":{repository}")):
+            return url
+    raise InputError(
+        f"the project's repository is {repository}, behind a Git connection, and no remote of "
+        f"{tree} is that one. Add it: git remote add {UNITS[unit]} URL"
+    )
 
 
 def _fetch(git: Git, branch: str, *, may_be_missing: bool) -> bool:

@@ -5,160 +5,148 @@ The schedule is set through the stack's parameters, so that the stack says what 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from itertools import islice
+from collections.abc import Mapping
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from botocore.exceptions import ClientError
 
-from local_aws.errors import UsageError
-from local_aws.events.cron import ExpressionError
-from local_aws.events.expressions import Expression, parse_expression
-from mlops.project.clients import Clients
-from mlops.project.project_stack import ProjectStack, require_project_stack
-from mlops.project.stack_change import StackChange, change_stack
-from mlops.project.stack_events import StackEvent
+from mlops.account import Account, error_code
+from mlops.display import Display
+from mlops.errors import InputError
+from mlops.platform.deployment import DeployOptions, StackPlan, deploy_stack
+from mlops.platform.stacks import PROJECT, deployed_template
+from mlops.platform.templates import problem_of_value
+from mlops.project.project_stack import ProjectStack
 
 _SHOWN = 3
-_INVOCATIONS = "/aws/scheduler/"
+_RIGHT = "'cron(0 3 ? * MON *)' (Mondays at 3), 'rate(1 day)', 'at(2027-01-31T03:00:00)'"
 
 
 def set_schedule(
-    clients: Clients,
+    account: Account,
+    project: ProjectStack,
     expression: str | None,
     timezone: str | None,
-    on_event: Callable[[StackEvent], None] = lambda _: None,
+    display: Display,
 ) -> bool:
     """Update the stack's parameters, which None leaves as they are; "" is no schedule.
 
-    Returns whether anything changed. Raises UsageError for what Scheduler would refuse.
+    Returns whether anything changed. Raises InputError for what is no schedule at all; what else
+    Scheduler refuses, CloudFormation rolls back.
     """
-    stack = require_project_stack(clients)
-    wanted = stack.parameters.get("Schedule", "") if expression is None else expression
-    zone = timezone or stack.parameters.get("ScheduleTimezone") or "UTC"
-    if wanted:
-        require_expression(wanted, zone)
-    parameters = {"Schedule": wanted, **({"ScheduleTimezone": timezone} if timezone else {})}
-    change = StackChange(stack_name=stack.name, parameters=parameters)
-    return change_stack(clients, change, bucket="", on_event=on_event).changed
+    template = deployed_template(account.client("cloudformation"), project.stack)
+    if expression and problem_of_value(template.parameters["Schedule"], expression):
+        raise InputError(f"{expression!r} is no schedule. Right are {_RIGHT}.")
+    if timezone:
+        require_timezone(timezone)
+    given = {"Schedule": expression, "ScheduleTimezone": timezone}
+    changes = {name: value for name, value in given.items() if value is not None}
+    plan = StackPlan(
+        kind=PROJECT,
+        name=project.stack.name,
+        template=template,
+        parameters={**dict.fromkeys(project.parameters), **changes},
+        tags=project.stack.tags,
+        deployed=project.stack,
+        keeps_template=True,
+    )
+    return deploy_stack(account, plan, DeployOptions(yes=True), display)
 
 
-def show_schedule(clients: Clients) -> list[str]:
-    """The schedule, its next times, what it did last and the executions there are, as lines."""
-    stack = require_project_stack(clients)
-    schedule = _schedule(clients, stack)
+def require_timezone(name: str) -> None:
+    """Raise InputError unless there is such a timezone."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as err:
+        raise InputError(
+            f"there is no timezone {name!r}. Take a name such as Europe/Paris or UTC."
+        ) from err
+
+
+def read_schedule(account: Account, project: ProjectStack) -> dict[str, Any]:
+    """The schedule (None if there is none) and the newest executions that it or others started."""
+    name = project.outputs.get("ScheduleName")
+    schedule = account.client("scheduler").get_schedule(Name=name) if name else None
+    return {
+        "project": project.name,
+        "schedule": schedule
+        and {
+            "name": schedule["Name"],
+            "expression": schedule["ScheduleExpression"],
+            "timezone": schedule.get("ScheduleExpressionTimezone", "UTC"),
+            "state": schedule["State"],
+            "starts": schedule["Target"]["Arn"],
+        },
+        "executions": _executions(account, project.outputs["SageMakerPipelineName"]),
+    }
+
+
+def schedule_lines(found: Mapping[str, Any]) -> list[str]:
+    """What `read_schedule` found, for a person."""
+    schedule = found["schedule"]
     if schedule is None:
         return ["no schedule. Set one: mlops schedule 'cron(0 3 ? * MON *)' --timezone TZ"]
-    zone = schedule.get("ScheduleExpressionTimezone", "UTC")
-    text = schedule["ScheduleExpression"]
-    lines = [
-        f"{schedule['Name']}  {text}  {zone}  {schedule['State']}",
-        f"  starts      {schedule['Target']['Arn']}",
+    return [
+        f"{schedule['name']}  {schedule['expression']}  {schedule['timezone']}  "
+        + schedule["state"],
+        f"  starts      {schedule['starts']}",
+        *(
+            f"  execution   {each['started']:%F %H:%M:%S}  {each['status']:<10}  {each['id']}"
+            + (f"  {each['reason']}" if each["reason"] else "")
+            for each in found["executions"]
+        ),
     ]
-    times = islice(_times(require_expression(text, zone), schedule["CreationDate"]), _SHOWN)
-    lines += [f"  next        {time.astimezone(ZoneInfo(zone)):%a %F %H:%M %Z}" for time in times]
-    lines += [f"  invocation  {line}" for line in _invocations(clients, schedule["Name"])]
-    lines += [
-        f"  execution   {line}"
-        for line in _executions(clients, stack.outputs["SageMakerPipelineName"])
-    ]
-    return lines
 
 
-def run_now(clients: Clients) -> str:
+def run_now(account: Account, project: ProjectStack) -> str:
     """Do once what the schedule does, or would do; returns what it started."""
-    stack = require_project_stack(clients)
-    target = (_schedule(clients, stack) or {}).get("Target", {})
-    name = stack.outputs["SageMakerPipelineName"]
+    name = project.outputs.get("ScheduleName")
+    target = account.client("scheduler").get_schedule(Name=name)["Target"] if name else {}
     given = target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", [])
+    pipeline = project.outputs["SageMakerPipelineName"]
     try:
-        answer = clients("sagemaker").start_pipeline_execution(
-            PipelineName=name, PipelineParameters=given
+        answer = account.client("sagemaker").start_pipeline_execution(
+            PipelineName=pipeline, PipelineParameters=given
         )
     except ClientError as err:
-        if err.response["Error"]["Code"] != "ResourceNotFound":
+        if error_code(err) != "ResourceNotFound":
             raise
-        raise UsageError(
-            f"there is no SageMaker pipeline {name} yet: `mlops push build` makes it."
+        raise InputError(
+            f"there is no SageMaker pipeline {pipeline} yet: `mlops push build` makes it."
         ) from err
     return str(answer["PipelineExecutionArn"])
 
 
-def require_expression(text: str, zone: str) -> Expression:
-    """The expression; raises UsageError with what is right for one that Scheduler refuses."""
-    try:
-        return parse_expression(text, ZoneInfo(zone))
-    except ExpressionError as err:
-        raise UsageError(
-            f"{text!r} is no schedule: {err}. Right are 'cron(0 3 ? * MON *)' (Mondays at 3), "
-            "'rate(1 day)', 'at(2027-01-31T03:00:00)'."
-        ) from err
-    except (ZoneInfoNotFoundError, ValueError) as err:
-        raise UsageError(
-            f"there is no timezone {zone!r}. Take a name such as Europe/Paris or UTC."
-        ) from err
-
-
-def _schedule(clients: Clients, stack: ProjectStack) -> dict[str, Any] | None:
-    name = stack.outputs.get("ScheduleName")
-    return dict(clients("scheduler").get_schedule(Name=name)) if name else None
-
-
-def _times(expression: Expression, first: datetime) -> Iterator[datetime]:
-    moment: datetime | None = datetime.now(UTC)
-    while moment is not None:
-        moment = expression.next_after(moment, first=first)
-        if moment is not None:
-            yield moment
-
-
-def _invocations(clients: Clients, schedule_name: str) -> list[str]:
-    """The last ones, as local_aws notes them in CloudWatch Logs; AWS has metrics in their place."""
-    logs = clients("logs")
-    noted: list[dict[str, Any]] = []
-    for group in logs.describe_log_groups(logGroupNamePrefix=_INVOCATIONS)["logGroups"]:
-        for page in logs.get_paginator("filter_log_events").paginate(
-            logGroupName=group["logGroupName"]
-        ):
-            noted += [json.loads(event["message"]) for event in page["events"]]
-    own = [each for each in noted if each["schedule"].endswith(f"/{schedule_name}")]
-    latest = sorted(own, key=lambda each: str(each["time"]))[-_SHOWN:]
-    return [
-        f"{_local(each['time'])}  {each['outcome']}  {each.get('reason', '')}" for each in latest
-    ]
-
-
-def _executions(clients: Clients, pipeline_name: str) -> list[str]:
+def _executions(account: Account, pipeline_name: str) -> list[dict[str, Any]]:
     """The newest, whoever started them; none before the first push made the pipeline."""
     try:
-        found = clients("sagemaker").list_pipeline_executions(PipelineName=pipeline_name)
+        found = account.client("sagemaker").list_pipeline_executions(
+            PipelineName=pipeline_name, MaxResults=_SHOWN
+        )
     except ClientError as err:
-        if err.response["Error"]["Code"] != "ResourceNotFound":
+        if error_code(err) != "ResourceNotFound":
             raise
         return []
     return [
-        f"{row['StartTime'].astimezone():%F %H:%M:%S}  {row['PipelineExecutionStatus']:<10}  "
-        + row["PipelineExecutionArn"].rpartition("/")[2]
-        + _reason(clients, row)
-        for row in found["PipelineExecutionSummaries"][:_SHOWN]
+        {
+            "id": row["PipelineExecutionArn"].rpartition("/")[2],
+            "status": row["PipelineExecutionStatus"],
+            "started": row["StartTime"].astimezone(),
+            "reason": _reason(account, row),
+        }
+        for row in found["PipelineExecutionSummaries"]
     ]
 
 
-def _reason(clients: Clients, row: Mapping[str, Any]) -> str:
+def _reason(account: Account, row: Mapping[str, Any]) -> str:
     """Why the execution failed, as its step says: of itself it only says that it did."""
     if row["PipelineExecutionStatus"] != "Failed":
         return ""
-    steps = clients("sagemaker").list_pipeline_execution_steps(
+    steps = account.client("sagemaker").list_pipeline_execution_steps(
         PipelineExecutionArn=row["PipelineExecutionArn"]
     )["PipelineExecutionSteps"]
     reasons = [
         f"{step['StepName']}: {step['FailureReason']}" for step in steps if "FailureReason" in step
     ]
-    return f"  {'; '.join(reasons)}" if reasons else ""
-
-
-def _local(moment: str) -> str:
-    return f"{datetime.fromisoformat(moment).astimezone():%F %H:%M:%S}"
+    return "; ".join(reasons)

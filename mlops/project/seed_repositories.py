@@ -3,7 +3,7 @@
     working tree ─▶ units ─┬─▶ modelbuild.zip, modeldeploy.zip ─▶ a folder, an S3 bucket
                            └─▶ one unit's files in a folder
 
-infra/project/project.yml fills new CodeCommit repositories from the archives in a bucket (SeedBucket).
+infra/project/project.yml fills new CodeCommit repositories from the archives in SeedBucket.
 Exit codes: 0 written, 2 wrong input, 3 AWS refused.
 """
 

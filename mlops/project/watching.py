@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from botocore.exceptions import ClientError
 
-from local_aws.errors import CommandFailed
-from mlops.project.clients import Clients
+from mlops.account import Account
+from mlops.errors import CommandFailed
 from mlops.project.executions import (
     NOT_STARTED,
     ActionRecord,
@@ -29,7 +29,7 @@ _LINES_SEARCHED = 100
 
 
 def watch(
-    clients: Clients,
+    account: Account,
     pipeline_name: str,
     execution_id: str,
     on_change: Callable[[ActionRecord], None] = lambda _: None,
@@ -39,21 +39,21 @@ def watch(
     `on_change` gets each action when its status or what it says changes.
     """
     before: tuple[ActionRecord, ...] = ()
-    for record in states_of(clients, pipeline_name, execution_id):
+    for record in states_of(account, pipeline_name, execution_id):
         for action in changed_actions(before, record.actions):
             on_change(action)
         before = record.actions
     return record
 
 
-def states_of(clients: Clients, pipeline_name: str, execution_id: str) -> Iterator[ExecutionRecord]:
+def states_of(account: Account, pipeline_name: str, execution_id: str) -> Iterator[ExecutionRecord]:
     """The execution every half second; the last one has ended or waits for approval.
 
     What failed says why, as in `explain_failures`.
     """
-    tails = LogTails(clients)
+    tails = LogTails(account)
     while True:
-        record = explain_failures(read_execution(clients, pipeline_name, execution_id), tails)
+        record = explain_failures(read_execution(account, pipeline_name, execution_id), tails)
         yield record
         if record.at_rest:
             return
@@ -93,12 +93,12 @@ def _news(action: ActionRecord) -> tuple[str, str, str]:
 
 
 def wait_for_execution(
-    clients: Clients, pipeline_name: str, after: str | None, seconds: float = 30.0
+    account: Account, pipeline_name: str, after: str | None, seconds: float = 30.0
 ) -> str:
     """The id of the execution newer than `after`; raises CommandFailed if none starts in time."""
     deadline = time.monotonic() + seconds
     while True:
-        newest = newest_execution_id(clients, pipeline_name)
+        newest = newest_execution_id(account, pipeline_name)
         if newest is not None and newest != after:
             return newest
         if time.monotonic() > deadline:
@@ -112,8 +112,8 @@ def wait_for_execution(
 class LogTails:
     """What a build has printed last."""
 
-    def __init__(self, clients: Clients) -> None:
-        self._clients = clients
+    def __init__(self, account: Account) -> None:
+        self._account = account
         self._streams: dict[str, tuple[str, str]] = {}
         self._errors: dict[str, str] = {}
 
@@ -127,7 +127,7 @@ class LogTails:
             return []
         try:
             group, stream = self._stream_of(action.log)
-            events = self._clients("logs").get_log_events(
+            events = self._account.client("logs").get_log_events(
                 logGroupName=group, logStreamName=stream, limit=count, startFromHead=False
             )["events"]
         except (ClientError, LookupError):
@@ -144,7 +144,7 @@ class LogTails:
 
     def _stream_of(self, build_id: str) -> tuple[str, str]:
         if build_id not in self._streams:
-            answer = self._clients("codebuild").batch_get_builds(ids=[build_id])
+            answer = self._account.client("codebuild").batch_get_builds(ids=[build_id])
             logs = answer["builds"][0]["logs"]
             self._streams[build_id] = logs["groupName"], logs["streamName"]
         return self._streams[build_id]

@@ -21,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.errors import LocalAwsError
 from local_aws.state import DEFAULT_STATE_DIR, StateFolder, process_of
+from local_aws.workers import only_logged, start_worker
 
 _END_SECONDS = 40.0  # how long `down` waits before it ends the process the hard way
 
@@ -91,6 +92,11 @@ def build_parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--no-mlflow", action="store_true", help="start no MLflow server (default: one on SQLite)"
     )
+    up.add_argument(
+        "--end-with-stdin",
+        action="store_true",
+        help="end when standard input ends too: for a program that starts it",
+    )
     add("env", _env, 'print what to export: eval "$(local-aws env)"')
     add("status", _status, "what runs: servers, pipeline executions, endpoints, stacks")
     down = add("down", _down, "end what `up` started in this folder")
@@ -101,20 +107,36 @@ def build_parser() -> argparse.ArgumentParser:
 def _up(arguments: argparse.Namespace) -> int:
     from local_aws.server import LocalAws
 
-    served = LocalAws(arguments.state_dir, arguments.port, mlflow=not arguments.no_mlflow)
-    with _sigterm_as_ctrl_c(), served as local_aws:
-        for line in _exports(local_aws.environment):
+    def print_environment() -> None:
+        for line in _exports(served.environment):
             print(line)
-        mlflow = local_aws.environment.get("MLFLOW_TRACKING_URI", "no address: not started")
+        mlflow = served.environment.get("MLFLOW_TRACKING_URI", "no address: not started")
         print(
-            f"# AWS at {local_aws.own.url}, MLflow at {mlflow}.\n"
+            f"# AWS at {served.own.url}, MLflow at {mlflow}.\n"
             '# In another terminal: eval "$(local-aws env)"    Ctrl-C ends it.',
             flush=True,
         )
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.pause()
-        print("ending ...", file=sys.stderr)
+
+    served = LocalAws(
+        arguments.state_dir,
+        arguments.port,
+        mlflow=not arguments.no_mlflow,
+        on_aws=print_environment,
+    )
+    with _sigterm_as_ctrl_c():
+        if arguments.end_with_stdin:
+            start_worker("the watch over stdin", _interrupt_at_end_of_stdin, only_logged)
+        with served:
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
+            print("ending ...", file=sys.stderr)
     return 0
+
+
+def _interrupt_at_end_of_stdin() -> None:
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _env(arguments: argparse.Namespace) -> int:

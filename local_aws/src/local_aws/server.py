@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -25,7 +25,8 @@ class LocalAws:
     """A context manager.
 
     Inside it AWS and MLflow answer on 127.0.0.1; after it nothing of them runs. With
-    `mlflow=False` no tracking server is started: AWS alone.
+    `mlflow=False` no tracking server is started: AWS alone. `on_aws` is called as soon as AWS
+    answers, seconds before MLflow does.
     """
 
     def __init__(
@@ -34,9 +35,11 @@ class LocalAws:
         port: int = 0,
         *,
         mlflow: bool = True,
+        on_aws: Callable[[], None] = lambda: None,
     ) -> None:
         self.state = StateFolder(state_dir)
         self._port = port
+        self._on_aws = on_aws
         self._tracking = TrackingServer(self.state.path / "mlflow") if mlflow else None
         self._gateway: Gateway | None = None
         self.environment: dict[str, str] = {}
@@ -51,6 +54,7 @@ class LocalAws:
             if self._tracking is not None:
                 self.environment["MLFLOW_TRACKING_URI"] = self._tracking.url
             furnish(self.own, self.environment)
+            self._on_aws()
             if self._tracking is not None:
                 self._tracking.wait_until_ready()
             self.state.announce(self.own.url, self.environment)

@@ -18,7 +18,7 @@ _CONFIG = Config(
     connect_timeout=5,
     read_timeout=15,
     retries={"total_max_attempts": 3, "mode": "standard"},
-    user_agent_extra="mlops-infra-doctor",
+    user_agent_extra="mlops-doctor",
 )
 PARAMETER_PREFIX = "/sagemaker-mlflow/"
 T = TypeVar("T")

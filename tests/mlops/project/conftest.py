@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import Stubber
 
 from local_aws.account import furnish, publish_parameters
-from mlops.project.clients import Clients
+from mlops.account import Account
 
 START = datetime(2026, 11, 22, 21, 0, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 22, 21, 1, 30, tzinfo=UTC)
@@ -19,19 +19,19 @@ TOKEN = "66666666-7777-8888-9999-000000000000"
 
 
 class StubbedClients:
-    """Takes the place of Clients: each service answers what a test has queued."""
+    """Takes the place of Account: each service answers what a test has queued."""
 
     def __init__(self) -> None:
         self.environment = {"AWS_REGION": "us-east-1", "SAGEMAKER_PROJECT_NAME": "n"}
         self.stubs: dict[str, Stubber] = {}
-        self._clients: dict[str, object] = {}
+        self._account: dict[str, object] = {}
 
     def __call__(self, service: str):
-        if service not in self._clients:
-            self._clients[service] = boto3.client(service, region_name="us-east-1")
-            self.stubs[service] = Stubber(self._clients[service])
+        if service not in self._account:
+            self._account[service] = boto3.client(service, region_name="us-east-1")
+            self.stubs[service] = Stubber(self._account[service])
             self.stubs[service].activate()
-        return self._clients[service]
+        return self._account[service]
 
     def stub(self, service: str) -> Stubber:
         self(service)
@@ -39,20 +39,20 @@ class StubbedClients:
 
 
 @pytest.fixture
-def clients():
+def account():
     return StubbedClients()
 
 
 @pytest.fixture(scope="module")
-def account(gateway) -> Clients:
-    """Clients of a running local_aws with all services; there is no MLflow behind its address."""
+def account(gateway) -> Account:
+    """Account of a running local_aws with all services; there is no MLflow behind its address."""
     environment = {
         **gateway.own.credentials_environment(None),
         **furnish(gateway.own),
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
     }
     publish_parameters(gateway.own, environment)
-    return Clients(environment)
+    return Account(environment)
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def answers():
     return queue_execution
 
 
-def queue_execution(clients, *, approval=None, status="InProgress", build_status="Succeeded"):
+def queue_execution(account, *, approval=None, status="InProgress", build_status="Succeeded"):
     """An execution whose build has `build_status`; `approval` "waits", "approved" or None."""
-    stub = clients.stub("codepipeline")
+    stub = account.stub("codepipeline")
     stub.add_response(
         "get_pipeline_execution",
         {
@@ -97,14 +97,14 @@ def queue_execution(clients, *, approval=None, status="InProgress", build_status
     )
 
 
-def queue_log(clients, *lines):
+def queue_log(account, *lines):
     """What the build of `queue_execution` has printed last."""
-    clients.stub("codebuild").add_response(
+    account.stub("codebuild").add_response(
         "batch_get_builds",
         {"builds": [{"logs": {"groupName": "group", "streamName": "stream"}}]},
         {"ids": ["builds:8c4e"]},
     )
-    clients.stub("logs").add_response(
+    account.stub("logs").add_response(
         "get_log_events", {"events": [{"message": f"{line}\n"} for line in lines]}
     )
 

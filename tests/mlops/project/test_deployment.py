@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from local_aws.account import furnish, publish_parameters
-from local_aws.errors import UsageError
-from mlops.project.clients import Clients
+from mlops.errors import InputError
+from mlops.account import Account
 from mlops.project.deployment import DeploymentOptions, deploy_project, parse_parameters
 from mlops.project.project_stack import require_project_stack
 from mlops.project.schedule import run_now, set_schedule, show_schedule
@@ -26,7 +26,7 @@ def account(gateway):
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:1",
     }
     publish_parameters(gateway.own, environment)
-    return Clients(environment)
+    return Account(environment)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_the_schedule_is_the_stack_s_parameter(project, account):
     assert len(times) == 3
     assert all("Mon" in time and "03:00 CE" in time for time in times)
     assert require_project_stack(account).parameters["Schedule"] == "cron(0 3 ? * MON *)"
-    with pytest.raises(UsageError, match="no SageMaker pipeline local-build yet: `mlops push"):
+    with pytest.raises(InputError, match="no SageMaker pipeline local-build yet: `mlops push"):
         run_now(account)
 
     _make_training_that_misses_the_gate(account, project)
@@ -90,7 +90,7 @@ def _make_training_that_misses_the_gate(account, project):
         "Version": "2020-12-01",
         "Steps": [{"Name": "Train", "Type": "Fail", "Arguments": fail}],
     }
-    account("sagemaker").create_pipeline(
+    account.client("sagemaker").create_pipeline(
         PipelineName=project.outputs["SageMakerPipelineName"],
         PipelineDefinition=json.dumps(definition),
         RoleArn=project.outputs["PipelineRoleArn"],
@@ -116,10 +116,10 @@ def _wait_for_failed_execution(account):
 def test_what_scheduler_would_refuse_is_refused_with_what_is_right(
     project, account, expression, timezone, message
 ):
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(InputError, match=message):
         set_schedule(account, expression, timezone)
     options = DeploymentOptions(schedule=expression, timezone=timezone)
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(InputError, match=message):
         deploy_project(account, PROJECT_DIR, options)
 
 
@@ -131,18 +131,18 @@ def test_what_scheduler_would_refuse_is_refused_with_what_is_right(
     ],
 )
 def test_a_connection_needs_one_or_two_repositories(account, names, message):
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(InputError, match=message):
         deploy_project(account, PROJECT_DIR, DeploymentOptions(connection=names))
 
 
 def test_outside_the_project_it_says_where_to_run_it(account, tmp_path):
-    with pytest.raises(UsageError, match=r"holds no infra/project/project.yml. Run this in the project's"):
+    with pytest.raises(InputError, match=r"holds no infra/project/project.yml. Run this in the project's"):
         deploy_project(account, tmp_path, DeploymentOptions())
 
 
 def test_parameters_are_texts_with_an_equals_sign():
     assert parse_parameters(["A=1", "B=x=y", "C="]) == {"A": "1", "B": "x=y", "C": ""}
-    with pytest.raises(UsageError, match="'=x' is not of the form NAME=VALUE"):
+    with pytest.raises(InputError, match="'=x' is not of the form NAME=VALUE"):
         parse_parameters(["A=1", "=x"])
 
 
@@ -150,6 +150,6 @@ def test_before_a_deployment_every_command_says_so(gateway):
     environment = {**gateway.own.credentials_environment(None), "SAGEMAKER_PROJECT_NAME": "other"}
 
     with pytest.raises(
-        UsageError, match=r"sagemaker-project-other isn't deployed. Run `local-aws d"
+        InputError, match=r"sagemaker-project-other isn't deployed. Run `local-aws d"
     ):
-        require_project_stack(Clients(environment))
+        require_project_stack(Account(environment))

@@ -10,10 +10,10 @@ PIPELINE = "sagemaker-n-i-modeldeploy"
 EXECUTION = "11111111-2222-3333-4444-555555555555"
 
 
-def test_each_action_has_its_state_time_and_log_in_the_pipeline_s_order(clients, answers):
-    answers(clients)
+def test_each_action_has_its_state_time_and_log_in_the_pipeline_s_order(account, answers):
+    answers(account)
 
-    record = read_execution(clients, PIPELINE, EXECUTION)
+    record = read_execution(account, PIPELINE, EXECUTION)
 
     build, approval = record.actions
     assert (build.stage, build.action) == ("Build", "BuildDeploymentTemplates")
@@ -30,19 +30,19 @@ def test_each_action_has_its_state_time_and_log_in_the_pipeline_s_order(clients,
     assert not record.at_rest
 
 
-def test_a_failed_action_is_told_by_its_error(clients, answers):
-    answers(clients, status="Failed", build_status="Failed")
+def test_a_failed_action_is_told_by_its_error(account, answers):
+    answers(account, status="Failed", build_status="Failed")
 
-    record = read_execution(clients, PIPELINE, EXECUTION)
+    record = read_execution(account, PIPELINE, EXECUTION)
 
     assert record.actions[0].summary == "exit status 2"
     assert record.ended
 
 
-def test_a_waiting_approval_is_shown_with_its_variables_resolved(clients, answers):
-    answers(clients, approval="waits")
+def test_a_waiting_approval_is_shown_with_its_variables_resolved(account, answers):
+    answers(account, approval="waits")
 
-    record = read_execution(clients, PIPELINE, EXECUTION)
+    record = read_execution(account, PIPELINE, EXECUTION)
 
     assert record.at_rest
     assert not record.ended
@@ -51,19 +51,19 @@ def test_a_waiting_approval_is_shown_with_its_variables_resolved(clients, answer
     assert record.approval.token == "66666666-7777-8888-9999-000000000000"
 
 
-def test_an_answered_approval_waits_no_longer(clients, answers):
-    answers(clients, approval="approved")
+def test_an_answered_approval_waits_no_longer(account, answers):
+    answers(account, approval="approved")
 
-    assert read_execution(clients, PIPELINE, EXECUTION).approval is None
+    assert read_execution(account, PIPELINE, EXECUTION).approval is None
 
 
-def test_a_git_connection_s_revision_tells_the_commit_message(clients, answers):
-    answers(clients)
-    queue = clients.stubs["codepipeline"]._queue
+def test_a_git_connection_s_revision_tells_the_commit_message(account, answers):
+    answers(account)
+    queue = account.stubs["codepipeline"]._queue
     revision = queue[0]["response"][1]["pipelineExecution"]["artifactRevisions"][0]
     revision["revisionSummary"] = '{"ProviderType": "GitHub", "CommitMessage": "Deploy 4"}'
 
-    assert read_execution(clients, PIPELINE, EXECUTION).message == "Deploy 4"
+    assert read_execution(account, PIPELINE, EXECUTION).message == "Deploy 4"
 
 
 @pytest.mark.parametrize(
@@ -83,24 +83,24 @@ def test_a_git_connection_s_revision_tells_the_commit_message(clients, answers):
         ({"triggerType": "WebhookV2"}, "push"),
     ],
 )
-def test_the_trigger_is_told_in_words(clients, answers, trigger, text):
-    answers(clients)
-    clients.stubs["codepipeline"]._queue[0]["response"][1]["pipelineExecution"]["trigger"] = trigger
+def test_the_trigger_is_told_in_words(account, answers, trigger, text):
+    answers(account)
+    account.stubs["codepipeline"]._queue[0]["response"][1]["pipelineExecution"]["trigger"] = trigger
 
-    assert read_execution(clients, PIPELINE, EXECUTION).trigger == text
+    assert read_execution(account, PIPELINE, EXECUTION).trigger == text
 
 
-def test_a_pipeline_that_never_ran_has_no_execution(clients):
-    clients.stub("codepipeline").add_response(
+def test_a_pipeline_that_never_ran_has_no_execution(account):
+    account.stub("codepipeline").add_response(
         "list_pipeline_executions",
         {"pipelineExecutionSummaries": []},
         {"pipelineName": PIPELINE, "maxResults": 1},
     )
 
-    assert newest_execution_id(clients, PIPELINE) is None
+    assert newest_execution_id(account, PIPELINE) is None
 
 
-def test_no_approval_waits_where_no_action_has_a_token(clients):
-    clients.stub("codepipeline").add_response("get_pipeline_state", {"stageStates": []})
+def test_no_approval_waits_where_no_action_has_a_token(account):
+    account.stub("codepipeline").add_response("get_pipeline_state", {"stageStates": []})
 
-    assert waiting_approvals(clients, PIPELINE) == []
+    assert waiting_approvals(account, PIPELINE) == []

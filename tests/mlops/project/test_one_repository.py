@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops.project.clients import Clients
+from mlops.account import Account
 from mlops.project.deployment import DeploymentOptions, deploy_project
 from mlops.project.project_stack import require_project_stack
 from local_aws.codecommit.git import run_git
@@ -19,12 +19,12 @@ PROJECT_DIR = Path(__file__).parents[3]
 class Repository:
     """A clone of the connected repository, and which pipelines its pushes start."""
 
-    def __init__(self, folder: Path, clients: Clients, stack) -> None:
+    def __init__(self, folder: Path, account: Account, stack) -> None:
         self._folder = folder
-        self._codepipeline = clients("codepipeline")
+        self._codepipeline = account.client("codepipeline")
         self._pipelines = {unit: stack.pipeline_name(unit) for unit in ("build", "deploy")}
         self._seen = {unit: set() for unit in self._pipelines}
-        url = stack.clone_url("build", clients.environment["AWS_ENDPOINT_URL"])
+        url = stack.clone_url("build", account.environment["AWS_ENDPOINT_URL"])
         run_git("init", "--quiet", "--initial-branch", stack.branch, str(folder))
         run_git("remote", "add", "origin", url, directory=folder)
         self.started_by()  # those that the pipelines' creation started, in vain

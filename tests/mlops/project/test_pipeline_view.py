@@ -92,17 +92,17 @@ def test_a_failed_action_is_shown_with_the_way_to_its_log():
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_missed_gate_is_named_on_a_terminal_and_in_a_pipe(clients, answers, terminal):
-    clients.stub("codepipeline").add_response(
+def test_a_missed_gate_is_named_on_a_terminal_and_in_a_pipe(account, answers, terminal):
+    account.stub("codepipeline").add_response(
         "list_pipeline_executions",
         {"pipelineExecutionSummaries": [{"pipelineExecutionId": EXECUTION}]},
     )
-    answers(clients, status="Failed", build_status="Failed")
-    queue_log(clients, "error: not registered: the quality gate was not met: too far off")
+    answers(account, status="Failed", build_status="Failed")
+    queue_log(account, "error: not registered: the quality gate was not met: too far off")
     text = io.StringIO()
     console = Console(file=text, width=200, color_system=None, force_terminal=terminal)
 
-    (record,) = show_pipelines(clients, [PIPELINE], console, follow=True)
+    (record,) = show_pipelines(account, [PIPELINE], console, follow=True)
 
     assert record.actions[0].summary.startswith("not registered: the quality gate was not met: ")
     assert "not registered: the quality gate was not met: too far off" in text.getvalue()

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from local_aws.errors import CommandFailed, UsageError
+from mlops.errors import CommandFailed, InputError
 from local_aws.event_bus import EventBus
 from local_aws.gateway import Gateway
-from mlops.project.clients import Clients
+from mlops.account import Account
 from mlops.project.project_stack import ProjectStack
 from mlops.project.push import push_unit
 from local_aws.codecommit.service import Repositories
@@ -29,13 +29,13 @@ def repositories(tmp_path_factory):
 
 
 @pytest.fixture
-def clients(repositories):
-    return Clients(repositories.own.credentials_environment(None))
+def account(repositories):
+    return Account(repositories.own.credentials_environment(None))
 
 
 @pytest.fixture
-def stack(clients):
-    codecommit = clients("codecommit")
+def stack(account):
+    codecommit = account.client("codecommit")
     urls = [
         codecommit.create_repository(repositoryName=f"{unit}-{uuid.uuid4().hex[:8]}")
         for unit in ("modelbuild", "modeldeploy")
@@ -58,8 +58,8 @@ def _cloned(url, folder):
     return folder
 
 
-def test_the_first_push_is_the_unit_as_it_is_in_the_working_tree(clients, stack, tmp_path):
-    pushed = push_unit(clients, stack, "deploy", PROJECT_DIR, "Deploy version 3")
+def test_the_first_push_is_the_unit_as_it_is_in_the_working_tree(account, stack, tmp_path):
+    pushed = push_unit(account, stack, "deploy", PROJECT_DIR, "Deploy version 3")
 
     clone = _cloned(stack.outputs["ModelDeployCloneUrl"], tmp_path / "clone")
     assert pushed.new
@@ -68,10 +68,10 @@ def test_the_first_push_is_the_unit_as_it_is_in_the_working_tree(clients, stack,
     assert not (clone / "model_build").exists()
 
 
-def test_an_unchanged_tree_is_not_committed_again(clients, stack, tmp_path):
-    first = push_unit(clients, stack, "build", PROJECT_DIR)
+def test_an_unchanged_tree_is_not_committed_again(account, stack, tmp_path):
+    first = push_unit(account, stack, "build", PROJECT_DIR)
 
-    again = push_unit(clients, stack, "build", PROJECT_DIR, "unused")
+    again = push_unit(account, stack, "build", PROJECT_DIR, "unused")
 
     assert not again.new
     assert (again.commit, again.message) == (
@@ -80,19 +80,19 @@ def test_an_unchanged_tree_is_not_committed_again(clients, stack, tmp_path):
     )
 
 
-def test_what_is_gone_from_the_tree_is_gone_from_the_next_commit(clients, stack, tmp_path):
+def test_what_is_gone_from_the_tree_is_gone_from_the_next_commit(account, stack, tmp_path):
     def add(folder):
         (folder / "left-over.txt").write_text("x")
 
-    push_unit(clients, stack, "deploy", PROJECT_DIR, "one", edit=add)
-    push_unit(clients, stack, "deploy", PROJECT_DIR, "two")
+    push_unit(account, stack, "deploy", PROJECT_DIR, "one", edit=add)
+    push_unit(account, stack, "deploy", PROJECT_DIR, "two")
 
     clone = _cloned(stack.outputs["ModelDeployCloneUrl"], tmp_path / "clone")
     assert not (clone / "left-over.txt").exists()
     assert _git("log", "--format=%s", cwd=clone).splitlines() == ["two", "one"]
 
 
-def test_behind_a_connection_the_first_push_makes_the_shared_repository(clients, tmp_path):
+def test_behind_a_connection_the_first_push_makes_the_shared_repository(account, tmp_path):
     name = f"team/{uuid.uuid4().hex[:8]}"
     shared = ProjectStack(
         name="sagemaker-project-local",
@@ -104,40 +104,40 @@ def test_behind_a_connection_the_first_push_makes_the_shared_repository(clients,
         outputs={},
     )
 
-    push_unit(clients, shared, "build", PROJECT_DIR)
-    push_unit(clients, shared, "deploy", PROJECT_DIR)
+    push_unit(account, shared, "build", PROJECT_DIR)
+    push_unit(account, shared, "deploy", PROJECT_DIR)
 
-    url = f"{clients.environment['AWS_ENDPOINT_URL']}/git/{name}.git"
+    url = f"{account.environment['AWS_ENDPOINT_URL']}/git/{name}.git"
     clone = _cloned(url, tmp_path / "clone")
     assert (clone / "model_build").is_dir()
     assert (clone / "model_deploy").is_dir()
 
 
-def test_a_repository_that_is_gone_is_told_in_git_s_words(clients, stack):
-    gone = clients.environment["AWS_ENDPOINT_URL"] + "/v1/repos/gone"
+def test_a_repository_that_is_gone_is_told_in_git_s_words(account, stack):
+    gone = account.environment["AWS_ENDPOINT_URL"] + "/v1/repos/gone"
     stack = ProjectStack(name="n", parameters={}, outputs={"ModelDeployCloneUrl": gone})
 
     with pytest.raises(CommandFailed, match=r"`git ls-remote` failed:\n.*gone"):
-        push_unit(clients, stack, "deploy", PROJECT_DIR)
+        push_unit(account, stack, "deploy", PROJECT_DIR)
 
 
-def test_outside_the_project_it_says_where_to_run_it(clients, stack, tmp_path):
-    with pytest.raises(UsageError, match=r"holds no mlops/project/seed_repositories.py. Run this in the"):
-        push_unit(clients, stack, "deploy", tmp_path)
+def test_outside_the_project_it_says_where_to_run_it(account, stack, tmp_path):
+    with pytest.raises(InputError, match=r"holds no mlops/project/seed_repositories.py. Run this in the"):
+        push_unit(account, stack, "deploy", tmp_path)
 
 
-def test_the_commit_has_the_person_s_name_else_a_fallback(clients, stack, tmp_path, monkeypatch):
+def test_the_commit_has_the_person_s_name_else_a_fallback(account, stack, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     project = tmp_path / "project"
     project.mkdir()
     _git("init", "--quiet", cwd=project)
     (project / "infra").symlink_to(PROJECT_DIR / "infra")
-    push_unit(clients, stack, "deploy", project)
+    push_unit(account, stack, "deploy", project)
 
     _git("config", "user.name", "Ada", cwd=project)
     _git("config", "user.email", "ada@example.com", cwd=project)
-    push_unit(clients, stack, "build", project)
+    push_unit(account, stack, "build", project)
 
     authors = [
         _git("log", "-1", "--format=%an <%ae>", cwd=_cloned(stack.outputs[url], tmp_path / url))

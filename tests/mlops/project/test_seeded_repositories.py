@@ -18,12 +18,12 @@ PROJECT_DIR = Path(__file__).parents[3]
 def stack(account):
     deploy_project(account, PROJECT_DIR, DeploymentOptions(seed=True))
     yield require_project_stack(account)
-    for pipeline in account("codepipeline").list_pipelines()["pipelines"]:
+    for pipeline in account.client("codepipeline").list_pipelines()["pipelines"]:
         name = pipeline["name"]
-        executions = account("codepipeline").list_pipeline_executions(pipelineName=name)
+        executions = account.client("codepipeline").list_pipeline_executions(pipelineName=name)
         for execution in executions["pipelineExecutionSummaries"]:
             if execution["status"] == "InProgress":
-                account("codepipeline").stop_pipeline_execution(
+                account.client("codepipeline").stop_pipeline_execution(
                     pipelineName=name,
                     pipelineExecutionId=execution["pipelineExecutionId"],
                     abandon=True,
@@ -42,6 +42,6 @@ def test_a_repository_begins_with_its_units_files(stack, account, tmp_path, unit
 
 def test_both_pipelines_take_the_first_commit(stack, account):
     for unit in ("build", "deploy"):
-        state = account("codepipeline").get_pipeline_state(name=stack.pipeline_name(unit))
+        state = account.client("codepipeline").get_pipeline_state(name=stack.pipeline_name(unit))
         source = state["stageStates"][0]["actionStates"][0]["latestExecution"]
         assert source["status"] in ("InProgress", "Succeeded"), source

@@ -7,8 +7,8 @@ import uuid
 
 import pytest
 
-from local_aws.errors import DeploymentFailed
-from mlops.project.clients import Clients
+from mlops.errors import DeploymentFailed
+from mlops.account import Account
 from mlops.project.stack_change import StackChange, change_stack
 
 TEMPLATE = json.dumps(
@@ -35,8 +35,8 @@ TEMPLATE = json.dumps(
 
 
 @pytest.fixture
-def clients(serving_account):
-    return Clients(serving_account.gateway.own.credentials_environment(None))
+def account(serving_account):
+    return Account(serving_account.gateway.own.credentials_environment(None))
 
 
 def _change(role_arn, template=TEMPLATE, **parameters):
@@ -48,21 +48,21 @@ def _change(role_arn, template=TEMPLATE, **parameters):
     )
 
 
-def test_created_then_nothing_to_do_then_one_parameter_changes(clients, serving_account):
+def test_created_then_nothing_to_do_then_one_parameter_changes(account, serving_account):
     change = _change(serving_account.role_arn)
     begun, events = [], []
 
-    made = change_stack(clients, change, serving_account.bucket, begun.append, events.append)
+    made = change_stack(account, change, serving_account.bucket, begun.append, events.append)
 
     assert made.changed
     assert made.outputs == {"Comment": "none"}
     assert begun == [1]
     assert ("Model", "CREATE_COMPLETE") in [(e.logical_id, e.status) for e in events]
 
-    assert not change_stack(clients, change, serving_account.bucket).changed
+    assert not change_stack(account, change, serving_account.bucket).changed
 
     only = StackChange(stack_name=change.stack_name, parameters={"Comment": "new"})
-    updated = change_stack(clients, only, serving_account.bucket)
+    updated = change_stack(account, only, serving_account.bucket)
 
     assert updated.changed
     assert updated.outputs == {"Comment": "new"}
@@ -70,12 +70,12 @@ def test_created_then_nothing_to_do_then_one_parameter_changes(clients, serving_
     assert stack["Tags"] == [{"Key": "team", "Value": "ml"}]
 
 
-def test_a_template_over_the_limit_goes_through_s3(clients, serving_account):
+def test_a_template_over_the_limit_goes_through_s3(account, serving_account):
     document = json.loads(TEMPLATE)
     document["Metadata"] = {"Long": "x" * 60_000}
 
     outcome = change_stack(
-        clients,
+        account,
         _change(serving_account.role_arn, json.dumps(document)),
         serving_account.bucket,
     )
@@ -83,7 +83,7 @@ def test_a_template_over_the_limit_goes_through_s3(clients, serving_account):
     assert outcome.outputs == {"Comment": "none"}
 
 
-def test_a_rollback_tells_the_reason_and_does_not_block_the_next(clients, serving_account):
+def test_a_rollback_tells_the_reason_and_does_not_block_the_next(account, serving_account):
     document = json.loads(TEMPLATE)
     document["Resources"]["Endpoint"] = {
         "Type": "AWS::SageMaker::Endpoint",
@@ -92,11 +92,11 @@ def test_a_rollback_tells_the_reason_and_does_not_block_the_next(clients, servin
     bad = _change(serving_account.role_arn, json.dumps(document))
 
     with pytest.raises(DeploymentFailed, match=f"stack {bad.stack_name} ended") as caught:
-        change_stack(clients, bad, serving_account.bucket)
+        change_stack(account, bad, serving_account.bucket)
 
     assert "Endpoint: " in str(caught.value)
     assert "there-is-none" in str(caught.value)
     good = StackChange(
         stack_name=bad.stack_name, template=TEMPLATE, parameters=bad.parameters, tags={}
     )
-    assert change_stack(clients, good, serving_account.bucket).changed
+    assert change_stack(account, good, serving_account.bucket).changed

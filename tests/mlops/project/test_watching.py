@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from local_aws.errors import CommandFailed
+from mlops.errors import CommandFailed
 from mlops.project.executions import ActionRecord
 from mlops.project.watching import LogTails, wait_for_execution, watch
 from tests.mlops.project.conftest import queue_log
@@ -14,13 +14,13 @@ EXECUTION = "11111111-2222-3333-4444-555555555555"
 BUILD = ActionRecord(stage="Build", action="B", status="InProgress", log="builds:8c4e")
 
 
-def test_each_change_is_told_once_until_it_waits_for_approval(clients, answers):
-    answers(clients, build_status="InProgress")
-    answers(clients, build_status="InProgress")
-    answers(clients, approval="waits")
+def test_each_change_is_told_once_until_it_waits_for_approval(account, answers):
+    answers(account, build_status="InProgress")
+    answers(account, build_status="InProgress")
+    answers(account, approval="waits")
     told = []
 
-    record = watch(clients, PIPELINE, EXECUTION, told.append)
+    record = watch(account, PIPELINE, EXECUTION, told.append)
 
     assert [(action.action, action.status) for action in told] == [
         ("BuildDeploymentTemplates", "InProgress"),
@@ -28,13 +28,13 @@ def test_each_change_is_told_once_until_it_waits_for_approval(clients, answers):
         ("ApproveDeployment", "InProgress"),
     ]
     assert record.approval is not None
-    clients.stubs["codepipeline"].assert_no_pending_responses()
+    account.stubs["codepipeline"].assert_no_pending_responses()
 
 
-def test_an_ended_execution_is_returned_at_once(clients, answers):
-    answers(clients, status="Superseded")
+def test_an_ended_execution_is_returned_at_once(account, answers):
+    answers(account, status="Superseded")
 
-    assert watch(clients, PIPELINE, EXECUTION).status == "Superseded"
+    assert watch(account, PIPELINE, EXECUTION).status == "Superseded"
 
 
 @pytest.mark.parametrize(
@@ -57,44 +57,44 @@ def test_an_ended_execution_is_returned_at_once(clients, answers):
         (["Traceback (most recent call last):", "KeyError: 'error: 3'"], "exit status 2"),
     ],
 )
-def test_a_failed_build_is_told_with_the_last_error_in_its_log(clients, answers, lines, summary):
-    answers(clients, status="Failed", build_status="Failed")
-    queue_log(clients, *lines)
+def test_a_failed_build_is_told_with_the_last_error_in_its_log(account, answers, lines, summary):
+    answers(account, status="Failed", build_status="Failed")
+    queue_log(account, *lines)
     told = []
 
-    record = watch(clients, PIPELINE, EXECUTION, told.append)
+    record = watch(account, PIPELINE, EXECUTION, told.append)
 
     assert [action.summary for action in told] == [summary]
     assert record.actions[0].summary == summary
 
 
-def test_a_build_that_succeeded_is_not_searched_for_errors(clients, answers):
-    answers(clients, status="Succeeded")
+def test_a_build_that_succeeded_is_not_searched_for_errors(account, answers):
+    answers(account, status="Succeeded")
 
-    assert watch(clients, PIPELINE, EXECUTION).actions[0].summary == "built"
-    assert "logs" not in clients.stubs
-
-
-def test_the_error_of_a_build_is_read_once(clients, answers):
-    answers(clients, status="InProgress", build_status="Failed")
-    answers(clients, status="Failed", build_status="Failed")
-    queue_log(clients, "error: no such table")
-
-    assert watch(clients, PIPELINE, EXECUTION).actions[0].summary == "no such table"
+    assert watch(account, PIPELINE, EXECUTION).actions[0].summary == "built"
+    assert "logs" not in account.stubs
 
 
-def test_no_execution_in_time_says_where_to_look(clients):
-    clients.stub("codepipeline").add_response(
+def test_the_error_of_a_build_is_read_once(account, answers):
+    answers(account, status="InProgress", build_status="Failed")
+    answers(account, status="Failed", build_status="Failed")
+    queue_log(account, "error: no such table")
+
+    assert watch(account, PIPELINE, EXECUTION).actions[0].summary == "no such table"
+
+
+def test_no_execution_in_time_says_where_to_look(account):
+    account.stub("codepipeline").add_response(
         "list_pipeline_executions",
         {"pipelineExecutionSummaries": [{"pipelineExecutionId": EXECUTION}]},
     )
 
     with pytest.raises(CommandFailed, match=f"no execution of {PIPELINE} started within 0 s"):
-        wait_for_execution(clients, PIPELINE, EXECUTION, seconds=0)
+        wait_for_execution(account, PIPELINE, EXECUTION, seconds=0)
 
 
-def test_the_last_line_of_a_build_comes_from_its_stream_without_codebuild_s_prefix(clients):
-    clients.stub("codebuild").add_response(
+def test_the_last_line_of_a_build_comes_from_its_stream_without_codebuild_s_prefix(account):
+    account.stub("codebuild").add_response(
         "batch_get_builds",
         {"builds": [{"logs": {"groupName": "group", "streamName": "stream"}}]},
         {"ids": ["builds:8c4e"]},
@@ -104,7 +104,7 @@ def test_the_last_line_of_a_build_comes_from_its_stream_without_codebuild_s_pref
         "PrepareData Executing\n",
     )
     for line in lines:
-        clients.stub("logs").add_response(
+        account.stub("logs").add_response(
             "get_log_events",
             {"events": [{"timestamp": 1, "message": line}]},
             {
@@ -114,14 +114,14 @@ def test_the_last_line_of_a_build_comes_from_its_stream_without_codebuild_s_pref
                 "startFromHead": False,
             },
         )
-    tails = LogTails(clients)
+    tails = LogTails(account)
 
     assert tails.last_line(BUILD) == "Running command make"
     assert tails.last_line(BUILD) == "PrepareData Executing"  # the build is asked for only once
 
 
-def test_a_build_that_has_not_printed_has_no_last_line(clients):
-    clients.stub("codebuild").add_response("batch_get_builds", {"builds": []})
+def test_a_build_that_has_not_printed_has_no_last_line(account):
+    account.stub("codebuild").add_response("batch_get_builds", {"builds": []})
 
-    assert LogTails(clients).last_line(BUILD) == ""
-    assert LogTails(clients).last_line(ActionRecord(stage="Deploy", action="D")) == ""
+    assert LogTails(account).last_line(BUILD) == ""
+    assert LogTails(account).last_line(ActionRecord(stage="Deploy", action="D")) == ""

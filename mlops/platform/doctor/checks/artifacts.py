@@ -73,6 +73,6 @@ def judge_refusal(bucket: str, *, missing: bool) -> Finding:
     if missing:
         return failed(
             f"MLflow sends artifacts to the bucket {bucket}, which does not exist",
-            "mlops platform deploy --stack mlflow; what it held before is lost unless it is restored",
+            "mlops platform deploy --stack mlflow; what it held is lost unless it is restored",
         )
     return failed(f"you may not reach MLflow's artifacts in the bucket {bucket} (403)", _ALLOW)

@@ -61,7 +61,7 @@ def check(patient: Patient) -> Iterator[Finding]:
     if not values:
         yield failed(
             f"nothing under /sagemaker-mlflow/ in {patient.account.region}",
-            "mlops platform deploy --size single-user, or export AWS_REGION=... where it was deployed",
+            "mlops platform deploy --size single-user, or AWS_REGION=... where it was deployed",
         )
         return
     needless = () if patient.runs_own_server() else _FOR_OWN_SERVER

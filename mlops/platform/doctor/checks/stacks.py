@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator
 
 from mlops.platform.doctor.finding import Finding, failed, ok, skipped, warning
@@ -72,12 +71,7 @@ def judge_tags(project: Project) -> list[Finding]:
     """Whether a project's stack carries the project's own name and id."""
     stack = project.stack
     wanted = {PROJECT_TAG: project.name, "sagemaker:project-id": project.id}
-    all_tags = {**stack.tags, **wanted}
-    tags = " ".join(shlex.quote(f"{key}={value}") for key, value in all_tags.items())
-    remedy = (
-        f"aws cloudformation deploy --template-file infra/project/project.yml --stack-name {stack.name} "
-        f"--capabilities CAPABILITY_IAM --tags {tags}"
-    )
+    remedy = f"mlops project deploy {project.name}"
     return [
         failed(_tag_problem(stack, key, value), remedy)
         for key, value in wanted.items()

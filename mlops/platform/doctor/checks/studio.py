@@ -1,4 +1,4 @@
-"""What SageMaker Studio needs in order to offer infra/project/project.yml as a project's template."""
+"""What SageMaker Studio needs to offer infra/project/project.yml as a project's template."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def judge_templates(bucket: str, prefix: str, visible: Mapping[str, bool]) -> li
         return [
             failed(
                 f"no template in s3://{bucket}/{prefix}",
-                f"aws s3 cp infra/project/project.yml s3://{bucket}/{prefix}project.yml; then its tag",
+                f"aws s3 cp infra/project/project.yml s3://{bucket}/{prefix}; then its tag",
             )
         ]
     if not any(visible.values()):

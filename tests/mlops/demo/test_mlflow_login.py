@@ -8,7 +8,7 @@ import pytest
 
 from local_aws.account import PARAMETER_PREFIX, furnish, publish_parameters
 from local_aws.cli import main
-from local_aws.errors import StartFailed, UsageError
+from mlops.errors import StartFailed, InputError
 from local_aws.mlflow_elsewhere import (
     NO_SECRET,
     Login,
@@ -67,7 +67,7 @@ def test_what_does_not_fit_together_is_told_before_anything_starts(
 
 def test_a_secret_file_with_an_empty_password_is_refused(secret_file):
     secret_file.write_text('{"username": "client", "password": ""}')
-    with pytest.raises(UsageError, match="holds no"):
+    with pytest.raises(InputError, match="holds no"):
         MlflowElsewhere.from_flags("http://127.0.0.1:9", secret_file, None, {})
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from local_aws.errors import UsageError
+from mlops.errors import InputError
 from local_aws.log_reader import list_logs, print_logs
 
 
@@ -61,5 +61,5 @@ def test_all_that_one_printed_is_printed_in_order(logs, name, expected, capsys):
 
 def test_an_unknown_name_lists_those_there_are(logs):
     told = "no job, endpoint or build 'nonsense' has logs; there are: .*read-train-1"
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(InputError, match=told):
         print_logs(logs, "nonsense")

@@ -1,0 +1,5 @@
+"""What is released: versions, the endpoints that serve them, what waits.
+
+status           `mlops status`: all of it at a glance, and the next step
+registry_report  the versions that MLflow has, the endpoints that AWS has, a prediction of both
+"""

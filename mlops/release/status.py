@@ -1,0 +1,145 @@
+"""`mlops status`: what serves, what the registry says of it, what waits, and the next step."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from mlops.account import Account, open_account, say_which
+from mlops.display import Display, print_json
+from mlops.platform.doctor.account_view import AccountView
+from mlops.platform.doctor.patient import CannotLook
+from mlops.platform.doctor.tracking import read_login, real_client
+from mlops.project.executions import ExecutionRecord, newest_execution_id, read_execution
+from mlops.project.pipeline_view import as_json
+from mlops.project.project_stack import ProjectStack, require_project
+from mlops.release.registry_report import read_endpoints, read_versions
+
+_MLFLOW_REFUSED = 3
+
+
+def status(args: argparse.Namespace) -> int:
+    """Print it; exit code 3 if MLflow did not answer, else 0."""
+    account = open_account(args.region, args.profile)
+    say_which(account)
+    project = require_project(account, args.project)
+    found = read_status(account, project)
+    if args.json:
+        print_json(found)
+    else:
+        show_status(found, Display())
+    return _MLFLOW_REFUSED if found["problem"] else 0
+
+
+def read_status(account: Account, project: ProjectStack) -> dict[str, Any]:
+    """All of it as data. `problem` says why MLflow could not be asked; versions are none then."""
+    records = [_newest(account, project.pipeline_name(unit)) for unit in ("build", "deploy")]
+    endpoints = [
+        row
+        for row in read_endpoints(account.client("sagemaker"))
+        if row["name"].startswith(f"{project.name}-")
+    ]
+    models = sorted({row["model_name"] for row in endpoints if row["model_name"]})
+    versions, problem = _versions(account, project, models)
+    return {
+        "project": project.name,
+        "stack": {"name": project.stack.name, "status": project.stack.status},
+        "mlflow": project.tracking_uri,
+        "pipelines": [as_json(record) for record in records if record],
+        "endpoints": endpoints,
+        "versions": versions,
+        "problem": problem,
+        "next": next_step(records, endpoints),
+    }
+
+
+def next_step(records: list[ExecutionRecord | None], endpoints: list[dict[str, Any]]) -> str:
+    """The one command that fits what there is."""
+    build, deploy = records
+    if any(record and record.approval for record in records):
+        return "mlops approve, or mlops reject --comment WHY"
+    for unit, record in (("build", build), ("deploy", deploy)):
+        if record and not record.ended:
+            return f"mlops pipeline {unit}"
+    if build is None:
+        return "mlops push build"
+    if build.status != "Succeeded":
+        return "mlops pipeline build --once"
+    if deploy is None:
+        return "mlops push deploy"
+    if deploy.status != "Succeeded":
+        return "mlops pipeline deploy --once"
+    prod = [row["name"] for row in endpoints if row["name"].endswith("-prod")]
+    return f"mlops invoke {prod[0]} --file rows.csv" if prod else "mlops push deploy"
+
+
+def show_status(found: Mapping[str, Any], display: Display) -> None:
+    """The same for a person."""
+    stack = found["stack"]
+    display.result(f"project {found['project']}  (stack {stack['name']} {stack['status']})")
+    display.result(f"MLflow  {found['mlflow'] or 'unknown'}\n")
+    stages: dict[tuple[str | None, str], dict[str, Any]] = {
+        (row["model"], row["version"]): row for row in found["versions"]
+    }
+    display.table(
+        "endpoints",
+        ["endpoint", "status", "model", "version", "stage in MLflow", "aliases"],
+        [
+            [
+                row["name"],
+                row["status"],
+                row["model_name"] or "-",
+                row["model_version"] or "-",
+                known["stage"] if known else "unknown",
+                ", ".join(known["aliases"]) if known else "-",
+            ]
+            for row in found["endpoints"]
+            for known in [stages.get((row["model_name"], row["model_version"]))]
+        ],
+    )
+    display.table(
+        "newest executions",
+        ["pipeline", "execution", "status", "commit", "message"],
+        [
+            [
+                *(row["pipeline"], row["execution_id"][:8], row["status"]),
+                *(row["commit"][:8], row["message"]),
+            ]
+            for row in found["pipelines"]
+        ],
+    )
+    for row in found["pipelines"]:
+        if row["approval"]:
+            display.result(f"waits for you: {row['approval']['message']}", style="yellow")
+    if found["problem"]:
+        display.warn(found["problem"])
+    display.result(f"next: {found['next']}")
+
+
+def _newest(account: Account, pipeline_name: str) -> ExecutionRecord | None:
+    identifier = newest_execution_id(account, pipeline_name)
+    return read_execution(account, pipeline_name, identifier) if identifier else None
+
+
+def _versions(
+    account: Account, project: ProjectStack, models: list[str]
+) -> tuple[list[dict[str, Any]], str]:
+    if not models:
+        return [], ""
+    view = AccountView(session=account.session)
+    try:
+        login = read_login(view, {})
+    except CannotLook as err:
+        return [], err.finding.message
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with real_client(project.tracking_uri, login):
+            return [
+                {"model": model, **row}
+                for model in models
+                for row in read_versions(project.tracking_uri, model)
+            ], ""
+    except MlflowException as err:
+        return [], f"MLflow at {project.tracking_uri} did not answer: {str(err).splitlines()[0]}"

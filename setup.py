@@ -19,7 +19,7 @@ NEEDS = {
     "serving": [],
     # Templates, images, seeds, settings: files.
     "infra": [],
-    "mlops": ["boto3", "mlflow-skinny>=3.17,<4", "pyyaml", "rich"],
+    "mlops": ["argcomplete", "boto3", "mlflow-skinny>=3.17,<4", "pyyaml", "rich"],
 }
 EXTRAS = {
     # The emulator is a distribution of its own: pip install ./local_aws[mlflow].

@@ -5,6 +5,7 @@ platform/   deploy, doctor, status, teardown: MLflow, its network and images
 project/    deploy, env; push, pipeline, approve, reject, schedule, logs, invoke
 release/    status: what serves and what the registry says of it
 demo/       the whole road on this machine
+units       which files of this tree each unit's repository holds; seed_repositories: as zips
 account     the AWS account, and what its refusals mean
 display     what people see; errors: what can go wrong, with exit codes; interrupts: Ctrl-C
 """

@@ -9,14 +9,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mlops.errors import InputError
-from mlops.platform.change_sets import Change
-from mlops.platform.stack_events import StackEvent
+
+if TYPE_CHECKING:
+    from mlops.platform.change_sets import Change
+    from mlops.platform.stack_events import StackEvent
 
 # A pipe has no width of its own; names of resources are long.
 _WIDTH_WITHOUT_TERMINAL = 140

@@ -19,8 +19,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mlops.errors import InputError
-from mlops.project.seed_repositories import zip_files
-from mlops.project.units import PROJECT_DIR
+from mlops.seed_repositories import zip_files
+from mlops.units import PROJECT_DIR
 
 # Image -> what its build needs, from the root of the tree.
 IMAGES: Mapping[str, tuple[str, ...]] = {

@@ -201,8 +201,6 @@ def _delete(
         raise DeploymentFailed(
             f"{stack.name} ended in {status}:",
             failure_reasons(events),
-            [
-                "Settle what is named, then run `mlops platform teardown` again: it goes on there."
-            ],
+            ["Settle what is named, then run `mlops platform teardown` again: it goes on there."],
         )
     display.result(f"{stack.name}: deleted", style="green")

@@ -4,7 +4,6 @@ command_line   the arguments of the commands; commands: what they do
 project_stack  the projects of an account, and what programs find one by
 deployment     `project deploy`: infra/project/project.yml as a stack
 push, git      `push`: a commit of the working tree's unit on top of the remote's branch
-units          which files of this tree each unit's repository holds; seed_repositories: as zips
 executions     what a pipeline's execution has done so far, action by action
 watching       the same as it changes, until it ends or waits for a person
 pipeline_view  `pipeline`: both pipelines on a terminal, or as lines

@@ -21,8 +21,8 @@ from mlops.platform.settings import Settings
 from mlops.platform.stacks import PROJECT, PROJECT_PREFIX, PROJECT_TAG, find_stack
 from mlops.project.project_stack import ProjectStack, find_projects, require_project
 from mlops.project.schedule import require_timezone
-from mlops.project.seed_repositories import zip_files
-from mlops.project.units import UNITS, list_files
+from mlops.seed_repositories import zip_files
+from mlops.units import UNITS, list_files
 
 _CONNECTION_NAME = "mlops"
 

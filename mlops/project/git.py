@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from mlops.errors import CommandFailed, InputError
 _FALLBACK = {"name": "mlops", "email": "mlops@localhost"}
 # The person's own settings hold, but for those that would change files or ask something.
 _SETTINGS = ("core.autocrlf=false", "commit.gpgsign=false", "core.hooksPath=/dev/null")
-_CODECOMMIT = "git-codecommit."
+_CODECOMMIT = re.compile(r"git-codecommit(-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
 
 
 class Git:
@@ -83,7 +84,7 @@ def login_settings(account: Account, url: str) -> dict[str, str]:
     parts = urlsplit(url)
     host = parts.hostname or ""
     local = account.is_local and is_loopback(url)
-    if not (host.startswith(_CODECOMMIT) or local):
+    if not (_CODECOMMIT.fullmatch(host) or local):
         return {}
     credentials = account.session.get_credentials().get_frozen_credentials()
     name, password = codecommit_login(credentials, account.region, url)

@@ -12,8 +12,8 @@ from mlops.account import Account
 from mlops.errors import InputError
 from mlops.project.git import Git, login_settings
 from mlops.project.project_stack import UNITS, ProjectStack
-from mlops.project.seed_repositories import write_folder
-from mlops.project.units import list_files
+from mlops.seed_repositories import write_folder
+from mlops.units import list_files
 
 
 @dataclass(frozen=True, kw_only=True)

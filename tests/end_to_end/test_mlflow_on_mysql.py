@@ -19,8 +19,8 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from mlops.demo.stack_deployment import deploy_stack
 from local_aws.own_aws import ACCOUNT, REGION
+from mlops.demo.stack_deployment import deploy_stack
 from tests.end_to_end.shell import PROJECT_DIR, Terminal
 from tests.end_to_end.up import local_aws_up
 from tests.mariadb import mariadb  # noqa: F401 - a fixture

@@ -8,14 +8,13 @@ import importlib.resources
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlops.account import Account, open_account
 from local_aws.cloudformation.intrinsics import Evaluation, Reference
 from local_aws.cloudformation.parameters import resolve_parameters, typed_parameters
 from local_aws.cloudformation.template import Template, parse_template
@@ -153,18 +152,16 @@ def parliament() -> types.ModuleType:
             del sys.modules["pkg_resources"]
 
 
-@pytest.fixture(scope="module")
-def local_account(gateway: Any) -> Iterator[Account]:
-    """The gateway's account, as the command mlops-infra sees it; one, as clients take time."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ENDPOINT_URL", gateway.url)
-        yield open_account(None, None)
+def template_path(name: str) -> Path:
+    """Where the template of that name lies: model_deploy, infra/platform or infra/project."""
+    folders = (_ROOT / "model_deploy", _ROOT / "infra/platform", _ROOT / "infra/project")
+    (found,) = (folder / name for folder in folders if (folder / name).is_file())
+    return found
 
 
 @functools.cache
 def _parse(name: str) -> Template:
-    folder = _ROOT / "model_deploy" if name == _ENDPOINT_TEMPLATE else _ROOT / "infra"
-    return parse_template((folder / name).read_text())
+    return parse_template(template_path(name).read_text())
 
 
 def _render(name: str, **given: str) -> Rendered:

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mlops.platform.image_sources import list_files
-from tests.tools.image_trial import instructions
 from serving.entry_point import APP, APP_DIR
+from tests.tools.image_trial import instructions
 
 _ROOT = Path(__file__).parents[2]
 _DOCKERFILES = sorted((_ROOT / "infra").rglob("*Dockerfile*"))

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from mlops.platform.image_builds import build_images
-from mlops.platform.image_sources import IMAGES, list_files
 from local_aws.errors import AwsError
 from local_aws.events.patterns import parse_pattern
+from mlops.platform.image_builds import build_images
+from mlops.platform.image_sources import IMAGES, list_files
 
 _ACCOUNT, _PLACE = "123456789012", "eu-west-1:123456789012"
 _KEY = f"arn:aws:kms:{_PLACE}:key/0a"

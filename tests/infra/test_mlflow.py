@@ -217,7 +217,7 @@ def test_an_existing_network_is_only_another_value_in_the_parameter_store(smalle
 def test_the_two_sizes_give_parameters_that_exist_and_agree(
     render: Callable[..., Any], size: str
 ) -> None:
-    settings = json.loads((_ROOT / "infra" / "settings" / size).read_text())
+    settings = json.loads((_ROOT / "infra/platform/settings" / size).read_text())
     given = {
         name: str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in settings["stacks"]["mlflow"].items()
@@ -758,7 +758,7 @@ def test_each_class_has_an_alarm_for_its_connections(render: Callable[..., Any])
 
 
 def test_what_holds_data_stays_and_what_can_be_made_anew_goes(smallest: Any) -> None:
-    text = (_ROOT / "infra" / "mlflow.yml").read_text().partition("\nResources:\n")[2]
+    text = (_ROOT / "infra/platform/mlflow.yml").read_text().partition("\nResources:\n")[2]
     policies = {}
     for name in smallest.template.resources:
         block = re.search(rf"^  {name}:\n(?:    .*\n|\n(?=    ))+", text, re.MULTILINE)

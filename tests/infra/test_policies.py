@@ -17,6 +17,7 @@ from botocore import xform_name
 import model_build
 import model_deploy
 from model_deploy.build import build_parser
+from tests.infra.conftest import template_path
 
 _ROOT = Path(__file__).parents[2]
 _ACCOUNT = "123456789012"
@@ -203,7 +204,7 @@ def test_all_resources_are_meant_only_where_an_action_has_none(stack: Any) -> No
     ],
 )
 def test_a_comment_gives_the_reason_for_each_wildcard_resource(template: str) -> None:
-    lines = (_ROOT / "infra" / template).read_text().splitlines()
+    lines = template_path(template).read_text().splitlines()
     heads = [
         number
         for number, line in enumerate(lines)

@@ -17,7 +17,7 @@ from local_aws.events.target_input import target_input
 
 _ROOT = Path(__file__).parents[2]
 _TEMPLATES = [
-    *sorted((_ROOT / "infra").glob("*.yml")),
+    *sorted((_ROOT / "infra").glob("*/*.yml")),
     _ROOT / "model_deploy" / "endpoint-config-template.yml",
 ]
 _BODY_LIMIT = 51_200
@@ -32,7 +32,9 @@ def test_template_fits_into_a_request_or_goes_through_s3(path: Path) -> None:
     """The project's is the one that goes through S3: the guide's command names a bucket for it."""
     assert (len(path.read_bytes()) > _BODY_LIMIT) == (path.name == "project.yml")
     commands = (_ROOT / "docs" / "aws.md").read_text().replace("\\\n", " ").splitlines()
-    named = [line for line in commands if "deploy --template-file infra/project/project.yml" in line]
+    named = [
+        line for line in commands if "deploy --template-file infra/project/project.yml" in line
+    ]
     assert named
     assert all("--s3-bucket" in line for line in named)
 
@@ -93,7 +95,7 @@ def test_what_holds_data_says_what_becomes_of_it(project: Any) -> None:
         if declared.type in _KEPT:
             assert declared.retained_on_delete, name
             assert declared.retained_on_replace, name
-        text = (_ROOT / "infra" / "project.yml").read_text()
+        text = (_ROOT / "infra/project/project.yml").read_text()
         block = re.search(rf"^  {name}:\n(?:    .*\n)+", text, re.MULTILINE)
         assert block is not None, name
         if declared.type in _KEPT | _DELETED:

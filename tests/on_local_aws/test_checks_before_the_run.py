@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-_ROOT = Path(__file__).parents[3]
+_ROOT = Path(__file__).parents[2]
 _EDITED = "model_build/errors.py"
 
 

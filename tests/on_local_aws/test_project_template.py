@@ -12,7 +12,7 @@ import pytest
 
 from local_aws.account import furnish, publish_parameters
 
-PROJECT = Path(__file__).parents[3] / "infra" / "project.yml"
+PROJECT = Path(__file__).parents[2] / "infra/project/project.yml"
 NAME = "sagemaker-demo-p-test"
 
 pytestmark = pytest.mark.skipif(

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops.project.seed_repositories import write_folder
-from mlops.project.units import UNITS, list_files
+from mlops.seed_repositories import write_folder
+from mlops.units import UNITS, list_files
 
 _BIN = Path(sys.executable).parent
 _MYPY_CACHE = Path(__file__).parents[2] / ".mypy_cache"

@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from local_aws.sagemaker.endpoints.service import Endpoints
 from local_aws.gateway import Gateway
+from local_aws.sagemaker.endpoints.service import Endpoints
 from model_deploy.endpoint_test_plan import Case, EndpointTestPlan, Thresholds
 from model_deploy.request_limits import RequestLimit
 from model_deploy.test.endpoint import CSV, Answer, Endpoint

@@ -8,7 +8,6 @@ import pytest
 
 from local_aws.account import PARAMETER_PREFIX, furnish, publish_parameters
 from local_aws.cli import main
-from mlops.errors import StartFailed, InputError
 from local_aws.mlflow_elsewhere import (
     NO_SECRET,
     Login,
@@ -16,6 +15,7 @@ from local_aws.mlflow_elsewhere import (
     become_client,
     keep_login,
 )
+from mlops.errors import InputError, StartFailed
 
 LOGIN = Login(username="client", password="open-sesame")
 

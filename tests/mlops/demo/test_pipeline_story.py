@@ -14,7 +14,7 @@ from tests.mlops.project.conftest import (
     EXECUTION,
     PIPELINE,
     TOKEN,
-    StubbedClients,
+    StubbedAccount,
     queue_execution,
     queue_log,
 )
@@ -22,7 +22,7 @@ from tests.mlops.project.conftest import (
 
 @pytest.fixture
 def account():
-    return StubbedClients()
+    return StubbedAccount()
 
 
 def _tell(account, approve=lambda _: False):

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
 
 from mlops.account import Account
+from mlops.errors import DeploymentFailed
 from mlops.platform.change_sets import (
     Change,
     ChangeRequest,
@@ -24,7 +25,6 @@ from mlops.platform.change_sets import (
     computed_change_set,
     execute_change_set,
 )
-from mlops.errors import DeploymentFailed
 from mlops.platform.stacks import find_stack
 
 DELAY = 0.05

@@ -22,7 +22,7 @@ from mlops.cli import build_parser, main
 from mlops.errors import AwsRefused, InputError
 from mlops.platform.stacks import find_stack
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 PROJECT = {"SageMakerProjectName": "cli", "SageMakerProjectId": "p-cli"}
 
 

@@ -14,9 +14,9 @@ from rich.console import Console
 
 from infra import deployment
 from mlops.account import Account
-from mlops.platform.deployment import DeployOptions, StackPlan, deploy_stack, missing_parameters
 from mlops.display import Display
 from mlops.errors import DeploymentFailed, InputError
+from mlops.platform.deployment import DeployOptions, StackPlan, deploy_stack, missing_parameters
 from mlops.platform.stacks import IMAGES, MLFLOW, NETWORK, DeployedStack, StackKind, find_stack
 from mlops.platform.templates import BODY_LIMIT_BYTES, parse_template
 

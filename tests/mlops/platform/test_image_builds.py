@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
+from local_aws.gateway import Gateway
 from mlops.errors import DeploymentFailed, InputError
 from mlops.platform.image_builds import build_images
 from mlops.platform.image_sources import IMAGES
-from local_aws.gateway import Gateway
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 _MLFLOW_ENVIRONMENT = _ROOT / ".venv-images" / "mlflow-server"
 _VERSION = re.search(
     r"^mlflow==([\d.]+)", (_ROOT / "requirements/mlflow-server.txt").read_text(), re.MULTILINE

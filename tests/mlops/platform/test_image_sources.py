@@ -14,7 +14,7 @@ import pytest
 from mlops.errors import InputError
 from mlops.platform.image_sources import IMAGES, image_source, list_files, main
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -8,9 +8,6 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from local_aws.account import furnish, publish_parameters
-from mlops.account import Account
-
 START = datetime(2026, 11, 22, 21, 0, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 22, 21, 1, 30, tzinfo=UTC)
 PIPELINE = "sagemaker-n-i-modeldeploy"
@@ -18,41 +15,28 @@ EXECUTION = "11111111-2222-3333-4444-555555555555"
 TOKEN = "66666666-7777-8888-9999-000000000000"
 
 
-class StubbedClients:
-    """Takes the place of Account: each service answers what a test has queued."""
+class StubbedAccount:
+    """Takes the place of an account: each service answers what a test has queued."""
 
     def __init__(self) -> None:
-        self.environment = {"AWS_REGION": "us-east-1", "SAGEMAKER_PROJECT_NAME": "n"}
         self.stubs: dict[str, Stubber] = {}
-        self._account: dict[str, object] = {}
+        self._clients: dict[str, object] = {}
 
-    def __call__(self, service: str):
-        if service not in self._account:
-            self._account[service] = boto3.client(service, region_name="us-east-1")
-            self.stubs[service] = Stubber(self._account[service])
+    def client(self, service: str):
+        if service not in self._clients:
+            self._clients[service] = boto3.client(service, region_name="us-east-1")
+            self.stubs[service] = Stubber(self._clients[service])
             self.stubs[service].activate()
-        return self._account[service]
+        return self._clients[service]
 
     def stub(self, service: str) -> Stubber:
-        self(service)
+        self.client(service)
         return self.stubs[service]
 
 
 @pytest.fixture
 def account():
-    return StubbedClients()
-
-
-@pytest.fixture(scope="module")
-def account(gateway) -> Account:
-    """Account of a running local_aws with all services; there is no MLflow behind its address."""
-    environment = {
-        **gateway.own.credentials_environment(None),
-        **furnish(gateway.own),
-        "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
-    }
-    publish_parameters(gateway.own, environment)
-    return Account(environment)
+    return StubbedAccount()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from mlops.errors import InputError
-from local_aws.log_reader import list_logs, print_logs
+from mlops.project.logs import find_streams, list_streams, read_lines
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +31,21 @@ def logs(gateway):
     return client
 
 
-def test_jobs_endpoints_and_builds_are_listed_by_their_names(logs, capsys):
-    list_logs(logs)
+GROUPS = ["/aws/codebuild/read-", "/aws/sagemaker/Endpoints/read-", "/aws/sagemaker/TrainingJobs"]
 
-    names = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
+
+def test_jobs_endpoints_and_builds_are_listed_by_their_names(logs):
     assert {
         "read-train-1",
         "read-endpoint",
         "read-builds:8c4e-1",
         "read-project-testing:9d5f-1",
-    } <= set(names)
+    } == {stream.name for stream in list_streams(logs, GROUPS)}
+
+
+def test_of_other_projects_nothing_is_listed(logs):
+    groups = ["/aws/codebuild/other-", "/aws/sagemaker/Endpoints/other-"]
+    assert list_streams(logs, groups) == []
 
 
 @pytest.mark.parametrize(
@@ -51,15 +56,16 @@ def test_jobs_endpoints_and_builds_are_listed_by_their_names(logs, capsys):
         ("read-builds:8c4e", "8c4e-1"),
     ],
 )
-def test_all_that_one_printed_is_printed_in_order(logs, name, expected, capsys):
-    print_logs(logs, name)
+def test_all_that_one_printed_is_read_in_order(logs, name, expected):
+    (stream,) = find_streams(logs, GROUPS, name)
 
-    heading, *messages = capsys.readouterr().out.splitlines()
-    assert expected in heading
-    assert messages == [f"{expected} {n}" for n in range(3)]
+    assert stream.stream == expected
+    lines = [line.message for line in read_lines(logs, stream)]
+    assert lines == [f"{expected} {n}" for n in range(3)]
+    assert [line.message for line in read_lines(logs, stream, skip=2)] == [f"{expected} 2"]
 
 
 def test_an_unknown_name_lists_those_there_are(logs):
     told = "no job, endpoint or build 'nonsense' has logs; there are: .*read-train-1"
     with pytest.raises(InputError, match=told):
-        print_logs(logs, "nonsense")
+        find_streams(logs, GROUPS, "nonsense")

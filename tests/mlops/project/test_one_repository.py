@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from mlops.account import Account
-from mlops.project.deployment import DeploymentOptions, deploy_project
-from mlops.project.project_stack import require_project_stack
-from local_aws.codecommit.git import run_git
-
-PROJECT_DIR = Path(__file__).parents[3]
+from mlops.display import Display
+from mlops.project.deployment import ProjectOptions, deploy_project
+from mlops.project.git import Git, login_settings
+from tests.mlops.conftest import HOW
 
 
 class Repository:
@@ -24,9 +23,11 @@ class Repository:
         self._codepipeline = account.client("codepipeline")
         self._pipelines = {unit: stack.pipeline_name(unit) for unit in ("build", "deploy")}
         self._seen = {unit: set() for unit in self._pipelines}
-        url = stack.clone_url("build", account.environment["AWS_ENDPOINT_URL"])
-        run_git("init", "--quiet", "--initial-branch", stack.branch, str(folder))
-        run_git("remote", "add", "origin", url, directory=folder)
+        url = f"{account.endpoint}/git/{stack.repository('build')}.git"
+        folder.mkdir()
+        self._git = Git(folder, login_settings(account, url))
+        self._git.run("init", "--quiet", "--initial-branch", stack.branch)
+        self._git.run("remote", "add", "origin", url)
         self.started_by()  # those that the pipelines' creation started, in vain
 
     def push(self, *paths: str) -> set[str]:
@@ -35,10 +36,10 @@ class Repository:
             file = self._folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(f"{time.time()}\n")
-        run_git("add", "--all", directory=self._folder)
+        self._git.run("add", "--all")
         identity = ("-c", "user.name=P", "-c", "user.email=p@example.com")
-        run_git(*identity, "commit", "--quiet", "-m", "Change", directory=self._folder)
-        run_git("push", "--quiet", "origin", "HEAD", directory=self._folder)
+        self._git.run(*identity, "commit", "--quiet", "-m", "Change")
+        self._git.run("push", "--quiet", "origin", "HEAD")
         return self.started_by()
 
     def started_by(self) -> set[str]:
@@ -63,10 +64,11 @@ class Repository:
 
 
 @pytest.fixture(scope="module")
-def repository(account, tmp_path_factory) -> Repository:
-    deploy_project(account, PROJECT_DIR, DeploymentOptions(connection=("team/housing",)))
+def repository(platform, tmp_path_factory) -> Repository:
+    options = ProjectOptions(connection=("team/housing",))
+    project, _ = deploy_project(platform, "local", options, HOW, Display())
     folder = tmp_path_factory.mktemp("clone") / "housing"
-    return Repository(folder, account, require_project_stack(account))
+    return Repository(folder, platform, project)
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from mlops.project.units import list_files
-from mlops.project.deployment import DeploymentOptions, deploy_project
-from mlops.project.project_stack import require_project_stack
-from local_aws.codecommit.git import run_git
-
-PROJECT_DIR = Path(__file__).parents[3]
+from mlops.display import Display
+from mlops.project.deployment import ProjectOptions, deploy_project
+from mlops.project.git import Git, login_settings
+from mlops.units import list_files
+from tests.mlops.conftest import HOW
 
 
 @pytest.fixture(scope="module")
-def stack(account):
-    deploy_project(account, PROJECT_DIR, DeploymentOptions(seed=True))
-    yield require_project_stack(account)
+def stack(platform):
+    account = platform
+    project, _ = deploy_project(account, "local", ProjectOptions(seed=True), HOW, Display())
+    yield project
     for pipeline in account.client("codepipeline").list_pipelines()["pipelines"]:
         name = pipeline["name"]
         executions = account.client("codepipeline").list_pipeline_executions(pipelineName=name)
@@ -31,17 +29,17 @@ def stack(account):
 
 
 @pytest.mark.parametrize(("unit", "name"), [("build", "modelbuild"), ("deploy", "modeldeploy")])
-def test_a_repository_begins_with_its_units_files(stack, account, tmp_path, unit, name):
-    url = stack.clone_url(unit, account.environment["AWS_ENDPOINT_URL"])
-    run_git("clone", "--quiet", url, str(tmp_path / "clone"))
+def test_a_repository_begins_with_its_units_files(stack, platform, tmp_path, unit, name):
+    url = stack.clone_url(unit)
+    Git(tmp_path, login_settings(platform, url)).run("clone", "--quiet", url, "clone")
 
-    found = run_git("ls-files", directory=tmp_path / "clone").decode().split()
-    assert sorted(found) == sorted(str(path) for path in list_files(name))
-    assert run_git("rev-list", "--count", "HEAD", directory=tmp_path / "clone").strip() == b"1"
+    clone = Git(tmp_path / "clone")
+    assert sorted(clone.run("ls-files").split()) == sorted(list_files(name))
+    assert clone.run("rev-list", "--count", "HEAD") == "1"
 
 
-def test_both_pipelines_take_the_first_commit(stack, account):
+def test_both_pipelines_take_the_first_commit(stack, platform):
     for unit in ("build", "deploy"):
-        state = account.client("codepipeline").get_pipeline_state(name=stack.pipeline_name(unit))
+        state = platform.client("codepipeline").get_pipeline_state(name=stack.pipeline_name(unit))
         source = state["stageStates"][0]["actionStates"][0]["latestExecution"]
         assert source["status"] in ("InProgress", "Succeeded"), source

@@ -15,7 +15,7 @@ from mlops.platform.doctor.patient import Patient
 PROCESSING_TYPE = "ml.m5.xlarge"
 TRAINING_TYPE = "ml.m5.xlarge"
 ENDPOINT_TYPE = "ml.m5.large"
-_STAGE_CONFIGS = Path(__file__).parents[3] / "model_deploy"
+_STAGE_CONFIGS = Path(__file__).parents[4] / "model_deploy"
 
 
 @dataclass(frozen=True, kw_only=True)

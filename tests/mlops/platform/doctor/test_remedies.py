@@ -13,7 +13,7 @@ from botocore import xform_name
 
 from mlops.cli import build_parser
 
-_SOURCES = sorted((Path(__file__).parents[3] / "infra" / "doctor").rglob("*.py"))
+_SOURCES = sorted((Path(__file__).parents[4] / "mlops/platform/doctor").rglob("*.py"))
 # The last one is the CLI's own name for the endpoint of `sns subscribe`.
 _GLOBAL_FLAGS = {"--query", "--output", "--notification-endpoint"}
 # `aws cloudformation deploy` and `aws s3` are the CLI's own.
@@ -41,7 +41,7 @@ def _texts() -> Iterator[str]:
 
 
 _AWS = sorted({found for text in _texts() for found in re.findall(r"\baws [a-z][^;`)]+", text)})
-_OWN = sorted({found for text in _texts() for found in re.findall(r"mlops-infra [^;`),]+", text)})
+_OWN = sorted({found for text in _texts() for found in re.findall(r"mlops [^;`),]+", text)})
 
 
 def test_there_are_commands_to_look_at():

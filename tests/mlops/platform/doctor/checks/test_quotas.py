@@ -42,7 +42,7 @@ def test_a_serverless_stage_needs_no_instance():
 
 
 def test_the_stages_files_of_this_tree_can_be_read():
-    parameters = quotas._stage_parameters(Path(__file__).parents[4] / "model_deploy")
+    parameters = quotas._stage_parameters(Path(__file__).parents[5] / "model_deploy")
     assert [stage["StageName"] for stage in parameters] == ["staging", "prod"]
 
 

@@ -48,7 +48,8 @@ def test_maintenance_is_ended_by_the_stacks_parameter():
     server = Server(visible=True, in_maintenance=True)
     [finding] = judge_service(stopped, server)
     assert (
-        finding.remedy == "mlops platform deploy --stack mlflow --parameter mlflow.Maintenance=false"
+        finding.remedy
+        == "mlops platform deploy --stack mlflow --parameter mlflow.Maintenance=false"
     )
 
 

@@ -111,7 +111,7 @@ def test_origins_match_as_s3_matches_them(origin, lets_in):
 def test_the_remedies_are_the_commands_of_the_documentation(patient, studio):
     from pathlib import Path
 
-    document = " ".join((Path(__file__).parents[4] / "docs/aws.md").read_text().split())
+    document = " ".join((Path(__file__).parents[5] / "docs/aws.md").read_text().split())
     studio(cors=False, visible="false")
     for finding in check(patient()):
         documented = finding.remedy.replace("templates-bucket", "my-template-bucket")

@@ -10,8 +10,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from mlops.project.seed_repositories import main, write_archive, write_folder
-from mlops.project.units import list_files
+from mlops.seed_repositories import main, write_archive, write_folder
+from mlops.units import list_files
 
 
 def test_both_archives_hold_the_units_with_nothing_above_them(

@@ -20,10 +20,10 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mlops.project.units import UNITS, list_files
+from mlops.units import UNITS, list_files
 
 # By name, as `python -m` calls this module __main__.
-logger = logging.getLogger("mlops.project.seed_repositories")
+logger = logging.getLogger("mlops.seed_repositories")
 
 # The earliest time that a zip can say: the same files give the same archive, whenever it is made.
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """The flags, each with its default."""
     parser = argparse.ArgumentParser(
-        prog="python -m mlops.project.seed_repositories",
+        prog="python -m mlops.seed_repositories",
         description="Cut this tree into the repositories of modelBuild and modelDeploy.",
         allow_abbrev=False,
     )

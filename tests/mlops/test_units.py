@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops.project.units import PROJECT_DIR, UNITS, list_files
+from mlops.units import PROJECT_DIR, UNITS, list_files
 
 # CodeCommit makes a first commit of at most that many files.
 _MOST_FILES = 100

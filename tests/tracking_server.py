@@ -1,5 +1,5 @@
-"""MLflow's server as its container would run it: infra/platform/mlflow.yml's container definition and the
-image's Dockerfile, without Docker.
+"""MLflow's server as its container would run it: infra/platform/mlflow.yml's container definition
+and the image's Dockerfile, without Docker.
 
 As root the server gets a file system of its own, read-only but for /tmp, with what the image has
 and nothing else, and a process table of its own, in which it is the first process and user 10001.

@@ -101,7 +101,8 @@ def deploy_platform(
         settings = _with_tracking_uri(account, settings)
     for plan in plan_stacks(account, settings, keys):
         if options.dry_run:
-            done.exit_code = done.exit_code or _dry_run(account, plan, options, display)
+            code = _dry_run(account, plan, options, display)
+            done.exit_code = done.exit_code or code
             continue
         done.stacks[plan.name] = deploy_stack(account, plan, options, display)
         if plan.kind == IMAGES:

@@ -57,6 +57,11 @@ PLATFORM = (NETWORK, IMAGES, MLFLOW, MANAGED, LAPTOP)
 KINDS: Mapping[str, StackKind] = {kind.key: kind for kind in (*PLATFORM, PROJECT)}
 
 
+def expected_kinds(*, local: bool) -> list[StackKind]:
+    """What an account may have: where local-aws stands for AWS, LAPTOP in place of the others."""
+    return [kind for kind in PLATFORM if (kind == LAPTOP) == local]
+
+
 @dataclass(frozen=True, kw_only=True)
 class DeployedStack:
     """A stack as CloudFormation describes it."""

@@ -15,7 +15,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from mlops.account import Account, explained
 from mlops.display import Display
 from mlops.platform.projects import is_of_project
-from mlops.platform.stacks import MANAGED, MLFLOW, PLATFORM, DeployedStack, find_stack, list_stacks
+from mlops.platform.stacks import (
+    MANAGED,
+    MLFLOW,
+    DeployedStack,
+    expected_kinds,
+    find_stack,
+    list_stacks,
+)
 
 PARAMETER_PATH = "/sagemaker-mlflow"
 # What the stacks and builds publish, in the order in which they do.
@@ -147,7 +154,7 @@ def show_status(status: PlatformStatus, display: Display, *, as_json: bool) -> N
 
 def _stacks(account: Account) -> Iterator[StackStatus]:
     stacks = {stack.name: stack for stack in list_stacks(account.client("cloudformation"))}
-    for kind in PLATFORM:
+    for kind in expected_kinds(local=account.is_local):
         yield _stack_status(kind.name, stacks.get(kind.name))
     for name, stack in sorted(stacks.items()):
         if is_of_project(stack):

@@ -24,7 +24,7 @@ class ActionRecord:
     """One action of an execution.
 
     `status` is CodePipeline's, or NotStarted; `seconds` is None before its start; `log` is what
-    `local-aws logs` takes, empty where the action has no log.
+    `mlops logs` takes, empty where the action has no log.
     """
 
     stage: str

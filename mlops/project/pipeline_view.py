@@ -183,4 +183,4 @@ def _told(action: ActionRecord, last_line: Callable[[ActionRecord], str]) -> Tex
 
 def _log_hint(action: ActionRecord) -> str:
     wanted = action.log and action.status != "Succeeded"
-    return f"  (local-aws logs {action.log})" if wanted else ""
+    return f"  (mlops logs {action.log})" if wanted else ""

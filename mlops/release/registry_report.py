@@ -110,7 +110,7 @@ def read_prediction(
 
     mlflow.set_tracking_uri(tracking_uri)
     mlflow.set_registry_uri(tracking_uri)
-    with tempfile.TemporaryDirectory(prefix="local-aws-demo-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mlops-demo-") as folder:
         path = mlflow.artifacts.download_artifacts(model_uri, dst_path=folder)
         return _compare(runtime, endpoint_name, mlflow.pyfunc.load_model(path))
 

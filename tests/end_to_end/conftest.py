@@ -15,27 +15,14 @@ import psutil
 import pytest
 
 from tests.end_to_end.shell import BIN_DIR, PROJECT_DIR, Terminal, clean_environment
-from tests.end_to_end.up import local_aws_up
-
-
-@pytest.fixture(scope="session")
-def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
-    """`local-aws up`, and a terminal that talks to it. Shared: use unique names."""
-    with local_aws_up(tmp_path_factory.mktemp("up") / "state") as running:
-        yield running
+from tests.end_to_end.up import deploy_project, local_aws_up, with_project
 
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
-    """`local-aws up` and `deploy`, and a terminal that talks to it.
-
-    Another one than `terminal`, whose tests release: the project's stack can't make what is there.
-    """
-    with local_aws_up(tmp_path_factory.mktemp("deployed") / "state") as running:
-        answer = running.run("local-aws", "deploy", "--state-dir", str(running.state_dir))
-        assert answer.returncode == 0, answer.stderr
-        environment = json.loads((running.state_dir / "running.json").read_text())["environment"]
-        yield Terminal({**clean_environment(), **environment}, running.state_dir)
+    """`local-aws up`, platform and project, and a terminal. Shared: use unique names."""
+    with local_aws_up(tmp_path_factory.mktemp("up") / "state") as running:
+        yield deploy_project(running)
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +38,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     keyboard, stdin = pty.openpty()
     with log_path.open("w") as log:
         process = subprocess.Popen(
-            [BIN_DIR / "local-aws", "demo", "--yes", "--state-dir", state_dir],
+            [BIN_DIR / "mlops", "demo", "--yes", "--state-dir", state_dir],
             cwd=PROJECT_DIR,
             env={**clean_environment(), "TMPDIR": str(temporary)},
             stdin=stdin,
@@ -64,7 +51,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
         assert time.monotonic() < deadline, log_path.read_text()
         time.sleep(0.2)
     environment = json.loads((state_dir / "running.json").read_text())["environment"]
-    yield Terminal({**clean_environment(), **environment}, state_dir)
+    yield with_project(Terminal({**clean_environment(), **environment}, state_dir))
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 0

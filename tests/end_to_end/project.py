@@ -1,4 +1,4 @@
-"""The project's pipelines, as a person with git, `aws` and `local-aws` meets them."""
+"""The project's pipelines, as a person with git, `aws` and `mlops` meets them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,24 @@ from concurrent.futures import ThreadPoolExecutor
 import boto3
 from mlflow import MlflowClient
 
-from mlops.project.unit_files import write_unit
-from tests.end_to_end.shell import PROJECT_DIR
+from mlops.seed_repositories import write_folder
+from mlops.units import list_files
+from tests.end_to_end.shell import BIN_DIR, PROJECT_DIR
 
 MODEL = "sklearn-random-forest"
 PIPELINE = "sagemaker-local-p-local-modeldeploy"
 BUILD_PIPELINE = "sagemaker-local-p-local-modelbuild"
 
 
+# As AWS documents it for CodeCommit; the flag because the host here isn't Amazon's.
+_HELPER = (
+    f"!{BIN_DIR / 'aws'} codecommit --region us-east-1 credential-helper --ignore-host-check $@"
+)
+_CREDENTIAL_HELPER = ("-c", f"credential.helper={_HELPER}", "-c", "credential.UseHttpPath=true")
+
+
 class Project:
-    """What a person with git, `aws` and `local-aws` does and sees: a clone of one unit's
+    """What a person with git, `aws` and `mlops` does and sees: a clone of one unit's
     repository, which is called as its pipeline is.
     """
 
@@ -38,7 +46,7 @@ class Project:
     def fill(self):
         """The unit's files as this tree has them, as the repository's first push brings them."""
         self._git("rm", "-r", "--quiet", "--ignore-unmatch", ".")
-        write_unit(self.pipeline.rpartition("-")[2], self.folder, PROJECT_DIR)
+        write_folder(list_files(self.pipeline.rpartition("-")[2]), self.folder)
 
     def client(self, service):
         environment = self.terminal.environment
@@ -51,7 +59,7 @@ class Project:
 
     def _git(self, *arguments, cwd=None):
         answer = subprocess.run(
-            ["git", *arguments],
+            ["git", *_CREDENTIAL_HELPER, *arguments],
             cwd=cwd or self.folder,
             env={**self.terminal.environment, "NO_PROXY": "127.0.0.1"},
             capture_output=True,
@@ -108,8 +116,8 @@ class Project:
         raise AssertionError(self.actions(execution))
 
     def type(self, *words):
-        """`local-aws` with these words; its output."""
-        answer = self.terminal.run("local-aws", *words, "--state-dir", self.terminal.state_dir)
+        """`mlops` with these words; its output."""
+        answer = self.terminal.run("mlops", *words)
         assert answer.returncode == 0, answer.stderr
         return answer.stdout + answer.stderr
 

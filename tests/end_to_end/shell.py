@@ -18,7 +18,7 @@ BIN_DIR = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class Terminal:
-    """A shell in the project's root folder after `eval "$(local-aws env)"`."""
+    """A shell in the project's root folder after `eval "$(local-aws env)"` and the project's."""
 
     environment: Mapping[str, str]
     state_dir: Path

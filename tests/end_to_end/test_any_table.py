@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from tests.end_to_end.project import Project
+
 pytestmark = pytest.mark.e2e
 
 MODEL = "any-table"
@@ -51,13 +53,13 @@ def table():
     return houses(seed=1)
 
 
-def train(terminal, frame, key):
+def train(deployed, frame, key):
     """Two files under one prefix; run-pipeline's end."""
-    s3, bucket = terminal.client("s3"), terminal.environment["ARTIFACT_BUCKET"]
+    s3, bucket = deployed.client("s3"), deployed.environment["ARTIFACT_BUCKET"]
     for name, part in (("a", frame[: ROWS // 2]), ("b", frame[ROWS // 2 :])):
         body = part.to_csv(index=False).encode()
         s3.put_object(Bucket=bucket, Key=f"{key}/{name}.csv", Body=body)
-    return terminal.run(
+    return deployed.run(
         "run-pipeline",
         *("--kwargs", json.dumps({"pipeline_name": MODEL, "base_job_prefix": MODEL})),
         *("--parameters", f"InputDataUri=s3://{bucket}/{key}", "TargetColumn=price"),
@@ -66,19 +68,20 @@ def train(terminal, frame, key):
 
 
 @pytest.fixture(scope="module")
-def released(terminal, table):
+def released(deployed, table, tmp_path_factory):
     """The table's model in staging and prod."""
-    trained = train(terminal, table, "raw/houses")
+    trained = train(deployed, table, "raw/houses")
     assert trained.returncode == 0, trained.stderr
     assert "data: column 'id': read as text: 400 of its whole numbers are beyond 2^53" in (
         trained.stdout
     )
-    answer = terminal.run(
-        "local-aws",
-        *("release", "--model-name", MODEL, "--yes", "--state-dir", str(terminal.state_dir)),
-    )
-    assert answer.returncode == 0, answer.stderr
-    return list((terminal.state_dir / "release").glob("*/*-test-endpoint.log"))
+    project = Project(deployed, tmp_path_factory.mktemp("clone") / "modeldeploy")
+    project.fill()
+    execution = project.push("Deploy the table's model", model_name=MODEL, model_version="latest")
+    project.wait_for_approval(execution)
+    project.type("approve", "--yes")
+    project.wait_for(execution, "Succeeded")
+    return project.type("logs", "sagemaker-local-p-local-testing")
 
 
 # In a process of its own: loading a model changes MLflow's global state.
@@ -91,7 +94,7 @@ print(json.dumps(mlflow.pyfunc.load_model(sys.argv[1]).predict(features).tolist(
 
 
 @pytest.fixture(scope="module")
-def offline(terminal, table, released, tmp_path_factory):
+def offline(deployed, table, released, tmp_path_factory):
     """What the registered model itself says of the table's rows, read here by other code."""
     text = table.drop(columns="price")
     features = pd.DataFrame(
@@ -108,7 +111,7 @@ def offline(terminal, table, released, tmp_path_factory):
     process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PREDICT, f"models:/{MODEL}/1"],
         cwd=folder,
-        env=dict(terminal.environment),
+        env=dict(deployed.environment),
         capture_output=True,
         text=True,
     )
@@ -116,33 +119,30 @@ def offline(terminal, table, released, tmp_path_factory):
     return json.loads(process.stdout.splitlines()[-1])
 
 
-def registry(terminal):
-    uri = terminal.environment["MLFLOW_TRACKING_URI"]
+def registry(deployed):
+    uri = deployed.environment["MLFLOW_TRACKING_URI"]
     return MlflowClient(uri, uri)
 
 
-def ask(terminal, body, content_type):
-    answer = terminal.client("sagemaker-runtime").invoke_endpoint(
+def ask(deployed, body, content_type):
+    answer = deployed.client("sagemaker-runtime").invoke_endpoint(
         EndpointName="local-prod", ContentType=content_type, Body=body.encode()
     )
     return json.loads(answer["Body"].read())["predictions"]
 
 
 def test_both_endpoints_were_asked_raw_rows_in_both_forms(released):
-    assert len(released) == 2
-    for log in released:
-        told = log.read_text()
-        assert "passed: answers raw rows as JSON as offline" in told
-        assert "passed: answers raw rows as CSV as offline" in told
+    for form in ("JSON", "CSV"):
+        assert released.count(f"passed: answers raw rows as {form} as offline") == 2
 
 
-def test_prod_answers_the_untouched_lines_of_the_file_as_offline(terminal, table, offline):
-    answered = ask(terminal, table.to_csv(index=False), "text/csv")
+def test_prod_answers_the_untouched_lines_of_the_file_as_offline(deployed, table, offline):
+    answered = ask(deployed, table.to_csv(index=False), "text/csv")
 
     np.testing.assert_allclose(answered, offline, rtol=1e-9)
 
 
-def test_prod_answers_the_same_rows_in_json_as_offline(terminal, table, offline):
+def test_prod_answers_the_same_rows_in_json_as_offline(deployed, table, offline):
     rows = list(csv.DictReader(io.StringIO(table.to_csv(index=False))))
     for row in rows:
         row["size"] = float(row["size"]) if row["size"] else None
@@ -150,13 +150,13 @@ def test_prod_answers_the_same_rows_in_json_as_offline(terminal, table, offline)
         row["id"] = int(row["id"])
         for name in ("country", "sold"):
             row[name] = row[name] or None
-    answered = ask(terminal, json.dumps({"dataframe_records": rows}), "application/json")
+    answered = ask(deployed, json.dumps({"dataframe_records": rows}), "application/json")
 
     np.testing.assert_allclose(answered, offline, rtol=1e-9)
 
 
-def test_the_model_learned_what_the_table_says(terminal, table, offline):
-    client = registry(terminal)
+def test_the_model_learned_what_the_table_says(deployed, table, offline):
+    client = registry(deployed)
     version = client.get_model_version(MODEL, "1")
     run = client.get_run(version.run_id)
 
@@ -167,11 +167,11 @@ def test_the_model_learned_what_the_table_says(terminal, table, offline):
     assert {"raw_rows.json", "data_report.json", "data_report.html"} <= kept
 
 
-def test_a_corrected_file_under_the_same_key_is_read_at_once(terminal, released):
-    process = train(terminal, houses(seed=2), "raw/houses")
+def test_a_corrected_file_under_the_same_key_is_read_at_once(deployed, released):
+    process = train(deployed, houses(seed=2), "raw/houses")
 
     assert process.returncode == 0, process.stderr
     assert "cached" not in process.stdout + process.stderr
-    client = registry(terminal)
+    client = registry(deployed)
     digests = {client.get_model_version(MODEL, str(n)).tags["data.digest"] for n in (1, 2)}
     assert len(digests) == 2

@@ -341,9 +341,7 @@ def test_a_push_that_trains_a_worse_model_tells_everybody_why(deployed, pushed, 
     project, execution = pushed
     project.wait_for(execution, "Failed")
 
-    shown = deployed.run(
-        "local-aws", "pipeline", "build", "--once", "--state-dir", str(deployed.state_dir)
-    )
+    shown = deployed.run("mlops", "pipeline", "build", "--once")
     assert shown.returncode == 1
     check_worse(shown.stdout)
     assert "quality gate" in shown.stdout

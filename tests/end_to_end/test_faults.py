@@ -17,6 +17,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
+from tests.end_to_end.project import Project
 from tests.end_to_end.shell import PROJECT_DIR
 
 pytestmark = pytest.mark.e2e
@@ -30,16 +31,16 @@ def _pipeline(name):
     return ["--kwargs", kwargs, "--parameters"]
 
 
-def _registered(terminal, name):
-    client = MlflowClient(terminal.environment["MLFLOW_TRACKING_URI"])
+def _registered(deployed, name):
+    client = MlflowClient(deployed.environment["MLFLOW_TRACKING_URI"])
     return client.search_model_versions(f"name='{name}'")
 
 
 @pytest.fixture(scope="module")
-def tables(terminal):
+def tables(deployed):
     """URIs of tables on S3 that cannot be trained on."""
-    bucket = terminal.environment["ARTIFACT_BUCKET"]
-    s3 = terminal.client("s3")
+    bucket = deployed.environment["ARTIFACT_BUCKET"]
+    s3 = deployed.client("s3")
     words = "a,target\n" + "\n".join(f"{row},word{row}" for row in range(100))
     odd = "a,target\n" + "\n".join(f"{'n/k' if row == 17 else row},{row}" for row in range(1, 401))
     bodies = {"empty": "", "words": words, "odd": odd}
@@ -73,7 +74,7 @@ class Ended:
 
 
 @pytest.fixture(scope="module")
-def runs(terminal, tables, tmp_path_factory):
+def runs(deployed, tables, tmp_path_factory):
     """What run-pipeline says of each table, and of an MLflow that isn't there."""
     folder = tmp_path_factory.mktemp("runs")
     cases = {
@@ -91,7 +92,7 @@ def runs(terminal, tables, tmp_path_factory):
     process = subprocess.run(
         [sys.executable, "-c", RUN_EACH, json.dumps(words)],
         cwd=PROJECT_DIR,
-        env=dict(terminal.environment),
+        env=dict(deployed.environment),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -112,17 +113,17 @@ def runs(terminal, tables, tmp_path_factory):
         ("odd-value", "column 'a': 1 of 400 values are no numbers, first 'n/k' (odd.csv, row 17)"),
     ],
 )
-def test_bad_data_fails_the_execution_and_says_why(terminal, runs, name, told):
+def test_bad_data_fails_the_execution_and_says_why(deployed, runs, name, told):
     process = runs[name]
 
     assert process.returncode == 1, process.stderr
     assert told in process.stderr
     assert "Traceback" not in process.stderr
-    assert not _registered(terminal, name)
+    assert not _registered(deployed, name)
 
 
-def test_gate_not_met_registers_nothing_and_says_so(terminal):
-    process = terminal.run(
+def test_gate_not_met_registers_nothing_and_says_so(deployed):
+    process = deployed.run(
         "run-pipeline",
         *_pipeline("gate"),
         *("MetricLimits=median_absolute_error<=0.5", "RegisteredModelName=gate"),
@@ -131,7 +132,7 @@ def test_gate_not_met_registers_nothing_and_says_so(terminal):
     assert process.returncode == 4
     assert "error: not registered: the quality gate was not met: " in process.stderr
     assert "0.5" in process.stderr
-    assert not _registered(terminal, "gate")
+    assert not _registered(deployed, "gate")
 
 
 def test_mlflow_down_fails_the_training_within_seconds(runs):
@@ -182,25 +183,25 @@ with mlflow.start_run():
 
 
 @pytest.fixture(scope="module")
-def models(terminal):
+def models(deployed):
     """Registered by hand: one without a signature, one whose loading raises where it is served, one
     that is fine.
     """
     process = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", REGISTER_MODELS, _uri(terminal)],
-        env=dict(terminal.environment),
+        [sys.executable, "-W", "ignore", "-c", REGISTER_MODELS, _uri(deployed)],
+        env=dict(deployed.environment),
         capture_output=True,
         text=True,
     )
     assert process.returncode == 0, process.stderr
 
 
-def _uri(terminal):
-    return terminal.environment["MLFLOW_TRACKING_URI"]
+def _uri(deployed):
+    return deployed.environment["MLFLOW_TRACKING_URI"]
 
 
-def _build(terminal, folder, *arguments):
-    return terminal.run(
+def _build(deployed, folder, *arguments):
+    return deployed.run(
         "build-deployment",
         *("--initial-instance-count", "1", "--instance-type", "ml.m5.large"),
         *("--import-staging-config", "model_deploy/staging-config.json"),
@@ -211,8 +212,8 @@ def _build(terminal, folder, *arguments):
     )
 
 
-def test_wrong_version_lists_the_ones_there_are(terminal, models, tmp_path):
-    process = _build(terminal, tmp_path, "--model-name", "no-signature", "--model-version", "7")
+def test_wrong_version_lists_the_ones_there_are(deployed, models, tmp_path):
+    process = _build(deployed, tmp_path, "--model-name", "no-signature", "--model-version", "7")
 
     assert process.returncode == 2
     assert "no version 7 of 'no-signature'" in process.stderr
@@ -220,24 +221,24 @@ def test_wrong_version_lists_the_ones_there_are(terminal, models, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_version_without_signature_is_refused_before_any_upload(terminal, models, tmp_path):
-    process = _build(terminal, tmp_path, "--model-name", "no-signature", "--model-version", "1")
+def test_version_without_signature_is_refused_before_any_upload(deployed, models, tmp_path):
+    process = _build(deployed, tmp_path, "--model-name", "no-signature", "--model-version", "1")
 
     assert process.returncode == 2
     assert "signature" in process.stderr
     assert "input example" in process.stderr
     assert not list(tmp_path.iterdir())
-    bucket = terminal.environment["ARTIFACT_BUCKET"]
+    bucket = deployed.environment["ARTIFACT_BUCKET"]
     keys = [
         entry["Key"]
-        for entry in terminal.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])
+        for entry in deployed.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])
     ]
     assert not [key for key in keys if "no-signature" in key]
 
 
-def test_refused_archive_upload_writes_no_config(terminal, models, tmp_path):
+def test_refused_archive_upload_writes_no_config(deployed, models, tmp_path):
     process = _build(
-        terminal,
+        deployed,
         tmp_path,
         *("--model-name", "cannot-load", "--model-version", "1"),
         *("--artifact-bucket", "not-our-bucket"),
@@ -249,30 +250,33 @@ def test_refused_archive_upload_writes_no_config(terminal, models, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_endpoint_whose_model_cannot_load_rolls_back_and_moves_no_stage(terminal, models):
-    process = terminal.run(
-        "local-aws",
-        *("release", "--model-name", "cannot-load", "--yes"),
-        *("--state-dir", str(terminal.state_dir)),
-    )
+@pytest.fixture(scope="module")
+def project(deployed, models, tmp_path_factory):
+    clone = Project(deployed, tmp_path_factory.mktemp("clone") / "modeldeploy")
+    clone.fill()
+    return clone
 
-    assert process.returncode == 1
-    assert "the weights are gone" in process.stderr
-    assert "Traceback (most recent call last)" not in process.stderr.partition("error:")[0]
-    (version,) = _registered(terminal, "cannot-load")
+
+def test_endpoint_whose_model_cannot_load_rolls_back_and_moves_no_stage(deployed, project):
+    execution = project.push("Deploy it", model_name="cannot-load", model_version="latest")
+    actions = project.wait_for(execution, "Failed")
+
+    assert actions["DeployResourcesStaging"]["status"] == "Failed"
+    assert "the weights are gone" in deployed.run("mlops", "pipeline", "deploy", "--once").stdout
+    (version,) = _registered(deployed, "cannot-load")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         assert version.current_stage == "None"
-    assert MlflowClient(_uri(terminal)).get_registered_model("cannot-load").aliases == {}
+    assert MlflowClient(_uri(deployed)).get_registered_model("cannot-load").aliases == {}
 
 
-def test_ctrl_c_during_a_job_says_what_still_runs_and_how_to_stop_it(terminal):
-    process = terminal.start(
+def test_ctrl_c_during_a_job_says_what_still_runs_and_how_to_stop_it(deployed):
+    process = deployed.start(
         "run-pipeline",
         *_pipeline("interrupted"),
         *("NEstimators=10000", "RegisteredModelName=interrupted"),
     )
-    sagemaker = terminal.client("sagemaker")
+    sagemaker = deployed.client("sagemaker")
     (job,) = _wait_for(lambda: _running_training_jobs(sagemaker) or process.poll() is not None, 60)
     (training,) = _wait_for(_training_processes, 60)
     training.suspend()  # it is there and takes no processor from what the test waits for
@@ -297,7 +301,7 @@ def test_ctrl_c_during_a_job_says_what_still_runs_and_how_to_stop_it(terminal):
     _wait_for(lambda: _status(sagemaker, execution) == "Stopped", 60)
     assert not _running_training_jobs(sagemaker)
     assert not [p for p in psutil.process_iter(["cmdline"]) if job in str(p.info["cmdline"])]
-    assert not _registered(terminal, "interrupted")
+    assert not _registered(deployed, "interrupted")
 
 
 def _training_processes():
@@ -327,21 +331,14 @@ def _wait_for(condition, seconds):
     return found
 
 
-def test_a_model_of_another_flavour_is_built_deployed_and_predicts(terminal, models):
-    released = terminal.run(
-        "local-aws",
-        *("release", "--model-name", "doubles", "--yes"),
-        *("--state-dir", str(terminal.state_dir)),
-    )
+def test_a_model_of_another_flavour_is_built_deployed_and_predicts(deployed, project):
+    execution = project.push("Deploy it", model_name="doubles", model_version="latest")
+    project.wait_for_approval(execution)
+    project.type("approve", "--yes")
+    project.wait_for(execution, "Succeeded")
 
-    assert released.returncode == 0, released.stderr
-    assert "version 1 Production" in released.stderr
     body = json.dumps({"dataframe_split": {"columns": ["x"], "data": [[21.0]]}})
-    answer = terminal.run(
-        "local-aws",
-        *("invoke", "local-prod", "--data", body),
-        *("--state-dir", str(terminal.state_dir)),
-    )
+    answer = deployed.run("mlops", "invoke", "local-prod", "--data", body)
     assert json.loads(answer.stdout) == {"predictions": [42.0]}
-    version = MlflowClient(_uri(terminal)).get_model_version_by_alias("doubles", "champion")
+    version = MlflowClient(_uri(deployed)).get_model_version_by_alias("doubles", "champion")
     assert str(version.version) == "1"

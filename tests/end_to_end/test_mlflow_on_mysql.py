@@ -1,5 +1,5 @@
-"""Train, register, build and promote against MLflow as infra/platform/mlflow.yml has it: on a database that
-speaks MySQL, with a login, and with artifacts in S3, where each client goes under its own role.
+"""Train, register, build and promote against MLflow as infra/platform/mlflow.yml has it: on a
+database that speaks MySQL, with a login, and artifacts in S3: each client under its own role.
 
 What is trained on is a customer's own table.
 """
@@ -19,17 +19,15 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from local_aws.own_aws import ACCOUNT, REGION
-from mlops.demo.stack_deployment import deploy_stack
 from tests.end_to_end.shell import PROJECT_DIR, Terminal
-from tests.end_to_end.up import local_aws_up
+from tests.end_to_end.up import deploy_project, local_aws_up
 from tests.mariadb import mariadb  # noqa: F401 - a fixture
 from tests.tracking_server import MlflowContainer
 
 pytestmark = pytest.mark.e2e
 
 MODEL = "prices"
-BUCKET = f"local-{ACCOUNT}-{REGION}"
+BUCKET = "local-123456789012-us-east-1"
 DATABASE = "road"
 PASSWORD = MlflowContainer.secrets["CLIENT_PASSWORD"]
 
@@ -88,14 +86,17 @@ def server(mariadb, tmp_path_factory):  # noqa: F811
 @pytest.fixture(scope="module")
 def road(server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("road")
-    secret_file = folder / "client.json"
-    secret_file.write_text(json.dumps({"username": server.client_username, "password": PASSWORD}))
-    flags = ("--tracking-uri", server.url, "--credentials-secret-file", secret_file)
     with (
-        local_aws_up(folder / "state", *flags) as terminal,
+        local_aws_up(folder / "state", "--no-mlflow") as running,
         concurrent.futures.ThreadPoolExecutor(1) as aside,
     ):
-        secret_file.unlink()
+        login = json.dumps({"username": server.client_username, "password": PASSWORD})
+        secret = running.client("secretsmanager").create_secret(Name="login", SecretString=login)
+        terminal = deploy_project(
+            running,
+            *("--parameter", f"laptop.TrackingUri={server.url}"),
+            *("--parameter", f"laptop.CredentialsSecret={secret['ARN']}"),
+        )
         environment = {**terminal.environment, "MLFLOW_CREDENTIALS_SECRET": "none"}
         stranger = dataclasses.replace(terminal, environment=environment)
         refused = aside.submit(build, stranger, folder / "refused")
@@ -113,12 +114,7 @@ def road(server, tmp_path_factory):
         assert train.returncode == 0, train.stderr
         built = build(terminal, folder)
         assert built.returncode == 0, built.stderr
-        deploy_stack(
-            terminal.client("cloudformation"),
-            "sagemaker-local-p-local-deploy-prod",
-            PROJECT_DIR / "model_deploy" / "endpoint-config-template.yml",
-            folder / "prod-config-export.json",
-        )
+        deploy_endpoint(terminal, folder / "prod-config-export.json")
         tested = terminal.run(
             "test-endpoint",
             *("--import-build-config", str(folder / "prod-config-export.json")),
@@ -133,6 +129,24 @@ def road(server, tmp_path_factory):
             test=tested,
             build_without_login=refused.result(),
         )
+
+
+def deploy_endpoint(terminal, config_path):
+    """The stack of prod, as the pipeline's action makes it from the build's configuration."""
+    cloudformation = terminal.client("cloudformation")
+    config = json.loads(config_path.read_text())
+    name = "sagemaker-local-p-local-deploy-prod"
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=(PROJECT_DIR / "model_deploy/endpoint-config-template.yml").read_text(),
+        Parameters=[
+            {"ParameterKey": key, "ParameterValue": value}
+            for key, value in config["Parameters"].items()
+        ],
+        Tags=[{"Key": key, "Value": value} for key, value in config["Tags"].items()],
+    )
+    waiter = cloudformation.get_waiter("stack_create_complete")
+    waiter.wait(StackName=name, WaiterConfig={"Delay": 1})
 
 
 def build(terminal, folder):

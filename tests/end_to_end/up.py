@@ -39,6 +39,24 @@ def local_aws_up(state_dir: Path, *flags: str | Path) -> Iterator[Terminal]:
         _end(up, state_dir)
 
 
+def deploy_project(terminal: Terminal, *flags: str) -> Terminal:
+    """What `mlops` puts up for a project, and a terminal in which its programs find it."""
+    for words in (
+        ["platform", "deploy", "--size", "laptop", "--yes", *flags],
+        ["project", "deploy", "local", "--yes"],
+    ):
+        answer = terminal.run("mlops", *words)
+        assert answer.returncode == 0, answer.stderr
+    return with_project(terminal)
+
+
+def with_project(terminal: Terminal) -> Terminal:
+    """The terminal after `eval "$(mlops project env)"`."""
+    answer = terminal.run("mlops", "project", "env", "--json")
+    assert answer.returncode == 0, answer.stderr
+    return Terminal({**terminal.environment, **json.loads(answer.stdout)}, terminal.state_dir)
+
+
 def _end(up: subprocess.Popen[bytes], state_dir: Path) -> None:
     children = psutil.Process(up.pid).children(recursive=True)
     down = subprocess.run(

@@ -13,6 +13,9 @@ from mlops.display import Display
 from mlops.platform.commands import deploy_platform
 from mlops.platform.deployment import DeployOptions
 from mlops.platform.settings import read_settings, size_file, with_parameters
+from tests.infra.conftest import project, render
+
+__all__ = ["project", "render"]  # fixtures
 
 HOW = DeployOptions(yes=True, delay_seconds=0.1)
 

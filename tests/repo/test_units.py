@@ -24,7 +24,7 @@ _BIN = Path(sys.executable).parent
 _MYPY_CACHE = Path(__file__).parents[2] / ".mypy_cache"
 _TOOLS = ("cfn-lint", "lint-imports", "mypy", "pytest", "ruff", "tox")
 _PACKAGE = {"modelbuild": "model_build", "modeldeploy": "model_deploy"}
-_OTHERS = {"model_build", "model_deploy", "serving", "local_aws", "infra"}
+_OTHERS = {"model_build", "model_deploy", "serving", "local_aws", "infra", "mlops"}
 _SCRIPTS = {
     "modelbuild": {"run-pipeline", "get-pipeline-definition"},
     "modeldeploy": {"build-deployment", "test-endpoint"},

@@ -60,15 +60,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--domain", default="", metavar="ID", help="Studio domain, such as d-abc123 (default: all)"
     )
-    parser.add_argument(
-        "--region", metavar="NAME", help="AWS region (default: AWS_REGION, then the profile's)"
-    )
-    parser.add_argument(
-        "--profile", metavar="NAME", help="profile of ~/.aws/config (default: AWS_PROFILE)"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print JSON at the end (default: a line each)"
-    )
 
 
 def run(arguments: argparse.Namespace) -> int:

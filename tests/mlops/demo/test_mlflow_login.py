@@ -6,16 +6,13 @@ import json
 
 import pytest
 
-from local_aws.account import PARAMETER_PREFIX, furnish, publish_parameters
-from local_aws.cli import main
-from local_aws.mlflow_elsewhere import (
-    NO_SECRET,
-    Login,
-    MlflowElsewhere,
-    become_client,
-    keep_login,
-)
-from mlops.errors import InputError, StartFailed
+from mlops.cli import main
+from mlops.demo.mlflow_login import Login, keep_login, read_login, require_answer
+from mlops.display import Display
+from mlops.errors import AwsRefused, InputError
+from mlops.platform.commands import deploy_platform
+from mlops.platform.settings import read_settings, size_file, with_parameters
+from tests.mlops.conftest import HOW
 
 LOGIN = Login(username="client", password="open-sesame")
 
@@ -28,13 +25,12 @@ def secret_file(tmp_path):
 
 
 def test_flags_name_a_server_and_its_login(secret_file):
-    assert MlflowElsewhere.from_flags(None, None, None, {}) is None
     url = "https://mlflow.example.com"
-    without = MlflowElsewhere.from_flags(f"{url}/", None, None, {})
-    assert (without.url, without.login) == (url, None)
-    assert MlflowElsewhere.from_flags(url, secret_file, None, {}).login == LOGIN
+    assert read_login(None, None, None, {}) is None
+    assert read_login(url, None, None, {}) is None
+    assert read_login(url, secret_file, None, {}) == LOGIN
     environment = {"MLFLOW_TRACKING_PASSWORD": "open-sesame"}
-    assert MlflowElsewhere.from_flags(url, None, "client", environment).login == LOGIN
+    assert read_login(url, None, "client", environment) == LOGIN
     assert "open-sesame" not in repr(LOGIN)
 
 
@@ -58,21 +54,22 @@ def test_flags_name_a_server_and_its_login(secret_file):
     ],
 )
 def test_what_does_not_fit_together_is_told_before_anything_starts(
-    flags, message, tmp_path, capsys
+    flags, message, tmp_path, caplog
 ):
-    assert main(["up", "--state-dir", str(tmp_path / "state"), *flags]) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "state").exists()
+    state = tmp_path / "state"
+    assert main(["demo", "--yes", "--exit", "--state-dir", str(state), *flags]) == 2
+    assert message in caplog.text
+    assert not state.exists()
 
 
 def test_a_secret_file_with_an_empty_password_is_refused(secret_file):
     secret_file.write_text('{"username": "client", "password": ""}')
     with pytest.raises(InputError, match="holds no"):
-        MlflowElsewhere.from_flags("http://127.0.0.1:9", secret_file, None, {})
+        read_login("http://127.0.0.1:9", secret_file, None, {})
 
 
 def test_it_is_asked_once_as_a_client_asks(stub_server):
-    MlflowElsewhere(stub_server.url, LOGIN).wait_until_ready()
+    require_answer(stub_server.url, LOGIN)
 
     ((path, headers, _),) = stub_server.received
     assert path == "/api/2.0/mlflow/experiments/get?experiment_id=0"
@@ -89,44 +86,34 @@ def test_it_is_asked_once_as_a_client_asks(stub_server):
 )
 def test_a_server_that_refuses_is_told(stub_server, login, status, told):
     stub_server.status, stub_server.body = status, b"oops"
-    with pytest.raises(StartFailed) as caught:
-        MlflowElsewhere(stub_server.url, login).wait_until_ready()
+    with pytest.raises(AwsRefused) as caught:
+        require_answer(stub_server.url, login)
     assert f"MLflow at {stub_server.url} {told}" in str(caught.value)
     assert "open-sesame" not in str(caught.value)
 
 
 def test_a_server_that_is_not_there_is_told():
-    with pytest.raises(StartFailed, match=r"127.0.0.1:9 can't be reached.*Check --tracking-uri"):
-        MlflowElsewhere("http://127.0.0.1:9", None).wait_until_ready()
+    with pytest.raises(AwsRefused, match=r"127.0.0.1:9 can't be reached.*Check --tracking-uri"):
+        require_answer("http://127.0.0.1:9", None)
 
 
-def test_the_login_is_where_jobs_builds_and_commands_look(gateway):
-    assert keep_login(gateway.own, None) == NO_SECRET
-    secret_arn = keep_login(gateway.own, LOGIN)
-    environment = {
-        **furnish(gateway.own),
-        **gateway.own.credentials_environment(None),
-        "MLFLOW_TRACKING_URI": "http://127.0.0.1:1",
-        "MLFLOW_CREDENTIALS_SECRET": secret_arn,
-    }
-    publish_parameters(gateway.own, environment)
+def test_the_login_is_where_jobs_builds_and_commands_look(local_account):
+    assert keep_login(local_account, None) == "none"
+    secret_arn = keep_login(local_account, LOGIN)
+    assert keep_login(local_account, LOGIN) == secret_arn  # a second demo in the same account
+    given = ["laptop.TrackingUri=http://127.0.0.1:9", f"laptop.CredentialsSecret={secret_arn}"]
+    settings = with_parameters(read_settings(size_file("laptop")), given)
 
-    name = f"{PARAMETER_PREFIX}/credentials-secret"
-    parameter = gateway.own.client("ssm").get_parameter(Name=name)["Parameter"]
+    deploy_platform(local_account, settings, ["laptop"], HOW, Display())
+
+    name = "/sagemaker-mlflow/credentials-secret"
+    parameter = local_account.client("ssm").get_parameter(Name=name)["Parameter"]
     assert parameter["Value"] == secret_arn
-    iam = gateway.own.client("iam")
-    for policy in iam.list_policies(Scope="Local", PathPrefix="/sagemaker-mlflow/")["Policies"]:
+    iam = local_account.client("iam")
+    policies = iam.list_policies(Scope="Local")["Policies"]
+    assert len(policies) == 2
+    for policy in policies:
         version = iam.get_policy_version(PolicyArn=policy["Arn"], VersionId="v1")["PolicyVersion"]
         (statement,) = version["Document"]["Statement"]
         assert statement["Action"] == "secretsmanager:GetSecretValue"
         assert statement["Resource"] == secret_arn
-
-    process: dict[str, str] = {"PATH": "/bin"}
-    become_client(environment, process)
-    assert process["MLFLOW_TRACKING_USERNAME"] == "client"
-    assert process["MLFLOW_TRACKING_PASSWORD"] == "open-sesame"
-    assert process["AWS_ENDPOINT_URL"] == environment["AWS_ENDPOINT_URL"]
-    own = {"MLFLOW_TRACKING_USERNAME": "ada"}
-    become_client(environment, own)
-    assert own["MLFLOW_TRACKING_USERNAME"] == "ada"
-    assert "MLFLOW_TRACKING_PASSWORD" not in own

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from infra import deployment
 from mlops.account import Account
 from mlops.display import Display
 from mlops.errors import DeploymentFailed, InputError
+from mlops.platform import deployment
 from mlops.platform.deployment import DeployOptions, StackPlan, deploy_stack, missing_parameters
 from mlops.platform.stacks import IMAGES, MLFLOW, NETWORK, DeployedStack, StackKind, find_stack
 from mlops.platform.templates import BODY_LIMIT_BYTES, parse_template

@@ -41,7 +41,7 @@ esac
 
 @dataclasses.dataclass(frozen=True)
 class ImageAccount:
-    """What infra/platform/images.yml makes, as far as the builds touch it, in a running local_aws."""
+    """What infra/platform/images.yml makes, as far as builds touch it, in a running local_aws."""
 
     client: Callable[[str], Any]
     stand_ins: Path

@@ -17,6 +17,7 @@ from rich.console import Console
 from mlops.account import Account, open_account
 from mlops.display import Display
 from mlops.errors import DeploymentFailed, InputError
+from mlops.platform.projects import list_projects_use
 from mlops.platform.retained_data import Retained, delete_retained, monthly_cost
 from mlops.platform.stacks import PLATFORM, find_stack
 from mlops.platform.teardown import (
@@ -26,7 +27,6 @@ from mlops.platform.teardown import (
     show_teardown,
     tear_down,
 )
-from mlops.project.projects import list_projects_use
 
 AGREED = TeardownOptions(yes=True, delay_seconds=0.05)
 NOW = datetime.now(UTC)

@@ -13,7 +13,7 @@ from tests.mlops.conftest import HOW
 
 
 def test_a_command_that_needs_a_project_says_how_to_get_one(local_account):
-    with pytest.raises(InputError, match="there is no project here yet. `mlops project deploy"):
+    with pytest.raises(InputError, match=r"there is no project here yet. `mlops project deploy"):
         require_project(local_account)
 
 

@@ -10,7 +10,7 @@ import warnings
 import pytest
 from rich.console import Console
 
-from mlops.demo.registry_report import read_endpoints, read_prediction, read_versions, table_of
+from mlops.release.registry_report import read_endpoints, read_prediction, read_versions, table_of
 
 
 @pytest.fixture

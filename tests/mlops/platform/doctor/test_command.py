@@ -1,18 +1,16 @@
 from __future__ import annotations
 
-import argparse
 import json
 
 import pytest
 
-from mlops.platform.doctor.command import add_arguments, choose, run
+from mlops.cli import build_parser
+from mlops.platform.doctor.command import choose, run
 from mlops.platform.doctor.registry import CHECKS
 
 
 def _arguments(*words):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return parser.parse_args(words)
+    return build_parser().parse_args(["platform", "doctor", *words])
 
 
 @pytest.fixture

@@ -74,11 +74,11 @@ def test_commands_of_the_aws_cli_exist_with_their_flags(command):
 
 @pytest.mark.parametrize("command", _OWN)
 def test_commands_of_ours_exist_with_their_flags(command, capsys):
-    name, *_ = command.split()[1:]
+    group, name, *_ = command.split()[1:]
     if name == "X":
         return
     with pytest.raises(SystemExit):
-        build_parser().parse_args([name, "--help"])
+        build_parser().parse_args([group, name, "--help"])
     assert set(re.findall(r"--[a-z][a-z-]*", command)) <= set(
         re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out)
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +20,20 @@ import pytest
 from botocore.exceptions import ClientError
 
 from mlops.account import Account, explained, open_session
+from mlops.arguments import SIZES
 from mlops.cli import build_parser, main
 from mlops.errors import AwsRefused, InputError
-from mlops.platform.stacks import find_stack
+from mlops.platform.command_line import STACKS
+from mlops.platform.stacks import PLATFORM, find_stack
 
-_ROOT = Path(__file__).parents[3]
-PROJECT = {"SageMakerProjectName": "cli", "SageMakerProjectId": "p-cli"}
+_ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
 def run(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> Callable[..., tuple[int, str, str]]:
-    """run("status", "--json"): exit code, stdout, stderr with what is logged at its end."""
+    """run("platform", "status", "--json"): exit code, stdout, stderr and what is logged."""
 
     def command(*arguments: str) -> tuple[int, str, str]:
         caplog.clear()
@@ -41,47 +44,81 @@ def run(
     return command
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Path:
-    path = tmp_path / "mine.json"
-    path.write_text(json.dumps({"stacks": {"project": PROJECT}}))
-    return path
+def _commands(parser: argparse.ArgumentParser, name: str = "mlops") -> Iterator[Any]:
+    """Each command that does something: its words, its parser."""
+    groups = [each for each in parser._actions if isinstance(each.choices, dict)]
+    if not groups:
+        yield name, parser
+    for word, command in (groups[0].choices if groups else {}).items():
+        yield from _commands(command, f"{name} {word}")
 
 
-def test_each_flag_has_a_help_text_with_its_default() -> None:
-    parser = build_parser()
-    (commands,) = (each for each in parser._actions if each.choices and not each.option_strings)
-    assert set(commands.choices) == {"deploy", "doctor", "status", "teardown"}
-    for name, command in commands.choices.items():
-        for action in command._actions:
-            # The settings file is what one gives instead of --size, which tells the default.
-            if action.dest not in ("help", "settings"):
-                assert "default" in str(action.help), f"{name}: {action.option_strings}"
+def test_these_are_the_commands() -> None:
+    names = [name.removeprefix("mlops ") for name, _ in _commands(build_parser())]
+    assert names == [
+        *(f"platform {each}" for each in ("deploy", "doctor", "status", "teardown")),
+        *("project deploy", "project env"),
+        *("push", "pipeline", "approve", "reject", "schedule", "logs", "invoke"),
+        *("status", "demo"),
+    ]
 
 
-def test_it_runs_as_a_module_without_the_doctor_s_libraries() -> None:
-    listed = "import sys, mlops.cli; mlops.cli.build_parser(); print(*sys.modules)"
+@pytest.mark.parametrize(("name", "command"), list(_commands(build_parser())))
+def test_each_has_a_help_text_for_each_flag_and_the_same_few_everywhere(
+    name: str, command: argparse.ArgumentParser
+) -> None:
+    assert command.description
+    flags = {flag for action in command._actions for flag in action.option_strings}
+    assert {"--json", "--region", "--profile", "--log-level"} <= flags
+    for action in command._actions:
+        assert action.help, f"{name}: {action.option_strings or action.dest}"
+    assert command.get_default("interrupted"), name
+
+
+def test_the_stacks_and_sizes_named_on_the_command_line_are_those_there_are() -> None:
+    assert tuple(kind.key for kind in PLATFORM) == STACKS
+    assert set(SIZES) == {"laptop", "single-user", "team"}
+
+
+def test_help_and_version_need_no_library_that_takes_time() -> None:
+    listed = "import sys, mlops.cli; mlops.cli.build_parser(doctor=False); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", listed], cwd=_ROOT, capture_output=True, text=True, check=True
     )
-    loaded = set(done.stdout.split())
-    assert not loaded & {"mlflow", "sagemaker", "local_aws", "pandas"}
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"boto3", "botocore", "mlflow", "sagemaker", "local_aws", "pandas", "rich"}
 
 
-def test_a_dry_run_of_project_yml_leaves_nothing(
-    local_account: Account, run: Callable[..., tuple[int, str, str]], settings: Path
-) -> None:
-    local_account.client("s3").create_bucket(Bucket="cli-templates")
-    code, out, err = run(
-        *("deploy", "--settings", str(settings), "--dry-run"),
-        *("--template-bucket", "cli-templates"),
-    )
-    assert "account 123456789012, region us-east-1, as arn:" in err
-    # What the account of local_aws lacks until `local-aws up` furnishes it.
-    assert "no parameter /sagemaker-mlflow/tracking-uri yet" in out
-    assert "ModelBuildPipeline" in out
-    assert code == 0
-    assert find_stack(local_account.client("cloudformation"), "sagemaker-project-cli") is None
+def test_the_version_is_that_of_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["--version"])
+    assert done.value.code == 0
+    assert re.fullmatch(r"mlops \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_the_shell_completes_commands_and_flags() -> None:
+    def completed(line: str) -> list[str]:
+        done = subprocess.run(
+            [Path(sys.executable).with_name("mlops")],
+            env={
+                **os.environ,
+                "_ARGCOMPLETE": "1",
+                "_ARGCOMPLETE_SHELL": "bash",
+                "_ARGCOMPLETE_IFS": "\n",
+                "COMP_LINE": line,
+                "COMP_POINT": str(len(line)),
+                "COMP_TYPE": "63",
+                "_ARGCOMPLETE_STDOUT_FILENAME": "/dev/stdout",
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return [word.strip() for word in done.stdout.split("\n")]
+
+    assert completed("mlops appr") == ["approve"]
+    assert completed("mlops platform deploy --siz") == ["--size"]
+    assert completed("mlops platform deploy --size l") == ["laptop"]
 
 
 def test_launch_role_s_change_set_is_real(local_account: Account) -> None:
@@ -91,7 +128,7 @@ def test_launch_role_s_change_set_is_real(local_account: Account) -> None:
 
     request = ChangeRequest(
         stack_name="launch-role",
-        template={"TemplateBody": read_template("launch-role.yml").body},
+        template={"TemplateBody": read_template("platform/launch-role.yml").body},
         parameters={
             "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
             "TemplateBucket": "templates",
@@ -107,7 +144,7 @@ def test_launch_role_s_change_set_is_real(local_account: Account) -> None:
 def test_a_dry_run_goes_on_after_a_stack_that_is_refused(
     local_account: Account, run: Callable[..., tuple[int, str, str]]
 ) -> None:
-    code, out, err = run("deploy", "--size", "single-user", "--dry-run")
+    code, out, err = run("platform", "deploy", "--size", "single-user", "--dry-run")
     assert "sagemaker-mlflow-network: no change set" in out  # local_aws has no EC2
     assert "error: AWS refused CreateChangeSet: ValidationError:" in err
     assert "sagemaker-mlflow-images: a new stack" in out
@@ -121,17 +158,23 @@ def test_without_terminal_it_takes_yes_or_dry_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    for command in (("deploy", "--size", "team"), ("teardown",)):
+    for command in (
+        ("platform", "deploy", "--size", "team"),
+        ("platform", "teardown"),
+        ("project", "deploy", "one"),
+        ("demo",),
+    ):
         code, _, err = run(*command)
         assert code == 2
-        assert "there is no terminal to ask on; " in err
+        assert "there is no terminal to ask on" in err
+        assert "--yes" in err
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ((), "nothing is deployed in 123456789012, us-east-1 yet; say what to deploy by --size"),
-        (("--size", "team", "--stack", "project"), "team.json has no stack project; add it there"),
+        (("--size", "team", "--stack", "laptop"), "team.json has no stack laptop; add it there"),
         (("--settings", "none.json"), "can not read the settings none.json: No such file"),
         (("--size", "team", "--parameter", "network.Nat=two"), "network.Nat: 'two' is none of"),
         (("--size", "team", "--profile", "none"), "The config profile (none) could not be found"),
@@ -143,7 +186,7 @@ def test_wrong_input_is_exit_code_2_and_changes_nothing(
     arguments: tuple[str, ...],
     said: str,
 ) -> None:
-    code, out, err = run("deploy", "--yes", *arguments)
+    code, out, err = run("platform", "deploy", "--yes", *arguments)
     assert (code, out) == (2, "")
     assert said in err
     assert find_stack(local_account.client("cloudformation"), "sagemaker-mlflow-images") is None
@@ -152,9 +195,9 @@ def test_wrong_input_is_exit_code_2_and_changes_nothing(
 def test_status_and_an_empty_teardown(
     local_account: Account, run: Callable[..., tuple[int, str, str]]
 ) -> None:
-    code, out, _ = run("status", "--json")
+    code, out, _ = run("platform", "status", "--json")
     assert (code, json.loads(out)["region"]) == (0, "us-east-1")
-    code, out, _ = run("teardown", "--yes")
+    code, out, _ = run("platform", "teardown", "--yes")
     assert (code, out) == (0, "none of the platform's stacks is there: nothing to take down\n")
 
 
@@ -168,25 +211,26 @@ def test_teardown_stops_at_a_project(
         cloudformation.get_waiter("stack_create_complete").wait(
             StackName=name, WaiterConfig={"Delay": 0.05}
         )
-    code, out, _ = run("teardown", "--dry-run")
+    code, out, _ = run("platform", "teardown", "--dry-run")
     assert (code, "in the way: stack sagemaker-project-cli" in out) == (0, True)
-    code, _, err = run("teardown", "--yes")
+    code, _, err = run("platform", "teardown", "--yes")
     assert code == 1
     assert "error: the platform is in use:\n  - stack sagemaker-project-cli" in err
     assert find_stack(cloudformation, "sagemaker-mlflow-network") is not None
 
 
 def test_no_region_and_no_network_are_said_plainly(
-    run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    code, _, err = run("status", "--region", "eu-west-1")
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run("platform", "status", "--region", "eu-west-1")
     assert code == 3
-    assert "error: AWS can not be reached: Could not connect to the endpoint URL" in err
+    assert "error: nothing answers at 127.0.0.1:9, where a local-aws was; start one" in err
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.delenv("AWS_REGION")
-    code, _, err = run("status")
+    code, _, err = run("platform", "status")
     assert code == 2
     assert err.startswith("error: no AWS region is set; pass --region")
 
@@ -273,21 +317,32 @@ def test_ctrl_c_ends_with_130(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(boto3.session.Session, "__init__", interrupted)
-    code, _, err = run("status")
-    assert (code, err) == (130, "ended by Ctrl-C\n")
+    code, _, err = run("platform", "status")
+    assert (code, err) == (130, "ended by Ctrl-C; nothing was changed\n")
 
 
 def test_documented_commands_are_understood() -> None:
-    documents = [_ROOT / "README.md", *_ROOT.glob("docs/**/*.md"), *_ROOT.glob("infra/*.md")]
+    documents = [
+        *(_ROOT / "README.md", _ROOT / "CONTRIBUTING.md"),
+        *_ROOT.glob("docs/**/*.md"),
+        *_ROOT.glob("infra/**/*.md"),
+    ]
+    words = r"platform|project|push|pipeline|approve|reject|schedule|logs|invoke|status|demo"
     found = [
-        command
+        (path.name, command)
         for path in documents
         for command in re.findall(
-            r"(?:mlops-infra|python -m infra) ((?:deploy|doctor|status|teardown)\b[^`\n|#;]*)",
+            rf"(?:^|[`$ ])mlops ((?:{words})\b[^`\n|#;>&]*)",
             path.read_text().replace("\\\n", " "),
+            re.MULTILINE,
         )
     ]
-    assert found
+    assert len(found) > 20
     parser = build_parser()
-    for command in found:
-        assert parser.parse_args(shlex.split(command)), command
+    for name, command in found:
+        # In running text a command often stands without what it needs.
+        if re.search(r"\b(is|the|and|shows|alone|puts)\b", command):
+            continue
+        with pytest.raises(SystemExit) as done:
+            parser.parse_args([*shlex.split(command, comments=True), "--help"])
+        assert done.value.code == 0, f"{name}: mlops {command}"

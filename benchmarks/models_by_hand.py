@@ -287,7 +287,7 @@ def _describe(case: Case) -> str:
 
 
 def to_markdown(outcomes: Sequence[Outcome]) -> str:
-    """The table of docs/models-by-hand.md."""
+    """What became of each; docs/models-by-hand.md says it in short."""
     lines = ["| model | requirements | what became of it | what to do |", "|---|---|---|---|"]
     for each in outcomes:
         detail = each.detail.replace("|", "\\|")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,14 @@ TRACKED = [
     if (PROJECT_DIR / name).is_file()
 ]
 DOCUMENTS = [path for path in TRACKED if path.suffix == ".md"]
+DRAWINGS = [path for path in TRACKED if path.suffix == ".svg"]
 SOURCES = [path for path in TRACKED if path.suffix in (".py", ".sh", ".yml", ".ini", ".toml")]
 
-# Named because a document has its reader write it: tests/end_to_end/test_your_estimator.py does so.
-FOR_THE_READER_TO_WRITE = "model_build/steps/train_evaluate_register/estimators/lightgbm.py"
+# Named because a document has its reader write it; tests/end_to_end/test_your_estimator.py does so.
+FOR_THE_READER_TO_WRITE = {
+    "model_build/steps/train_evaluate_register/estimators/lightgbm.py",
+    "model_deploy/preprod-config.json",
+}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT_DIR)))
@@ -30,6 +35,83 @@ def test_relative_links_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
         if "://" not in target:
             assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT_DIR)))
+def test_anchors_lead_to_a_heading(path):
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", path.read_text()):
+        if "://" not in target:
+            document = path.parent / target if target else path
+            assert anchor in _anchors(document.read_text()), f"{target}#{anchor}"
+
+
+def test_a_heading_s_anchor_is_made_as_on_github():
+    text = "# A `b`: c, d's\n## 1. E-f\n## E-f\n## E-f\n```\n# no heading\n```\n"
+
+    assert _anchors(text) == {"a-b-c-ds", "1-e-f", "e-f", "e-f-1"}
+
+
+def _anchors(text: str) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    found: list[str] = []
+    for heading in re.findall(r"^#+ (.+)$", _without_code(text), re.MULTILINE):
+        slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        times = len([each for each in found if re.fullmatch(rf"{re.escape(slug)}(-\d+)?", each)])
+        found.append(f"{slug}-{times}" if times else slug)
+    return set(found)
+
+
+def _without_code(text: str) -> str:
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT_DIR)))
+def test_lines_have_at_most_120_characters(path):
+    """Longer may be a table's row, what can't be broken, and what the demo prints."""
+    text = path.read_text()
+    if path == PROJECT_DIR / "README.md":
+        text = re.sub(r"^```\n 1\. up: .*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    long = [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|")]
+    assert not [line for line in long if not _is_unbreakable(line)]
+
+
+def test_a_long_line_that_could_be_broken_is_found():
+    assert not _is_unbreakable("word " * 30)
+    assert not _is_unbreakable("see https://example.com/a for " + "words " * 20)
+    assert _is_unbreakable(f'  "Resource": "arn:aws:codepipeline:{"x" * 100}"')
+    assert _is_unbreakable("  --policy '{" + '"Effect": "Allow", ' * 6 + "}'")
+
+
+def _is_unbreakable(line: str) -> bool:
+    """Whether all but 40 characters are one word or one quoted argument: a URL, an ARN, JSON."""
+    pieces = re.findall(r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+|['\"]", line)
+    return len(line) - max(map(len, pieces)) <= 40
+
+
+@pytest.mark.parametrize("path", DRAWINGS, ids=lambda path: path.name)
+def test_drawings_are_well_formed_readable_anywhere_and_embedded(path):
+    root = ElementTree.parse(path).getroot()
+    svg = "{http://www.w3.org/2000/svg}"
+
+    assert root.tag == f"{svg}svg"
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    assert root.findtext(f"{svg}title")
+    assert root.findtext(f"{svg}desc")
+    # A background of its own: black text on a dark page is none.
+    background = root.find(f"{svg}rect")
+    assert float(background.attrib["width"]) >= width - 1
+    assert float(background.attrib["height"]) >= height - 1
+    # Nothing from elsewhere, which no browser loads into an image.
+    assert not re.search(r"href=|@import|url\((?!#)", path.read_text())
+    for text in root.iter(f"{svg}text"):
+        assert 0 < float(text.attrib["x"]) < width
+        assert 0 < float(text.attrib["y"]) < height
+    assert [
+        document.name
+        for document in DOCUMENTS
+        for target in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", document.read_text())
+        if (document.parent / target).resolve() == path.resolve()
+    ]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT_DIR)))
@@ -41,8 +123,10 @@ def test_named_files_and_commands_exist(path):
     commands = str(build_parser().format_help())
     for command in re.findall(r"local-aws ([a-z]+)\b", text):
         assert re.search(rf"^    {command} ", commands, re.MULTILINE), f"local-aws {command}"
-    for name in re.findall(r"`((?:model_build|model_deploy|local_aws|tests|docs)/[\w./-]+)`", text):
-        assert (PROJECT_DIR / name).exists() or name == FOR_THE_READER_TO_WRITE, name
+    for name in re.findall(
+        r"`((?:model_build|model_deploy|serving|infra|mlops|local_aws|tests|docs)/[\w./-]+)`", text
+    ):
+        assert (PROJECT_DIR / name).exists() or name in FOR_THE_READER_TO_WRITE, name
 
 
 def test_decision_records_have_at_most_40_lines():
@@ -66,7 +150,7 @@ def test_no_placeholder_is_left_in_the_sources():
 
 def test_nothing_is_named_like_a_test_outside_tests():
     for path in SOURCES:
-        if path.suffix == ".py" and not path.is_relative_to(PROJECT_DIR / "tests"):
+        if path.suffix == ".py" and "tests" not in path.relative_to(PROJECT_DIR).parts:
             assert not re.search(r"^\s*def test_", path.read_text(), re.MULTILINE), path
 
 

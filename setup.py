@@ -42,7 +42,10 @@ DATA = {
     "model_build": ["steps/**/*.py", "steps/**/*.txt"],
     "model_deploy": ["*.yml", "*.json", "test/*.yml"],
     "serving": [],
-    "infra": ["*.md", "platform/*.yml", "platform/settings/*.json", "project/*.yml", "project/seeds/*/*.md", "images/*/*"],
+    "infra": [
+        *("*.md", "platform/*.yml", "platform/settings/*.json", "images/*/*"),
+        *("project/*.yml", "project/seeds/*/*.md"),
+    ],
     "mlops": [],
 }
 

@@ -61,7 +61,7 @@ def mariadb() -> Iterator[Mariadb]:
 
 def _parameter_group() -> list[str]:
     """mlflow.yml's settings of the database, as options."""
-    group = read_template("mlflow.yml").resources["DatabaseParameters"]["Properties"]
+    group = read_template("platform/mlflow.yml").resources["DatabaseParameters"]["Properties"]
     return [f"--{name.replace('_', '-')}={value}" for name, value in group["Parameters"].items()]
 
 

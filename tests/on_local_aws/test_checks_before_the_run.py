@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from codebuild.conftest import account
+
+__all__ = ["account"]  # a fixture of local_aws's own tests
 
 _ROOT = Path(__file__).parents[2]
 _EDITED = "model_build/errors.py"

@@ -9,8 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cloudformation.conftest import account
 
-from local_aws.account import furnish, publish_parameters
+from mlops.display import Display
+from mlops.platform.commands import deploy_platform
+from mlops.platform.settings import read_settings, size_file, with_parameters
+from tests.mlops.conftest import HOW, account_of
+
+__all__ = ["account"]  # a fixture of local_aws's own tests
 
 PROJECT = Path(__file__).parents[2] / "infra/project/project.yml"
 NAME = "sagemaker-demo-p-test"
@@ -23,8 +29,10 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def template_url(account: Any) -> str:
     """The template in S3, beside the two seeds, in an account that has MLflow."""
-    environment = furnish(account.own)
-    publish_parameters(account.own, {**environment, "MLFLOW_TRACKING_URI": "http://127.0.0.1:1"})
+    settings = read_settings(size_file("laptop"))
+    settings = with_parameters(settings, ["laptop.TrackingUri=http://127.0.0.1:1"])
+    with account_of(account) as person:
+        deploy_platform(person, settings, ["laptop"], HOW, Display())
     s3 = account.client("s3")
     s3.create_bucket(Bucket="seeds")
     buffer = io.BytesIO()

@@ -6,8 +6,11 @@ import io
 import json
 import uuid
 import warnings
+from datetime import UTC, datetime
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 from rich.console import Console
 
 from mlops.release.registry_report import read_endpoints, read_prediction, read_versions, table_of
@@ -70,23 +73,49 @@ def test_versions_are_told_with_stage_aliases_metric_and_execution(mlflow_sqlite
     assert executions == ["arn:1", "arn:2", None, "arn:4"]
 
 
-def test_endpoints_are_told_with_the_version_that_their_model_is_tagged_with(serving_account):
-    config = serving_account.create_config(
-        serving_account.put_archive("told"),
-        model={
-            "Tags": [
-                {"Key": "mlflow:model-name", "Value": "forest"},
-                {"Key": "mlflow:model-version", "Value": "7"},
-            ]
-        },
-    )
-    name = serving_account.create_endpoint(config)
+def test_endpoints_are_told_with_the_version_that_their_model_is_tagged_with():
+    sagemaker = boto3.client("sagemaker", region_name="us-east-1")
+    arn, now = "arn:aws:sagemaker:us-east-1:123456789012", datetime.now(UTC)
+    row = {"EndpointName": "x-prod", "EndpointArn": f"{arn}:endpoint/x-prod"}
+    times = {"CreationTime": now, "LastModifiedTime": now}
+    variant = {"VariantName": "AllTraffic", "ModelName": "m"}
+    tags = {"mlflow:model-name": "a=20forest", "mlflow:model-version": "7"}
+    with Stubber(sagemaker) as stub:
+        for operation, answer in {
+            "list_endpoints": {"Endpoints": [{**row, **times, "EndpointStatus": "InService"}]},
+            "describe_endpoint": {
+                **row,
+                **times,
+                "EndpointStatus": "InService",
+                "EndpointConfigName": "c",
+            },
+            "describe_endpoint_config": {
+                "EndpointConfigName": "c",
+                "EndpointConfigArn": f"{arn}:endpoint-config/c",
+                "ProductionVariants": [variant],
+                "CreationTime": now,
+            },
+            "describe_model": {
+                "ModelName": "m",
+                "ModelArn": f"{arn}:model/m",
+                "PrimaryContainer": {"ModelDataUrl": "s3://models/told.tar.gz"},
+                "CreationTime": now,
+            },
+            "list_tags": {"Tags": [{"Key": k, "Value": v} for k, v in tags.items()]},
+        }.items():
+            stub.add_response(operation, answer)
 
-    (row,) = [row for row in read_endpoints(serving_account.sagemaker) if row["name"] == name]
+        found = read_endpoints(sagemaker)
 
-    assert row["status"] == "InService"
-    assert (row["model_name"], row["model_version"]) == ("forest", "7")
-    assert row["model_data_url"].startswith(f"s3://{serving_account.bucket}/told-")
+    assert found == [
+        {
+            "name": "x-prod",
+            "status": "InService",
+            "model_name": "a forest",
+            "model_version": "7",
+            "model_data_url": "s3://models/told.tar.gz",
+        }
+    ]
 
 
 def test_the_table_shows_each_version_and_what_serves_it():

@@ -1,5 +1,6 @@
 """What runs as if in a container: a process with its own /opt/ml that never outlives its parent.
 
+image             what an image's annotations say
 images            image URI -> the environment that runs for it; requirements in cached layers
 container         a command that sees its folder as /opt/ml
 mount_namespace   how, where the kernel allows it

@@ -506,7 +506,7 @@ def test_requirements_that_cannot_be_installed_fail_the_job_with_pips_words(
 
 def test_jobs_run_with_rewritten_paths_too(tmp_path: Path) -> None:
     def services(own: Any) -> list[Jobs]:
-        return [Jobs(own, Images(own.state_dir, isolation=Isolation.REWRITE))]
+        return [Jobs(own, Images(own, isolation=Isolation.REWRITE))]
 
     gateway = Gateway(tmp_path, services).start()
     try:
@@ -523,7 +523,7 @@ def test_jobs_run_with_rewritten_paths_too(tmp_path: Path) -> None:
 
 
 def test_closing_stops_what_runs(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path, lambda own: [Jobs(own, Images(own.state_dir))]).start()
+    gateway = Gateway(tmp_path, lambda own: [Jobs(own, Images(own))]).start()
     account = make_account(gateway)
     endless = "import time\nwhile True: time.sleep(1)"
     request = account.processing_request(endless)

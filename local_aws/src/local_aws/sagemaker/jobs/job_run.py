@@ -202,7 +202,7 @@ class JobRun:
         limit_seconds: float,
     ) -> ContainerOutcome:
         role_arn = self.job.request["RoleArn"]
-        image = self.images.find(image_uri)
+        image = self.images.find(image_uri, role_arn)
         environment = self.images.prepare(image, None, self.root)
         log_path = self.own.state_dir / "logs" / f"{self.job.name}.log"
         log_path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,5 +7,6 @@ mount_namespace   how, where the kernel allows it
 path_rewriting    how, elsewhere
 supervision       a child that ends with its limit or its parent; supervisor is its other side
 log_stream        what it prints, to CloudWatch Logs
+cache             where images and layers are kept
 job_pip           what answers `pip install` inside
 """

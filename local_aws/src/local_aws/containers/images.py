@@ -1,11 +1,11 @@
 """Image URI -> what runs for it on this machine.
 
-    sagemaker-scikit-learn:1.9-0   an environment built once from requirements/sagemaker-sklearn.txt
+    sagemaker-scikit-learn:1.9-0   an environment built once from sagemaker-sklearn.txt here
     an image in the emulator's ECR what its annotations say (image.py): an environment that is here,
                                    read-only, and a layer with what else the model requires
 
 `python -m local_aws.containers.images` builds the first ahead of time. Images and layers live in a
-cache folder that outlives the state.
+cache folder (cache.py) that outlives the state.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from pathlib import Path
 from botocore.exceptions import ClientError
 from packaging.requirements import InvalidRequirement, Requirement
 
+from local_aws.containers.cache import default_cache_dir
 from local_aws.containers.container import ContainerEnvironment, Isolation, detect_isolation
 from local_aws.containers.image import Image, read_annotations
 from local_aws.containers.job_pip.environment import FAILURE, SETTINGS, Environment, Interpreter
@@ -40,9 +41,7 @@ from local_aws.own_aws import OwnAws
 
 logger = logging.getLogger(__name__)
 
-PROJECT = Path(__file__).resolve().parents[4]
-JOB_IMAGE_LOCK = PROJECT / "requirements/sagemaker-sklearn.txt"
-DEFAULT_CACHE_DIR = PROJECT / ".venv-images"
+JOB_IMAGE_LOCK = Path(__file__).with_name("sagemaker-sklearn.txt")
 JOB_IMAGE_NAME = "sagemaker-scikit-learn-1.9-0"
 # What pip needs from the developer's environment to reach an index; jobs themselves never see it.
 PIP_VARIABLES = re.compile(
@@ -74,11 +73,11 @@ class Images:
         own: OwnAws | None = None,
         sklearn_python: Path | None = None,
         *,
-        cache_dir: Path = DEFAULT_CACHE_DIR,
+        cache_dir: Path | None = None,
         isolation: Isolation | None = None,
     ) -> None:
         self._own = own
-        self.cache_dir = cache_dir.absolute()
+        self.cache_dir = (cache_dir or default_cache_dir()).absolute()
         self._sklearn_python = sklearn_python
         self._isolation = isolation
         self._lock = threading.Lock()
@@ -209,7 +208,7 @@ def build_job_image(lock_path: Path, cache_dir: Path) -> Path:
     lines.
     """
     if not lock_path.is_file():
-        raise ImageError(f"the job image needs {lock_path}, which is missing; run from a checkout")
+        raise ImageError(f"the job image needs {lock_path}, which is missing")
     version = f"{sys.implementation.name} {platform.python_version()}"
     facts = f"{version} {sys.platform} {lock_path.read_text()}"
     digest = hashlib.sha256(facts.encode()).hexdigest()[:12]
@@ -295,7 +294,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--lock", type=Path, default=JOB_IMAGE_LOCK, help="default: %(default)s")
     parser.add_argument(
-        "--cache-dir", type=Path, default=DEFAULT_CACHE_DIR, help="default: %(default)s"
+        "--cache-dir", type=Path, default=default_cache_dir(), help="default: %(default)s"
     )
     parser.add_argument(
         "--requirements",

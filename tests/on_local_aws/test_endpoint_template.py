@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
-TEMPLATE = Path(__file__).parents[3] / "model_deploy/endpoint-config-template.yml"
+TEMPLATE = Path(__file__).parents[2] / "model_deploy/endpoint-config-template.yml"
 
 
 class EndpointStack:

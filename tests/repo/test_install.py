@@ -438,3 +438,16 @@ def test_the_wheel_holds_scripts_templates_and_configs_but_no_tests(tmp_path):
         "local_aws/README.md",
     } <= names
     assert not [name for name in names if name.startswith("tests/")]
+
+
+def test_installation_makes_the_layers_of_all_buildspecs_ahead_of_time():
+    script = (PROJECT_DIR / "requirements/install.sh").read_text()
+    wanted = {
+        lock
+        for path in ("codebuild-buildspec.yml", "model_deploy/buildspec.yml")
+        for lock in re.findall(
+            r"sync .*?(requirements/[\w-]+\.txt)", (PROJECT_DIR / path).read_text()
+        )
+    }
+
+    assert set(re.findall(r"--lock (\S+)", script)) == wanted

@@ -65,8 +65,9 @@ def test_no_placeholder_is_left_in_the_sources():
 
 
 def test_nothing_is_named_like_a_test_outside_tests():
+    tests = (PROJECT_DIR / "tests", PROJECT_DIR / "local_aws/tests")
     for path in SOURCES:
-        if path.suffix == ".py" and not path.is_relative_to(PROJECT_DIR / "tests"):
+        if path.suffix == ".py" and not any(path.is_relative_to(folder) for folder in tests):
             assert not re.search(r"^\s*def test_", path.read_text(), re.MULTILINE), path
 
 

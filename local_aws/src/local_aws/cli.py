@@ -15,11 +15,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_aws.errors import LocalAwsError
+from local_aws.errors import LocalAwsError, UsageError
 from local_aws.state import DEFAULT_STATE_DIR, StateFolder, process_of
 
 _END_SECONDS = 40.0  # how long `down` waits before it ends the process the hard way
@@ -58,6 +59,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="local-aws", description="AWS and MLflow on this machine.", allow_abbrev=False
     )
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"local-aws {metadata.version('local-aws')}",
+    )
     shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     shared.add_argument(
         "--state-dir",
@@ -89,7 +95,9 @@ def build_parser() -> argparse.ArgumentParser:
     up = add("up", _up, "serve until Ctrl-C; prints the environment to export", all_ended)
     up.add_argument("--port", type=int, default=0, help="of the gateway (default: a free one)")
     up.add_argument(
-        "--no-mlflow", action="store_true", help="start no MLflow server (default: one on SQLite)"
+        "--mlflow",
+        action=argparse.BooleanOptionalAction,
+        help="start an MLflow server too, on SQLite (default: if MLflow is installed)",
     )
     add("env", _env, 'print what to export: eval "$(local-aws env)"')
     add("status", _status, "what runs: servers, pipeline executions, endpoints, stacks")
@@ -101,13 +109,14 @@ def build_parser() -> argparse.ArgumentParser:
 def _up(arguments: argparse.Namespace) -> int:
     from local_aws.server import LocalAws
 
-    served = LocalAws(arguments.state_dir, arguments.port, mlflow=not arguments.no_mlflow)
+    mlflow = _with_mlflow(arguments.mlflow)
+    served = LocalAws(arguments.state_dir, arguments.port, mlflow=mlflow)
     with _sigterm_as_ctrl_c(), served as local_aws:
         for line in _exports(local_aws.environment):
             print(line)
-        mlflow = local_aws.environment.get("MLFLOW_TRACKING_URI", "no address: not started")
+        tracking = local_aws.environment.get("MLFLOW_TRACKING_URI")
         print(
-            f"# AWS at {local_aws.own.url}, MLflow at {mlflow}.\n"
+            f"# AWS at {local_aws.own.url}{(tracking and f', MLflow at {tracking}') or ''}.\n"
             '# In another terminal: eval "$(local-aws env)"    Ctrl-C ends it.',
             flush=True,
         )
@@ -115,6 +124,21 @@ def _up(arguments: argparse.Namespace) -> int:
             signal.pause()
         print("ending ...", file=sys.stderr)
     return 0
+
+
+def _with_mlflow(wanted: bool | None) -> bool:
+    """Whether to start MLflow's server; UsageError if it is wanted and not installed."""
+    if wanted is False:
+        return False
+    try:
+        metadata.version("mlflow")
+    except metadata.PackageNotFoundError:
+        how = "pip install 'local-aws[mlflow]' brings it"
+        if wanted:
+            raise UsageError(f"MLflow is not installed: {how}") from None
+        print(f"MLflow is not installed, so AWS comes alone; {how}", file=sys.stderr)
+        return False
+    return True
 
 
 def _env(arguments: argparse.Namespace) -> int:

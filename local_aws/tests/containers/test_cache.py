@@ -17,14 +17,14 @@ from local_aws.containers.images import main as image_main
     [
         ("/named", "/caches", "/named"),
         ("", "/caches", "/caches/local-aws"),
-        (None, "relative", "/home/me/.cache/local-aws"),
-        (None, None, "/home/me/.cache/local-aws"),
+        (None, "relative", "/person/.cache/local-aws"),
+        (None, None, "/person/.cache/local-aws"),
     ],
 )
 def test_the_folder_is_the_named_one_or_the_persons(
     named: str | None, caches: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/person")
     for name, value in (("LOCAL_AWS_CACHE_DIR", named), ("XDG_CACHE_HOME", caches)):
         if value is None:
             monkeypatch.delenv(name, raising=False)

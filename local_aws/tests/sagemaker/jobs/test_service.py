@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.metadata
 import importlib.util
 import io
 import json
@@ -437,8 +438,8 @@ def test_logs_can_be_followed_while_the_job_runs(account: Account) -> None:
 
 def sdk_channel(account: Account, prefix: str, requirements: str | None) -> dict[str, Any]:
     """The channel sm_drivers exactly as the SageMaker SDK makes it, without importing the SDK."""
-    [package] = importlib.util.find_spec("sagemaker").submodule_search_locations  # type: ignore[union-attr]
-    train = Path(package, "train")
+    package = Path(str(importlib.metadata.distribution("sagemaker-train").locate_file("sagemaker")))
+    train = package / "train"
     spec = importlib.util.spec_from_file_location("templates", train / "templates.py")
     assert spec is not None
     assert spec.loader is not None
@@ -453,7 +454,7 @@ def sdk_channel(account: Account, prefix: str, requirements: str | None) -> dict
     drivers = train / "container_drivers"
     for file in drivers.rglob("*.py"):
         account.put(f"{prefix}/{file.relative_to(drivers)}", file.read_bytes())
-    installer = Path(package, "core/utils/install_requirements.py")
+    installer = package / "core/utils/install_requirements.py"
     account.put(f"{prefix}/scripts/install_requirements.py", installer.read_bytes())
     account.put(f"{prefix}/sourcecode.json", json.dumps({"entry_script": "train.py"}))
     account.put(f"{prefix}/sm_train.sh", script)

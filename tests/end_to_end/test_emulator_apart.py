@@ -26,23 +26,13 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a copy of local_aws/, and .venv with it and its tests' needs."""
+    """A folder with a copy of local_aws/, and .venv where it is installed."""
     folder = tmp_path_factory.mktemp("apart")
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", ".*_cache", ".local")
     shutil.copytree(ROOT / "local_aws", folder / "local_aws", ignore=ignored)
-    uv = [sys.executable, "-m", "uv"]
-    subprocess.run(
-        [*uv, "venv", "--quiet", "--python", sys.executable, folder / ".venv"], check=True
-    )
-    subprocess.run(
-        [
-            *(*uv, "pip", "install", "--quiet", "--python", folder / ".venv/bin/python"),
-            # The versions that are tested everywhere; which packages, it says itself.
-            *("--constraint", ROOT / "requirements/dev.txt", "./local_aws[test]"),
-        ],
-        cwd=folder,
-        check=True,
-    )
+    python = [sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable]
+    subprocess.run([*python, folder / ".venv"], check=True)
+    _install(folder, "./local_aws")
     return folder
 
 
@@ -126,6 +116,7 @@ def test_the_quick_start_does_what_the_readme_says(
 
 def test_its_own_tests_pass(folder: Path, environment: Mapping[str, str]) -> None:
     text = (ROOT / "local_aws/README.md").read_text()
+    _install(folder, "./local_aws[test]")
     (command,) = re.findall(r"^cd local_aws && (python -m pytest .*)$", text, re.MULTILINE)
     answer = subprocess.run(
         f"{command} --quiet --dist loadfile",
@@ -140,6 +131,19 @@ def test_its_own_tests_pass(folder: Path, environment: Mapping[str, str]) -> Non
     assert answer.returncode == 0, answer.stdout[-20_000:]
     (passed,) = re.findall(r"(\d+) passed", answer.stdout)
     assert int(passed) > 1000
+
+
+def _install(folder: Path, what: str) -> None:
+    """As pip would, in the versions that are tested everywhere; which packages, it says itself."""
+    uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet"]
+    subprocess.run(
+        [
+            *(*uv, "--python", folder / ".venv/bin/python"),
+            *("--constraint", ROOT / "requirements/dev.txt", what),
+        ],
+        cwd=folder,
+        check=True,
+    )
 
 
 def _run(folder: Path, environment: Mapping[str, str], script: str) -> str:

@@ -50,3 +50,16 @@ def test_the_commands_that_fill_it_say_where(
     with pytest.raises(SystemExit):
         main(["--help"])  # type: ignore[operator]
     assert "default: /named" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("main", [image_main, build_main])
+def test_a_folder_that_cannot_be_is_told_with_the_variable(
+    main: object, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file/cache"
+    assert main(["--cache-dir", str(folder)]) == 1  # type: ignore[operator]
+    assert caplog.messages[-1] == (
+        f"images and layers cannot be kept in {folder}: Not a directory. "
+        "Name another folder in LOCAL_AWS_CACHE_DIR."
+    )

@@ -37,7 +37,7 @@ from local_aws.codebuild.layers import (
     link_tree,
     protect,
 )
-from local_aws.containers.cache import default_cache_dir
+from local_aws.containers.cache import default_cache_dir, make_cache_dir
 from local_aws.containers.container import SYSTEM_PATH
 from local_aws.containers.images import PIP_VARIABLES
 from local_aws.containers.job_pip.environment import Interpreter
@@ -183,7 +183,7 @@ class BuildImages:
         name = f"codebuild-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
         folder = self._cache_dir / name
         if not folder.is_dir():
-            self._cache_dir.mkdir(parents=True, exist_ok=True)
+            make_cache_dir(self._cache_dir)
             with file_lock(self._cache_dir / f"{name}.lock"):
                 if not folder.is_dir():
                     _make_base(folder, pip)
@@ -347,7 +347,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             started = time.monotonic()
             layer = images.make_layer(lock.absolute())
             logger.info("%s: %s (%.0f s)", lock, layer, time.monotonic() - started)
-    except BuildImageError as err:
+    except LocalAwsError as err:
         logger.error("%s", err)
         return err.exit_code
     return 0

@@ -6,7 +6,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from local_aws.errors import LocalAwsError
+
 VARIABLE = "LOCAL_AWS_CACHE_DIR"
+
+
+class CacheError(LocalAwsError):
+    """The folder cannot be made."""
 
 
 def default_cache_dir() -> Path:
@@ -17,3 +23,14 @@ def default_cache_dir() -> Path:
     # A relative path is none: XDG Base Directory Specification.
     caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (caches if caches.is_absolute() else Path.home() / ".cache") / "local-aws"
+
+
+def make_cache_dir(folder: Path) -> None:
+    """Raises CacheError where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise CacheError(
+            f"images and layers cannot be kept in {folder}: {err.strerror}. "
+            f"Name another folder in {VARIABLE}."
+        ) from err

@@ -31,7 +31,7 @@ from pathlib import Path
 from botocore.exceptions import ClientError
 from packaging.requirements import InvalidRequirement, Requirement
 
-from local_aws.containers.cache import default_cache_dir
+from local_aws.containers.cache import default_cache_dir, make_cache_dir
 from local_aws.containers.container import ContainerEnvironment, Isolation, detect_isolation
 from local_aws.containers.image import Image, read_annotations
 from local_aws.containers.job_pip.environment import FAILURE, SETTINGS, Environment, Interpreter
@@ -216,7 +216,7 @@ def build_job_image(lock_path: Path, cache_dir: Path) -> Path:
     python = folder / "bin/python"
     if python.exists():
         return python
-    cache_dir.mkdir(parents=True, exist_ok=True)
+    make_cache_dir(cache_dir)
     with _lock(cache_dir / f"{folder.name}.lock"):
         if not python.exists():
             _build_image(lock_path, folder)
@@ -310,7 +310,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         python = build_job_image(arguments.lock, arguments.cache_dir)
         for requirements in arguments.requirements:
             build_layer(python, requirements, arguments.cache_dir)
-    except ImageError as err:
+    except LocalAwsError as err:
         logger.error("%s", err)
         return err.exit_code
     sys.stdout.write(f"{python}\n")

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fills .venv from requirements/dev.txt, and the local stand-ins of AWS's images for jobs and for builds. The stamp is written
-# last, so an interrupted run is done again. PYTHON=/path/to/python3.12 chooses another interpreter.
+# Fills .venv from requirements/dev.txt, and local_aws's cache (~/.cache/local-aws, which all checkouts share) with stand-ins of
+# AWS's images for jobs and for builds. The stamp is written last, so an interrupted run is done again.
+# PYTHON=/path/to/python3.12 chooses another interpreter.
 # With --check it installs nothing: the exit code tells whether .venv is whole and made with that interpreter.
 set -euo pipefail
 cd "$(dirname "$0")/.."

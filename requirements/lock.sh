@@ -17,7 +17,8 @@ for name in uv sagemaker-sklearn dev model-build model-deploy mlflow-server chec
     # What CodeBuild and the server's image run is what was tested here: the versions of dev.txt.
     model-* | mlflow-server) tested=(--constraints requirements/dev.txt) ;;
   esac
-  compile --generate-hashes "requirements/$name.in" "${tested[@]}" --output-file "requirements/$name.txt"
+  # The job image's lock is the emulator's; here lies a link to it, and in a unit's repository a copy.
+  compile --generate-hashes "requirements/$name.in" "${tested[@]}" --output-file "$(realpath "requirements/$name.txt")"
 done
 
 # What benchmarks read: only the packages' files, so what they depend on isn't installed.

@@ -1,26 +1,23 @@
-"""A gateway with a stand-in serving image: what it serves is a script in the model's archive."""
+"""A gateway with a serving image in its ECR: what it serves is a script in the model's archive."""
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import os
-import re
 import signal
 import sys
 import tarfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from serving_image import put_image
 
 from local_aws.cloudformation.service import CloudFormation
-from local_aws.containers.container import ContainerEnvironment, detect_isolation
-from local_aws.containers.images import Image, Images
+from local_aws.containers.images import Images
 from local_aws.gateway import Gateway
 from local_aws.sagemaker.endpoints.service import Endpoints
 from local_aws.sagemaker.pipelines.service import PipelineExecutions
@@ -43,8 +40,6 @@ for _name in _NEVER_INHERITED:
 # A shell that runs this in the background lets it ignore Ctrl-C, and what it starts would as well.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-STAND_IN_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/stand-in:1"
 
 # Answers /ping, and echoes what it was sent. MODE is where a test makes it misbehave.
 SERVER = """
@@ -89,32 +84,6 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_
 """
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class StandInImage(Image):
-    def serve_command(self, port: int) -> list[str]:
-        return [sys.executable, "/opt/ml/model/serve.py", str(port)]
-
-
-class StandInImages(Images):
-    """The known images and one more."""
-
-    def find(self, image_uri: str) -> Image:
-        if image_uri == STAND_IN_URI:
-            return StandInImage(
-                name="stand-in", uri=re.compile(STAND_IN_URI), variables={}, serves=True
-            )
-        return super().find(image_uri)
-
-    def prepare(
-        self, image: Image, requirements: Path | None, scratch: Path
-    ) -> ContainerEnvironment:
-        if not isinstance(image, StandInImage):
-            return super().prepare(image, requirements, scratch)
-        return ContainerEnvironment(
-            python=Path(sys.executable), path=(), variables={}, isolation=detect_isolation()
-        )
-
-
 class Clock:
     """A clock that goes as any other, and jumps ahead when a test says so."""
 
@@ -143,7 +112,8 @@ class ServingAccount:
         self.bucket = f"models-{uuid.uuid4().hex[:12]}"
         self.s3.create_bucket(Bucket=self.bucket)
         self.role_arn = self.create_role("sagemaker.amazonaws.com")
-        self.image_uri = STAND_IN_URI
+        command = [sys.executable, "/opt/ml/model/serve.py", "{port}"]
+        self.image_uri = put_image(own, f"stand-in-{uuid.uuid4().hex[:12]}", command=command)
 
     def create_role(self, principal: str) -> str:
         statement = {
@@ -244,7 +214,7 @@ def serving_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servin
     gateway = Gateway(
         tmp_path_factory.mktemp("serving"),
         lambda own: [
-            Endpoints(own, StandInImages(own.state_dir), clock),
+            Endpoints(own, Images(own, cache_dir=tmp_path_factory.mktemp("cache")), clock),
             PipelineExecutions(own),  # it answers AddTags, for all of SageMaker
             CloudFormation(own),
         ],

@@ -30,7 +30,9 @@ http.server.HTTPServer(("127.0.0.1", port), Healthy).serve_forever()
 
 
 def test_a_server_that_is_not_ready_in_time_is_told(tmp_path):
-    server = TrackingServer(tmp_path).start()
+    slow = tmp_path / "slow.py"
+    slow.write_text("import time; time.sleep(60)")
+    server = TrackingServer(tmp_path, (sys.executable, str(slow))).start()
     with pytest.raises(StartFailed, match=r"did not answer at http://127.0.0.1:.* within 0 s"):
         server.wait_until_ready(timeout_seconds=0.2)
     server.stop()

@@ -26,12 +26,8 @@ def local_machine(state_dir: Path, *, mlflow: bool) -> Iterator[dict[str, str | 
     At the block's end, or this process's, however it ends, nothing of it runs. Raises AwsRefused
     if it does not come up; it has said why on stderr then.
     """
-    flags = [
-        "--state-dir",
-        str(state_dir),
-        "--end-with-stdin",
-        *([] if mlflow else ["--no-mlflow"]),
-    ]
+    flags = ["--state-dir", str(state_dir), "--end-with-stdin"]
+    flags.append("--mlflow" if mlflow else "--no-mlflow")
     process = subprocess.Popen(
         [_program(), "up", *flags],
         stdin=subprocess.PIPE,

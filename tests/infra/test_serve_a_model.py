@@ -39,7 +39,7 @@ def trial() -> ModuleType:
 def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., object]]:
     """serve(fault): container and port of what `docker run` started."""
     docker = tmp_path / "docker"
-    source = (Path(__file__).parent / "docker_stand_in.py").read_text()
+    source = (Path(__file__).parents[1] / "mlops/platform/docker_stand_in.py").read_text()
     docker.write_text(f"#!{sys.executable}\n{source}")
     docker.chmod(stat.S_IRWXU)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")

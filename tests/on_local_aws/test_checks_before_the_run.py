@@ -7,16 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from codebuild.conftest import account
-
-__all__ = ["account"]  # a fixture of local_aws's own tests
 
 _ROOT = Path(__file__).parents[2]
 _EDITED = "model_build/errors.py"
 
 
 @pytest.fixture
-def checked(account):
+def checked(build_account):
     """A build of this tree's checks after an edit; what it installs is this environment."""
 
     def build(edit: str):
@@ -30,8 +27,8 @@ def checked(account):
         paths = [_ROOT / "pyproject.toml", *(_ROOT / "model_build").glob("*.py")]
         files = {str(path.relative_to(_ROOT)): path.read_text() for path in paths}
         files[_EDITED] = files[_EDITED] + edit
-        ended = account.run(yaml.safe_dump(buildspec), files=files)
-        return ended, account.log(ended)
+        ended = build_account.run(yaml.safe_dump(buildspec), files=files)
+        return ended, build_account.log(ended)
 
     return build
 

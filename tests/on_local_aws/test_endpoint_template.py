@@ -9,9 +9,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, WaiterError
-from conftest import serving_account
-
-__all__ = ["serving_account"]  # a fixture of local_aws's own tests
 
 TEMPLATE = Path(__file__).parents[2] / "model_deploy/endpoint-config-template.yml"
 

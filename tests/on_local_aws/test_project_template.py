@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cloudformation.conftest import account
-
-from mlops.display import Display
-from mlops.platform.commands import deploy_platform
-from mlops.platform.settings import read_settings, size_file, with_parameters
-from tests.mlops.conftest import HOW, account_of
-
-__all__ = ["account"]  # a fixture of local_aws's own tests
 
 PROJECT = Path(__file__).parents[2] / "infra/project/project.yml"
 NAME = "sagemaker-demo-p-test"
 
-pytestmark = pytest.mark.skipif(
-    not PROJECT.exists(), reason="a unit's own repository has no infra/"
-)
+
+@pytest.fixture(scope="module")
+def account(stack_account: Any) -> Any:
+    """An account with what the stacks below the project's tell it: names that need not be there."""
+    own = stack_account.own
+    for name in ("reader", "writer"):
+        allowed = {"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}
+        own.client("iam").create_policy(
+            PolicyName=name,
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}),
+        )
+    values = {
+        "tracking-uri": "http://127.0.0.1:1",
+        "credentials-secret": "none",
+        "reader-policy-arn": f"arn:aws:iam::{own.account}:policy/reader",
+        "writer-policy-arn": f"arn:aws:iam::{own.account}:policy/writer",
+        "key-arn": own.client("kms").create_key()["KeyMetadata"]["Arn"],
+        "client-security-group-id": "sg-0123456789abcdef0",
+        "images/inference": f"{own.account}.dkr.ecr.{own.region}.amazonaws.com/inference:1",
+        "network/vpc-id": "vpc-0123456789abcdef0",
+        "network/private-subnet-ids": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+    }
+    for name, value in values.items():
+        own.client("ssm").put_parameter(
+            Name=f"/sagemaker-mlflow/{name}",
+            Value=value,
+            Type="StringList" if "," in value else "String",
+        )
+    return stack_account
 
 
 @pytest.fixture(scope="module")
 def template_url(account: Any) -> str:
-    """The template in S3, beside the two seeds, in an account that has MLflow."""
-    settings = read_settings(size_file("laptop"))
-    settings = with_parameters(settings, ["laptop.TrackingUri=http://127.0.0.1:1"])
-    with account_of(account) as person:
-        deploy_platform(person, settings, ["laptop"], HOW, Display())
+    """The template in S3, beside the two seeds."""
     s3 = account.client("s3")
     s3.create_bucket(Bucket="seeds")
     buffer = io.BytesIO()

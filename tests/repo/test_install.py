@@ -289,6 +289,8 @@ def test_where_nothing_can_be_fetched_it_is_refused_with_what_was_seen(checkout,
 def test_make_heeds_python_although_venv_is_whole(two_pythons):
     (two_pythons.folder / "Makefile").write_bytes((PROJECT_DIR / "Makefile").read_bytes())
     (two_pythons.folder / "setup.py").touch()
+    (two_pythons.folder / "local_aws").mkdir()
+    (two_pythons.folder / "local_aws/pyproject.toml").touch()
     two_pythons.install().check_returncode()
     (two_pythons.folder / "tools" / "make").symlink_to(shutil.which("make"))
 
@@ -409,17 +411,22 @@ def test_each_lock_has_hashes_and_names_no_registry(lock):
     assert "://" not in text
 
 
-def test_the_wheel_holds_scripts_templates_and_configs_but_no_tests(tmp_path):
-    subprocess.run(["git", "clone", "--quiet", PROJECT_DIR, tmp_path / "clone"], check=True)
+def _in_wheel(folder, distribution):
+    """Names of the files in the wheel of a distribution, as it is committed."""
+    subprocess.run(["git", "clone", "--quiet", PROJECT_DIR, folder / "clone"], check=True)
     subprocess.run(
         [
             *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"),
-            *("--no-build-isolation", "--wheel-dir", tmp_path, tmp_path / "clone"),
+            *("--no-build-isolation", "--wheel-dir", folder, folder / "clone" / distribution),
         ],
         check=True,
     )
-    (wheel,) = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
+    (wheel,) = folder.glob("*.whl")
+    return set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_the_wheel_holds_scripts_templates_and_configs_but_no_tests(tmp_path):
+    names = _in_wheel(tmp_path, ".")
 
     assert {
         "model_build/steps/prepare_data/prepare_data.py",
@@ -433,8 +440,29 @@ def test_the_wheel_holds_scripts_templates_and_configs_but_no_tests(tmp_path):
         "model_deploy/deploy.json",
         "model_deploy/buildspec.yml",
         "infra/project/project.yml",
+    } <= names
+    assert not [name for name in names if name.startswith(("tests/", "local_aws/"))]
+
+
+def test_the_emulators_wheel_holds_its_lock_and_nothing_of_the_project(tmp_path):
+    names = _in_wheel(tmp_path, "local_aws")
+
+    assert {
         "local_aws/containers/supervisor.py",
         "local_aws/containers/job_pip/__main__.py",
-        "local_aws/README.md",
+        "local_aws/containers/sagemaker-sklearn.txt",
     } <= names
-    assert not [name for name in names if name.startswith("tests/")]
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"local_aws"}
+
+
+def test_installation_makes_the_layers_of_all_buildspecs_ahead_of_time():
+    script = (PROJECT_DIR / "requirements/install.sh").read_text()
+    wanted = {
+        lock
+        for path in ("codebuild-buildspec.yml", "model_deploy/buildspec.yml")
+        for lock in re.findall(
+            r"sync .*?(requirements/[\w-]+\.txt)", (PROJECT_DIR / path).read_text()
+        )
+    }
+
+    assert set(re.findall(r"--lock (\S+)", script)) == wanted

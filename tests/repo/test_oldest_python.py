@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 PROJECT_DIR = Path(__file__).parents[2]
+PATHS = [str(PROJECT_DIR / "local_aws/src"), str(PROJECT_DIR)]
 TRACKED = subprocess.run(
     ["git", "ls-files", "*.py"], cwd=PROJECT_DIR, capture_output=True, text=True, check=True
 ).stdout.splitlines()
@@ -97,7 +98,7 @@ def _run(program: str, *arguments: str) -> str:
     """What the oldest Python prints, which finds the project's packages and no others."""
     done = subprocess.run(
         [_oldest(), "-I", "-S", "-X", "pycache_prefix=/dev/null", "-c",
-         f"import sys; sys.path.insert(0, {str(PROJECT_DIR)!r})\n{program}", *arguments],
+         f"import sys; sys.path[:0] = {PATHS!r}\n{program}", *arguments],
         capture_output=True,
         text=True,
         timeout=60,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from serving_image import put_image
 
 from local_aws.gateway import Gateway
 from local_aws.sagemaker.endpoints.service import Endpoints
@@ -22,7 +23,10 @@ from model_deploy.test.endpoint import CSV, Answer, Endpoint
 from model_deploy.test.endpoint_check import check_cases, check_refusals
 from model_deploy.test.raw_rows import check_raw_rows
 
-_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2"
+_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/inference:1"
+_ROOT = Path(__file__).parents[2]
+# As infra/images/inference has it, on this tree.
+_SERVER = ["python3", "-m", "uvicorn", "--app-dir", str(_ROOT), "serving.app:app"]
 _TRUST = {
     "Version": "2012-10-17",
     "Statement": [
@@ -46,6 +50,14 @@ def deploy(gateway: Gateway, archives: dict[str, str]) -> Callable[..., Endpoint
     """deploy(name, model folder, variant): an endpoint that is in service."""
     client = gateway.own.client
     client("s3").create_bucket(Bucket="models")
+    image = put_image(
+        gateway.own,
+        "inference",
+        command=[*_SERVER, "--host", "127.0.0.1", "--port", "{port}"],
+        environment={"__pyfunc_model_path__": "/opt/ml/model", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        requirements="requirements.txt",
+    )
+    assert image == _IMAGE
     role = client("iam").create_role(RoleName="m", AssumeRolePolicyDocument=json.dumps(_TRUST))
 
     def deploy(name: str, folder: Path, **variant: Any) -> Endpoint:

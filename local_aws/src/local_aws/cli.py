@@ -15,11 +15,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_aws.errors import LocalAwsError
+from local_aws.errors import LocalAwsError, UsageError
 from local_aws.state import DEFAULT_STATE_DIR, StateFolder, process_of
 from local_aws.workers import only_logged, start_worker
 
@@ -59,6 +60,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="local-aws", description="AWS and MLflow on this machine.", allow_abbrev=False
     )
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"local-aws {metadata.version('local-aws')}",
+    )
     shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     shared.add_argument(
         "--state-dir",
@@ -90,7 +96,9 @@ def build_parser() -> argparse.ArgumentParser:
     up = add("up", _up, "serve until Ctrl-C; prints the environment to export", all_ended)
     up.add_argument("--port", type=int, default=0, help="of the gateway (default: a free one)")
     up.add_argument(
-        "--no-mlflow", action="store_true", help="start no MLflow server (default: one on SQLite)"
+        "--mlflow",
+        action=argparse.BooleanOptionalAction,
+        help="start an MLflow server too, on SQLite (default: if MLflow is installed)",
     )
     up.add_argument(
         "--end-with-stdin",
@@ -110,9 +118,9 @@ def _up(arguments: argparse.Namespace) -> int:
     def print_environment() -> None:
         for line in _exports(served.environment):
             print(line)
-        mlflow = served.environment.get("MLFLOW_TRACKING_URI", "no address: not started")
+        tracking = served.environment.get("MLFLOW_TRACKING_URI")
         print(
-            f"# AWS at {served.own.url}, MLflow at {mlflow}.\n"
+            f"# AWS at {served.own.url}{(tracking and f', MLflow at {tracking}') or ''}.\n"
             '# In another terminal: eval "$(local-aws env)"    Ctrl-C ends it.',
             flush=True,
         )
@@ -120,7 +128,7 @@ def _up(arguments: argparse.Namespace) -> int:
     served = LocalAws(
         arguments.state_dir,
         arguments.port,
-        mlflow=not arguments.no_mlflow,
+        mlflow=_with_mlflow(arguments.mlflow),
         on_aws=print_environment,
     )
     with _sigterm_as_ctrl_c():
@@ -137,6 +145,21 @@ def _interrupt_at_end_of_stdin() -> None:
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _with_mlflow(wanted: bool | None) -> bool:
+    """Whether to start MLflow's server; UsageError if it is wanted and not installed."""
+    if wanted is False:
+        return False
+    try:
+        metadata.version("mlflow")
+    except metadata.PackageNotFoundError:
+        how = "pip install 'local-aws[mlflow]' brings it"
+        if wanted:
+            raise UsageError(f"MLflow is not installed: {how}") from None
+        print(f"MLflow is not installed, so AWS comes alone; {how}", file=sys.stderr)
+        return False
+    return True
 
 
 def _env(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ What neither of the two is known to do right is refused with an AWS error that n
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import socket
@@ -19,6 +20,7 @@ from typing import Any, Protocol, runtime_checkable
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from moto.core.request import Request
+from moto.ecr.models import Image as EcrImage
 from moto.iam.access_control import PermissionResult
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -76,6 +78,11 @@ _DENIED = frozenset({("iam", "SimulatePrincipalPolicy")})
 # moto applies a bucket's policy without its conditions: "deny what comes without TLS" denies all.
 # No policy is enforced here, neither a role's nor a bucket's.
 FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL
+# moto makes an image's digest from its layers' (or at random), so that images of the same layers
+# and other annotations are one.
+EcrImage._create_digest = lambda image: setattr(
+    image, "_image_digest", f"sha256:{hashlib.sha256(image.image_manifest.encode()).hexdigest()}"
+)
 
 
 class Service(Protocol):

@@ -24,7 +24,7 @@ def all_services(own: OwnAws) -> Sequence[Service]:
 
     Later ones use earlier ones: they are closed in the opposite order.
     """
-    images = Images(own.state_dir)
+    images = Images(own)
     bus = EventBus(own)
     return [
         Jobs(own, images),

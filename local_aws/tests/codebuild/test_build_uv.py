@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -15,12 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from local_aws.codebuild import image
+from local_aws.codebuild import build_uv, image
 from local_aws.codebuild.build_uv import LockedInstall, parse
 from local_aws.codebuild.layers import adopt_compiled
-from local_aws.containers.images import DEFAULT_CACHE_DIR
+from local_aws.containers.cache import default_cache_dir
 
-PROJECT = Path(__file__).parents[3]
 INSTALL = """
 version: 0.2
 phases:
@@ -62,7 +62,7 @@ def _digest(text: str) -> str:
 def cache(tmp_path_factory) -> Path:
     """A cache folder without layers; what an image brings is there if it was made before."""
     folder = tmp_path_factory.mktemp("cache")
-    for base in DEFAULT_CACHE_DIR.glob("codebuild-????????????"):
+    for base in default_cache_dir().glob("codebuild-????????????"):
         (folder / base.name).symlink_to(base)
     return folder
 
@@ -177,6 +177,7 @@ def test_what_uv_would_give_the_system_goes_to_the_builds_own_python(account, lo
 
 
 def test_pip_finds_the_locked_uv_already_there(account, locks):
+    locked = f"uv=={importlib.metadata.version('uv')} --hash=sha256:{'0' * 64}\n"
     build = account.run(
         """
         version: 0.2
@@ -186,7 +187,7 @@ def test_pip_finds_the_locked_uv_already_there(account, locks):
               - python -m pip install --no-index --require-hashes -r uv.txt
               - uv --version && which -a python3 | head -1
         """,
-        files={"uv.txt": (PROJECT / "requirements/uv.txt").read_text()},
+        files={"uv.txt": locked},
     )
     log = account.log(build)
 
@@ -208,7 +209,7 @@ def test_a_build_may_replace_its_own_uv_without_harm_to_others(account, locks):
     )
 
     assert build["buildStatus"] == "SUCCEEDED", account.log(build)
-    assert (PROJECT / "local_aws/src/local_aws/codebuild/build_uv.py").is_file()
+    assert Path(build_uv.__file__).is_file()
     assert subprocess.run([sys.executable, "-m", "uv", "--version"], check=True)
 
 

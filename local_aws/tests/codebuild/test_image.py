@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from local_aws.codebuild.image import check_image
 from local_aws.containers.container import Isolation
 from local_aws.errors import AwsError
-
-PROJECT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -56,17 +53,6 @@ def test_python_pip_and_home_are_the_builds_own(account, monkeypatch):
     assert freeze == ["pip", "uv"]
     assert "/a/folder" in lines
     assert "home and tmp are here" in lines
-
-
-def test_installation_makes_the_layers_of_all_buildspecs_ahead_of_time():
-    script = (PROJECT / "requirements/install.sh").read_text()
-    wanted = {
-        lock
-        for path in ("codebuild-buildspec.yml", "model_deploy/buildspec.yml")
-        for lock in re.findall(r"sync .*?(requirements/[\w-]+\.txt)", (PROJECT / path).read_text())
-    }
-
-    assert set(re.findall(r"--lock (\S+)", script)) == wanted
 
 
 def test_without_mounts_the_real_folder_is_used_and_a_venv_above_it_is_not(tmp_path, make_account):

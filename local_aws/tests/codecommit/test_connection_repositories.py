@@ -33,15 +33,15 @@ def test_the_first_push_makes_the_repository(hosting, work_tree, clone, name):
 
 
 def test_a_later_push_tells_the_paths_that_changed_over_all_its_commits(hosting, work_tree, name):
-    first = work_tree.commit(kept="1", gone="2", model_deploy__build="3")
+    first = work_tree.commit(kept="1", gone="2", inner__build="3")
     work_tree("push", "--quiet", _url(hosting, name), "main")
-    work_tree.commit(model_deploy__build="4")
+    work_tree.commit(inner__build="4")
     work_tree("rm", "--quiet", "gone")
     last = work_tree.commit(neü="5")
     work_tree("push", "--quiet", _url(hosting, name), "main")
 
     detail = hosting.told(name)[-1]["detail"]
-    assert detail["changedPaths"] == ["gone", "model_deploy/build", "neü"]
+    assert detail["changedPaths"] == ["gone", "inner/build", "neü"]
     assert (detail["oldCommitId"], detail["commitId"]) == (first, last)
 
 

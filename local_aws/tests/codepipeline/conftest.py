@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from serving_image import put_image
 
 from local_aws.cloudformation.service import CloudFormation
 from local_aws.codebuild.service import Builds
@@ -66,6 +67,8 @@ class Account:
             Bucket=self.source, VersioningConfiguration={"Status": "Enabled"}
         )
         self.s3.put_object(Bucket=self.source, Key="model.tar.gz", Body=b"model")
+        # Nothing is served here: a stack's models only have to be made.
+        self.image_uri = put_image(gateway.own, f"image-{uuid.uuid4().hex[:12]}", command=["true"])
 
     def _note(self, event: Event) -> None:
         self.events.append(event.document)
@@ -128,9 +131,9 @@ class Account:
         return zipfile.ZipFile(io.BytesIO(body))
 
     def template(self) -> str:
-        return TEMPLATE.replace(
-            "IMAGE", "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2"
-        ).replace("ARCHIVE", f"s3://{self.source}/model.tar.gz")
+        return TEMPLATE.replace("IMAGE", self.image_uri).replace(
+            "ARCHIVE", f"s3://{self.source}/model.tar.gz"
+        )
 
     def declaration(self, *stages: dict[str, Any], **members: Any) -> dict[str, Any]:
         """A declaration with a fresh name, of type V2."""
@@ -343,7 +346,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     def services(own: Any) -> list[Any]:
         buses.append(EventBus(own))
         return [
-            Endpoints(own, Images(own.state_dir)),
+            Endpoints(own, Images(own)),
             PipelineExecutions(own),  # it answers AddTags, for all of SageMaker
             CloudFormation(own),
             Repositories(own, buses[0]),

@@ -20,11 +20,11 @@ from local_aws.codepipeline.triggers import Push, glob_matches, matches, source_
         ("release/*", "release/1/hotfix", False),
         ("release/**", "release/1/hotfix", True),
         ("**", "a/b/c.py", True),
-        ("model_deploy/**", "model_deploy/test/test.py", True),
-        ("model_deploy/**", "model_deploy.md", False),
+        ("release/**", "release/test/test.py", True),
+        ("release/**", "release.md", False),
         ("*.py", "setup.py", True),
-        ("*.py", "model_build/config.py", False),
-        ("**.py", "model_build/config.py", True),
+        ("*.py", "train/config.py", False),
+        ("**.py", "train/config.py", True),
         ("*.{yml,yaml}", "stack.yaml", True),
         ("*.{yml,yaml}", "stack.json", False),
         ("v?", "v1", True),
@@ -53,7 +53,7 @@ def push(reference: str = "main", *paths: str, kind: str = "branch") -> Push:
     )
 
 
-DEPLOY = {"includes": ["model_deploy/**", "requirements/model-deploy.txt"]}
+DEPLOY = {"includes": ["release/**", "requirements/release.txt"]}
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ DEPLOY = {"includes": ["model_deploy/**", "requirements/model-deploy.txt"]}
         ({"branches": {"includes": ["main"]}}, push("main", kind="tag"), False),
         ({"tags": {"includes": ["v*"]}}, push("v1", kind="tag"), True),
         ({"tags": {"includes": ["v*"]}}, push("v1"), False),
-        ({"filePaths": DEPLOY}, push("main", "model_deploy/build.py", "README.md"), True),
-        ({"filePaths": DEPLOY}, push("main", "model_build/config.py"), False),
+        ({"filePaths": DEPLOY}, push("main", "release/build.py", "README.md"), True),
+        ({"filePaths": DEPLOY}, push("main", "train/config.py"), False),
         ({"filePaths": {"excludes": ["**.md"]}}, push("main", "README.md"), False),
         ({"filePaths": {"excludes": ["**.md"]}}, push("main", "README.md", "setup.py"), True),
         (
             {"branches": {"includes": ["main"]}, "filePaths": DEPLOY},
-            push("other", "model_deploy/build.py"),
+            push("other", "release/build.py"),
             False,
         ),
     ],

@@ -13,18 +13,19 @@ import pip
 import pytest
 
 from local_aws.containers.container import ContainerEnvironment, Isolation, start_container
+from local_aws.containers.image import Image
 from local_aws.containers.images import (
-    Image,
     ImageError,
     Images,
     all_satisfied,
     build_job_image,
     build_layer,
 )
+from local_aws.containers.job_pip.environment import Interpreter
 from local_aws.errors import AwsError
 
 JOB_URI = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.9-0"
-SERVING_URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:3.17.2"
+SERVING = Image(name="serving", python=Path(sys.executable), command=("serve", "--port={port}"))
 
 
 def make_wheel(folder: Path, name: str, version: str = "1.0", requires: str = "") -> Path:
@@ -64,7 +65,7 @@ def base_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def images(tmp_path: Path, base_python: Path) -> Images:
-    return Images(tmp_path / "state", base_python, cache_dir=tmp_path / "cache")
+    return Images(None, base_python, cache_dir=tmp_path / "cache")
 
 
 @pytest.fixture
@@ -104,16 +105,9 @@ def layers_of(images: Images) -> list[Path]:
     return [path for path in (images.cache_dir / "layers").iterdir() if path.is_dir()]
 
 
-@pytest.mark.parametrize(
-    ("uri", "name"),
-    [
-        (JOB_URI, "sagemaker-scikit-learn-1.9-0"),
-        (f"{JOB_URI}-cpu-py3", "sagemaker-scikit-learn-1.9-0"),
-        (SERVING_URI, "mlflow-pyfunc"),
-    ],
-)
-def test_known_images_are_found_by_uri(images: Images, uri: str, name: str) -> None:
-    assert images.find(uri).name == name
+@pytest.mark.parametrize("uri", [JOB_URI, f"{JOB_URI}-cpu-py3"])
+def test_job_image_is_found_by_uri(images: Images, uri: str) -> None:
+    assert images.find(uri).name == "sagemaker-scikit-learn:1.9-0"
 
 
 def test_unknown_image_is_refused_by_name(images: Images) -> None:
@@ -123,7 +117,7 @@ def test_unknown_image_is_refused_by_name(images: Images) -> None:
     assert refused.value.code == "ValidationException"
     assert str(refused.value) == (
         f"local_aws cannot run the image {uri}. It runs sagemaker-scikit-learn:1.9-0 (jobs) "
-        "and mlflow-pyfunc (endpoints)."
+        "and images in its own registry with the annotation local-aws.command (endpoints)."
     )
 
 
@@ -213,9 +207,7 @@ def test_other_pip_commands_change_only_the_jobs_own_environment(
 def test_requirements_work_with_rewritten_paths(
     tmp_path: Path, base_python: Path, wheels: Path
 ) -> None:
-    images = Images(
-        tmp_path, base_python, cache_dir=tmp_path / "cache", isolation=Isolation.REWRITE
-    )
+    images = Images(None, base_python, cache_dir=tmp_path / "cache", isolation=Isolation.REWRITE)
     write_requirements(tmp_path / "root", wheels, "extra")
     code, printed = job(images, tmp_path / "root", "pip install -r /opt/ml/requirements.txt")
     assert code == 0, printed
@@ -236,10 +228,10 @@ def test_serving_image_needs_no_layer_when_everything_is_there(
     images: Images, tmp_path: Path
 ) -> None:
     requirements = tmp_path / "requirements.txt"
-    requirements.write_text("scikit-learn\npandas>=2\n")
-    environment = images.prepare(images.find(SERVING_URI), requirements, tmp_path / "root")
+    requirements.write_text("boto3\npackaging>=2\n")
+    environment = images.prepare(SERVING, requirements, tmp_path / "root")
     assert not (images.cache_dir / "layers").exists()
-    program = 'import importlib.metadata; print(importlib.metadata.version("mlflow"))'
+    program = 'import importlib.metadata; print(importlib.metadata.version("boto3"))'
     code, printed = run(environment, tmp_path / "root", f"python3 -c '{program}'")
     assert code == 0, printed
 
@@ -248,9 +240,8 @@ def test_serving_image_gets_a_layer_for_what_is_missing(images: Images, tmp_path
     make_wheel(tmp_path / "wheels", "extra")
     write_requirements(tmp_path / "root", tmp_path / "wheels", "extra")
     requirements = tmp_path / "root/opt/ml/requirements.txt"
-    serving = images.find(SERVING_URI)
-    environment = images.prepare(serving, requirements, tmp_path / "root")
-    code, printed = run(environment, tmp_path / "root", "python3 -c 'import extra, cloudpickle'")
+    environment = images.prepare(SERVING, requirements, tmp_path / "root")
+    code, printed = run(environment, tmp_path / "root", "python3 -c 'import extra, packaging'")
     assert code == 0, printed
     assert len(layers_of(images)) == 1
 
@@ -261,7 +252,7 @@ def test_requirements_that_cannot_be_installed_for_serving_are_an_error(
     write_requirements(tmp_path / "root", tmp_path / "nowhere", "no-such-package")
     requirements = tmp_path / "root/opt/ml/requirements.txt"
     with pytest.raises(ImageError) as refused:
-        images.prepare(images.find(SERVING_URI), requirements, tmp_path / "root")
+        images.prepare(SERVING, requirements, tmp_path / "root")
     assert str(refused.value).startswith("could not install requirements.txt: pip install -r")
     assert "No matching distribution found for no-such-package" in str(refused.value)
 
@@ -270,31 +261,50 @@ def test_requirements_that_cannot_be_installed_for_serving_are_an_error(
     ("requirements", "expected"),
     [
         ("", True),
-        ("# only a comment\nscikit-learn>=1.0  # and one here\n", True),
-        ("scikit-learn==0.1\n", False),
+        ("# only a comment\nBasis>=1.0  # and one here\n", True),
+        ("basis==0.1\n", False),
         ("no-such-package\n", False),
         ("no-such-package; python_version < '3'\n", True),
         ("-r other.txt\n", False),
         ("git+https://example.com/x.git\n", False),
+        # This Python has it, the image does not.
+        ("boto3\n", False),
     ],
 )
-def test_satisfied_means_every_named_version_is_there(requirements: str, expected: bool) -> None:
-    assert all_satisfied(requirements) is expected
+def test_satisfied_means_every_named_version_is_in_the_images_environment(
+    requirements: str, expected: bool, base_python: Path
+) -> None:
+    assert all_satisfied(requirements, Interpreter.of(base_python)) is expected
+
+
+def test_markers_are_those_of_the_images_python() -> None:
+    old = Interpreter("/usr/bin/python3.9", "3.9.2", "cpython-39-linux-x86_64", [])
+    assert not all_satisfied("no-such-package; python_version < '3.10'", old)
+    assert all_satisfied("no-such-package; python_full_version > '3.9.2'", old)
+
+
+def test_serving_image_has_the_packages_of_its_own_python(
+    images: Images, base_python: Path, tmp_path: Path
+) -> None:
+    image = Image(name="other", python=base_python, command=("serve",))
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("basis==2.0\n")
+    environment = images.prepare(image, requirements, tmp_path / "root")
+    assert not (images.cache_dir / "layers").exists()
+    code, printed = run(environment, tmp_path / "root", "python3 -c 'import basis, boto3'")
+    assert (code, "No module named 'boto3'" in printed) == (1, True)
+
+
+def test_python_that_is_none_is_named(images: Images, tmp_path: Path) -> None:
+    image = Image(name="odd", python=Path("/bin/false"), command=("serve",))
+    with pytest.raises(ImageError, match=r"^/bin/false of the image odd is no Python$"):
+        images.prepare(image, None, tmp_path / "root")
 
 
 def test_serving_command_only_for_serving_images(images: Images) -> None:
-    def command(uri: str) -> list[str]:
-        image: Image = images.find(uri)
-        return image.serve_command(1234)
-
-    started = command(SERVING_URI)
-    assert started[-1] == "1234"
-    # The image's own server, found by its path.
-    folder = Path(started[started.index("--app-dir") + 1])
-    module, _, _ = started[started.index("--app-dir") + 2].partition(":")
-    assert (folder / module.replace(".", "/")).with_suffix(".py").is_file()
-    with pytest.raises(AwsError, match="has no model server"):
-        command(JOB_URI)
+    assert SERVING.serve_command(1234) == ["serve", "--port=1234"]
+    with pytest.raises(AwsError, match=r"sagemaker-scikit-learn:1\.9-0 has no model server"):
+        images.find(JOB_URI).serve_command(1234)
 
 
 def test_job_image_is_built_from_its_lock_once(tmp_path: Path) -> None:

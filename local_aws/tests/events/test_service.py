@@ -75,7 +75,7 @@ def test_a_pipeline_is_started_under_the_targets_role(account, elsewhere, until)
         [
             {
                 "Id": "pipeline",
-                "Arn": account.arn("codepipeline", "sagemaker-local-p-local-modelbuild"),
+                "Arn": account.arn("codepipeline", "nightly"),
                 "RoleArn": account.events_role,
             }
         ],
@@ -85,7 +85,7 @@ def test_a_pipeline_is_started_under_the_targets_role(account, elsewhere, until)
     account.put_event(source, {})
 
     call = until(lambda: elsewhere.calls and elsewhere.calls[0])
-    assert call.params["name"] == "sagemaker-local-p-local-modelbuild"
+    assert call.params["name"] == "nightly"
     role = account.events_role.rpartition("/")[2]
     assert call.caller_arn == f"arn:aws:sts::123456789012:assumed-role/{role}/events"
 

@@ -37,8 +37,9 @@ from local_aws.codebuild.layers import (
     link_tree,
     protect,
 )
+from local_aws.containers.cache import default_cache_dir, make_cache_dir
 from local_aws.containers.container import SYSTEM_PATH
-from local_aws.containers.images import DEFAULT_CACHE_DIR, PIP_VARIABLES
+from local_aws.containers.images import PIP_VARIABLES
 from local_aws.containers.job_pip.environment import Interpreter
 from local_aws.errors import AwsError, LocalAwsError
 
@@ -111,8 +112,8 @@ def check_image(image: str, environment_type: str) -> None:
 class BuildImages:
     """Makes environments for builds. Safe to use from several threads."""
 
-    def __init__(self, cache_dir: Path = DEFAULT_CACHE_DIR) -> None:
-        self._cache_dir = cache_dir.absolute()
+    def __init__(self, cache_dir: Path | None = None) -> None:
+        self._cache_dir = (cache_dir or default_cache_dir()).absolute()
         self._lock = threading.Lock()
         self._interpreter: Interpreter | None = None
 
@@ -182,7 +183,7 @@ class BuildImages:
         name = f"codebuild-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
         folder = self._cache_dir / name
         if not folder.is_dir():
-            self._cache_dir.mkdir(parents=True, exist_ok=True)
+            make_cache_dir(self._cache_dir)
             with file_lock(self._cache_dir / f"{name}.lock"):
                 if not folder.is_dir():
                     _make_base(folder, pip)
@@ -333,7 +334,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="requirements whose layer is to be there; may be repeated (default: none)",
     )
     parser.add_argument(
-        "--cache-dir", type=Path, default=DEFAULT_CACHE_DIR, help="default: %(default)s"
+        "--cache-dir", type=Path, default=default_cache_dir(), help="default: %(default)s"
     )
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -346,7 +347,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             started = time.monotonic()
             layer = images.make_layer(lock.absolute())
             logger.info("%s: %s (%.0f s)", lock, layer, time.monotonic() - started)
-    except BuildImageError as err:
+    except LocalAwsError as err:
         logger.error("%s", err)
         return err.exit_code
     return 0

@@ -14,7 +14,6 @@ from local_aws.codebuild.build_requests import DEFAULTS, check_project, invalid,
 from local_aws.codebuild.build_run import PRINCIPAL, BuildRun
 from local_aws.codebuild.image import BuildImages
 from local_aws.containers.container import Isolation, detect_isolation
-from local_aws.containers.images import DEFAULT_CACHE_DIR
 from local_aws.errors import AwsError
 from local_aws.event_bus import EventBus
 from local_aws.gateway import Handler
@@ -40,7 +39,7 @@ class Builds:
         own: OwnAws,
         bus: EventBus,
         *,
-        cache_dir: Path = DEFAULT_CACHE_DIR,
+        cache_dir: Path | None = None,
         minute_seconds: float = 60.0,
         most_at_once: int = MOST_AT_ONCE,
         isolation: Isolation | None = None,

@@ -1,11 +1,11 @@
 """Image URI -> what runs for it on this machine.
 
-    sagemaker-scikit-learn:1.9-0   an environment built once from requirements/sagemaker-sklearn.txt
-    mlflow-pyfunc                  the environment that runs local_aws, read-only, a layer with what
-                                   else the model requires, and the server in the folder serving/
+    sagemaker-scikit-learn:1.9-0   an environment built once from sagemaker-sklearn.txt here
+    an image in the emulator's ECR what its annotations say (image.py): an environment that is here,
+                                   read-only, and a layer with what else the model requires
 
 `python -m local_aws.containers.images` builds the first ahead of time. Images and layers live in a
-cache folder that outlives the state.
+cache folder (cache.py) that outlives the state.
 """
 
 import argparse
@@ -25,23 +25,23 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from botocore.exceptions import ClientError
 from packaging.requirements import InvalidRequirement, Requirement
 
+from local_aws.containers.cache import default_cache_dir, make_cache_dir
 from local_aws.containers.container import ContainerEnvironment, Isolation, detect_isolation
+from local_aws.containers.image import Image, read_annotations
 from local_aws.containers.job_pip.environment import FAILURE, SETTINGS, Environment, Interpreter
 from local_aws.containers.path_rewriting import shell_safe
 from local_aws.errors import AwsError, LocalAwsError
+from local_aws.own_aws import OwnAws
 
 logger = logging.getLogger(__name__)
 
-PROJECT = Path(__file__).resolve().parents[4]
-# What the inference image holds besides MLflow; started by its path, as in the image.
-SERVING_DIR = PROJECT / "serving"
-JOB_IMAGE_LOCK = PROJECT / "requirements/sagemaker-sklearn.txt"
-DEFAULT_CACHE_DIR = PROJECT / ".venv-images"
+JOB_IMAGE_LOCK = Path(__file__).with_name("sagemaker-sklearn.txt")
 JOB_IMAGE_NAME = "sagemaker-scikit-learn-1.9-0"
 # What pip needs from the developer's environment to reach an index; jobs themselves never see it.
 PIP_VARIABLES = re.compile(
@@ -55,69 +55,50 @@ class ImageError(LocalAwsError):
     """An image's environment, or requirements on top of it, could not be installed."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Image:
-    """A known container image; `variables` are those its containers start with."""
-
-    name: str
-    uri: re.Pattern[str]
-    variables: Mapping[str, str]
-    serves: bool
-
-    def serve_command(self, port: int) -> list[str]:
-        """What answers /ping and /invocations on 127.0.0.1 for the model in /opt/ml/model."""
-        if not self.serves:
-            raise AwsError("ValidationException", f"The image {self.name} has no model server")
-        server = ["--app-dir", str(SERVING_DIR.parent), f"{SERVING_DIR.name}.app:app"]
-        return ["python3", "-m", "uvicorn", *server, "--host", "127.0.0.1", "--port", str(port)]
-
-
-JOB_IMAGE = Image(
-    name=JOB_IMAGE_NAME,
-    uri=re.compile(r"(^|/)sagemaker-scikit-learn:1\.9-0(-|$)"),
-    variables={},
-    serves=False,
-)
-SERVING_IMAGE = Image(
-    name="mlflow-pyfunc",
-    uri=re.compile(r"(^|/)mlflow-pyfunc(:|@|$)"),
-    variables={"__pyfunc_model_path__": "/opt/ml/model", "MLFLOW_DISABLE_TELEMETRY": "true"},
-    serves=True,
-)
+JOB_IMAGE = Image(name="sagemaker-scikit-learn:1.9-0")
+_IN_REGISTRY = r"(?P<repository>[^:@]+)(:(?P<tag>[^:@]+))?(@(?P<digest>[^@]+))?"
+_JOB_IMAGE_URI = re.compile(r"(^|/)sagemaker-scikit-learn:1\.9-0(-|$)")
 
 
 class Images:
-    """The known images. Safe to use from several threads.
+    """The images that run here. Safe to use from several threads.
 
-    `sklearn_python` runs the jobs instead of the image's own environment; `cache_dir` holds
-    environments and layers; `isolation` is how containers get their /opt/ml (default: the best that
-    works here).
+    `own` asks its ECR (None: only the job image is known); `sklearn_python` runs the jobs instead
+    of the image's own environment; `cache_dir` holds environments and layers; `isolation` is how
+    containers get their /opt/ml (default: the best that works here).
     """
 
     def __init__(
         self,
-        state_dir: Path,
+        own: OwnAws | None = None,
         sklearn_python: Path | None = None,
         *,
-        cache_dir: Path = DEFAULT_CACHE_DIR,
+        cache_dir: Path | None = None,
         isolation: Isolation | None = None,
     ) -> None:
-        self.state_dir = state_dir
-        self.cache_dir = cache_dir.absolute()
+        self._own = own
+        self.cache_dir = (cache_dir or default_cache_dir()).absolute()
         self._sklearn_python = sklearn_python
         self._isolation = isolation
         self._lock = threading.Lock()
-        self._interpreters: dict[str, Interpreter] = {}
+        self._interpreters: dict[Path | None, Interpreter] = {}
 
-    def find(self, image_uri: str) -> Image:
-        """The image of that URI; AwsError when it is none that runs here."""
-        for image in (JOB_IMAGE, SERVING_IMAGE):
-            if image.uri.search(image_uri):
-                return image
+    def find(self, image_uri: str, role_arn: str | None = None) -> Image:
+        """The image of that URI, asked for under the role that is to run it; AwsError when it is
+        none that runs here."""
+        if _JOB_IMAGE_URI.search(image_uri):
+            return JOB_IMAGE
+        registry = ""
+        if self._own is not None:
+            registry = f"{self._own.account}.dkr.ecr.{self._own.region}.amazonaws.com"
+            found = re.fullmatch(rf"{re.escape(registry)}/{_IN_REGISTRY}", image_uri)
+            if found:
+                return read_annotations(image_uri, self._manifest(image_uri, found, role_arn))
         raise AwsError(
             "ValidationException",
-            f"local_aws cannot run the image {image_uri}. "
-            "It runs sagemaker-scikit-learn:1.9-0 (jobs) and mlflow-pyfunc (endpoints).",
+            f"local_aws cannot run the image {image_uri}. It runs sagemaker-scikit-learn:1.9-0 "
+            f"(jobs) and images in its own registry{registry and f' {registry}'} with the "
+            "annotation local-aws.command (endpoints).",
         )
 
     def prepare(
@@ -146,7 +127,9 @@ class Images:
         settings_path = environment.folder / SETTINGS
         settings_path.touch(mode=0o600)  # a proxy's or an index's address may hold a password
         settings_path.write_text(json.dumps(settings))
-        if requirements is not None and not self._satisfied(image, requirements):
+        if requirements is not None and not (
+            image.python and all_satisfied(requirements.read_text(), environment.image)
+        ):
             _install(environment, requirements)
         return ContainerEnvironment(
             python=environment.python,
@@ -160,35 +143,59 @@ class Images:
             isolation=self._isolation or detect_isolation(),
         )
 
+    def _manifest(self, uri: str, named: re.Match[str], role_arn: str | None) -> str:
+        assert self._own is not None
+        image_id = {"imageDigest": named["digest"]} if named["digest"] else {}
+        if named["tag"] or not image_id:
+            image_id["imageTag"] = named["tag"] or "latest"
+        try:
+            answer = self._own.client("ecr", role_arn).batch_get_image(
+                repositoryName=named["repository"], imageIds=[image_id]
+            )
+        except ClientError as err:
+            why = err.response["Error"]["Message"]
+        else:
+            if answer["images"]:
+                return str(answer["images"][0]["imageManifest"])
+            why = answer["failures"][0]["failureReason"]
+        raise AwsError("ValidationException", f"local_aws cannot run the image {uri}: {why}")
+
     def _interpreter(self, image: Image) -> Interpreter:
         with self._lock:
-            if image.name not in self._interpreters:
-                if image is SERVING_IMAGE:
-                    python = Path(sys.executable)
-                else:
-                    python = self._sklearn_python or build_job_image(JOB_IMAGE_LOCK, self.cache_dir)
-                self._interpreters[image.name] = Interpreter.of(python)
-            return self._interpreters[image.name]
-
-    def _satisfied(self, image: Image, requirements: Path) -> bool:
-        """Whether nothing has to be installed; known for the environment of local_aws only."""
-        return image is SERVING_IMAGE and all_satisfied(requirements.read_text())
+            if image.python not in self._interpreters:
+                python = image.python or self._sklearn_python
+                if python is None:
+                    python = build_job_image(JOB_IMAGE_LOCK, self.cache_dir)
+                try:
+                    self._interpreters[image.python] = Interpreter.of(python)
+                except (OSError, subprocess.CalledProcessError, ValueError) as err:
+                    raise ImageError(f"{python} of the image {image.name} is no Python") from err
+            return self._interpreters[image.python]
 
 
-def all_satisfied(requirements: str) -> bool:
-    """Whether this interpreter has every distribution that is named, in a wanted version."""
+def all_satisfied(requirements: str, interpreter: Interpreter) -> bool:
+    """Whether the interpreter's environment has every distribution that is named, in a wanted
+    version."""
+    facts = {
+        "python_version": interpreter.minor_version,
+        "python_full_version": interpreter.version,
+    }
+    folders = list(interpreter.site_packages)
     for line in requirements.splitlines():
         text = re.sub(r"(^|\s)#.*$", "", line).strip()
         if not text:
             continue
         try:
             wanted = Requirement(text)
-            if wanted.marker is not None and not wanted.marker.evaluate():
-                continue
-            version = importlib.metadata.version(wanted.name)
-        except (InvalidRequirement, importlib.metadata.PackageNotFoundError):
+        except InvalidRequirement:
             return False
-        if wanted.url or wanted.extras or not wanted.specifier.contains(version, prereleases=True):
+        if wanted.marker is not None and not wanted.marker.evaluate(facts):
+            continue
+        context = importlib.metadata.DistributionFinder.Context(name=wanted.name, path=folders)
+        found = next(iter(importlib.metadata.MetadataPathFinder.find_distributions(context)), None)
+        if found is None or wanted.url or wanted.extras:
+            return False
+        if not wanted.specifier.contains(found.version, prereleases=True):
             return False
     return True
 
@@ -201,7 +208,7 @@ def build_job_image(lock_path: Path, cache_dir: Path) -> Path:
     lines.
     """
     if not lock_path.is_file():
-        raise ImageError(f"the job image needs {lock_path}, which is missing; run from a checkout")
+        raise ImageError(f"the job image needs {lock_path}, which is missing")
     version = f"{sys.implementation.name} {platform.python_version()}"
     facts = f"{version} {sys.platform} {lock_path.read_text()}"
     digest = hashlib.sha256(facts.encode()).hexdigest()[:12]
@@ -209,7 +216,7 @@ def build_job_image(lock_path: Path, cache_dir: Path) -> Path:
     python = folder / "bin/python"
     if python.exists():
         return python
-    cache_dir.mkdir(parents=True, exist_ok=True)
+    make_cache_dir(cache_dir)
     with _lock(cache_dir / f"{folder.name}.lock"):
         if not python.exists():
             _build_image(lock_path, folder)
@@ -224,7 +231,7 @@ def build_layer(python: Path, requirements: Path, cache_dir: Path) -> None:
     if not requirements.is_file():
         raise ImageError(f"there is no requirements file {requirements}")
     with tempfile.TemporaryDirectory() as scratch:
-        images = Images(Path(scratch), python, cache_dir=cache_dir)
+        images = Images(None, python, cache_dir=cache_dir)
         logger.info("Installing %s into a layer, unless it is there", requirements)
         images.prepare(JOB_IMAGE, requirements.absolute(), Path(scratch))
 
@@ -287,7 +294,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--lock", type=Path, default=JOB_IMAGE_LOCK, help="default: %(default)s")
     parser.add_argument(
-        "--cache-dir", type=Path, default=DEFAULT_CACHE_DIR, help="default: %(default)s"
+        "--cache-dir", type=Path, default=default_cache_dir(), help="default: %(default)s"
     )
     parser.add_argument(
         "--requirements",
@@ -303,7 +310,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         python = build_job_image(arguments.lock, arguments.cache_dir)
         for requirements in arguments.requirements:
             build_layer(python, requirements, arguments.cache_dir)
-    except ImageError as err:
+    except LocalAwsError as err:
         logger.error("%s", err)
         return err.exit_code
     sys.stdout.write(f"{python}\n")

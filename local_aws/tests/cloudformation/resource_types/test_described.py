@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
-import yaml
 
 from local_aws.cloudformation.resource_types.api_resource import ApiResource
 from local_aws.cloudformation.resource_types.calls import member_named
@@ -16,7 +13,6 @@ from local_aws.cloudformation.resource_types.described import schema_of, shape_o
 from local_aws.cloudformation.resources import RESOURCE_TYPES
 
 ROWS = [kind for kind in RESOURCE_TYPES.values() if isinstance(kind, ApiResource)]
-PROJECT = Path(__file__).parents[4] / "infra" / "project.yml"
 
 
 @pytest.mark.parametrize("kind", RESOURCE_TYPES.values(), ids=RESOURCE_TYPES)
@@ -46,42 +42,3 @@ def test_rows_name_operations_and_parameters_that_exist(kind: ApiResource) -> No
         for part in path.split("."):
             shape = shape.members[part]
         assert shape.type_name == "string"
-
-
-def paths(shape: Any, raw: Any, at: str) -> Iterator[str]:
-    """Every property in `raw` that the schema doesn't know, functions looked into."""
-    if isinstance(raw, dict) and len(raw) == 1 and next(iter(raw)).startswith(("Fn::", "Ref")):
-        for branch in raw.get("Fn::If", [])[1:]:
-            yield from paths(shape, branch, at)
-    elif shape.type_name == "structure" and isinstance(raw, dict):
-        for name, value in raw.items():
-            if name not in shape.members:
-                yield f"{at}/{name}"
-            else:
-                yield from paths(shape.members[name], value, f"{at}/{name}")
-    elif shape.type_name == "list" and isinstance(raw, list):
-        for value in raw:
-            yield from paths(shape.member, value, at)
-
-
-@pytest.mark.skipif(not PROJECT.exists(), reason="a unit's own repository has no infra/")
-def test_every_property_of_the_project_template_is_known() -> None:
-    class Loader(yaml.SafeLoader):
-        pass
-
-    def short_form(loader: Any, tag: str, node: Any) -> Any:
-        build = {
-            yaml.ScalarNode: loader.construct_scalar,
-            yaml.SequenceNode: lambda n: loader.construct_sequence(n, deep=True),
-            yaml.MappingNode: lambda n: loader.construct_mapping(n, deep=True),
-        }[type(node)]
-        return {f"Fn::{tag}": build(node)}
-
-    Loader.add_multi_constructor("!", short_form)
-    template = yaml.load(PROJECT.read_text(), Loader)
-    resources = template["Resources"].items()
-    assert {r["Type"] for _, r in resources} <= set(RESOURCE_TYPES)
-    unknown = [
-        path for name, r in resources for path in paths(shape_of(r["Type"]), r["Properties"], name)
-    ]
-    assert unknown == []

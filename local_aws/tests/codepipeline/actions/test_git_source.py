@@ -197,7 +197,7 @@ def test_file_paths_decide_whether_a_push_starts_it(
     clone.push("README.md", "hello")
     push_filter = {
         "branches": {"includes": ["main"]},
-        "filePaths": {"includes": ["model_deploy/**"]},
+        "filePaths": {"includes": ["release/**"]},
     }
     trigger = {
         "providerType": "CodeStarSourceConnection",
@@ -207,9 +207,9 @@ def test_file_paths_decide_whether_a_push_starts_it(
         connected(account, declare, repository), ask(declare), triggers=[trigger]
     )
 
-    clone.push("model_build/config.py", "a = 1")
+    clone.push("train/config.py", "a = 1")
     assert len(pipeline.executions()) == 1
-    clone.push("model_deploy/build.py", "b = 1")
+    clone.push("release/build.py", "b = 1")
     assert len(pipeline.executions()) == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.metadata
 import importlib.util
 import io
 import json
@@ -437,8 +438,8 @@ def test_logs_can_be_followed_while_the_job_runs(account: Account) -> None:
 
 def sdk_channel(account: Account, prefix: str, requirements: str | None) -> dict[str, Any]:
     """The channel sm_drivers exactly as the SageMaker SDK makes it, without importing the SDK."""
-    [package] = importlib.util.find_spec("sagemaker").submodule_search_locations  # type: ignore[union-attr]
-    train = Path(package, "train")
+    package = Path(str(importlib.metadata.distribution("sagemaker-train").locate_file("sagemaker")))
+    train = package / "train"
     spec = importlib.util.spec_from_file_location("templates", train / "templates.py")
     assert spec is not None
     assert spec.loader is not None
@@ -453,7 +454,7 @@ def sdk_channel(account: Account, prefix: str, requirements: str | None) -> dict
     drivers = train / "container_drivers"
     for file in drivers.rglob("*.py"):
         account.put(f"{prefix}/{file.relative_to(drivers)}", file.read_bytes())
-    installer = Path(package, "core/utils/install_requirements.py")
+    installer = package / "core/utils/install_requirements.py"
     account.put(f"{prefix}/scripts/install_requirements.py", installer.read_bytes())
     account.put(f"{prefix}/sourcecode.json", json.dumps({"entry_script": "train.py"}))
     account.put(f"{prefix}/sm_train.sh", script)
@@ -506,7 +507,7 @@ def test_requirements_that_cannot_be_installed_fail_the_job_with_pips_words(
 
 def test_jobs_run_with_rewritten_paths_too(tmp_path: Path) -> None:
     def services(own: Any) -> list[Jobs]:
-        return [Jobs(own, Images(own.state_dir, isolation=Isolation.REWRITE))]
+        return [Jobs(own, Images(own, isolation=Isolation.REWRITE))]
 
     gateway = Gateway(tmp_path, services).start()
     try:
@@ -523,7 +524,7 @@ def test_jobs_run_with_rewritten_paths_too(tmp_path: Path) -> None:
 
 
 def test_closing_stops_what_runs(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path, lambda own: [Jobs(own, Images(own.state_dir))]).start()
+    gateway = Gateway(tmp_path, lambda own: [Jobs(own, Images(own))]).start()
     account = make_account(gateway)
     endless = "import time\nwhile True: time.sleep(1)"
     request = account.processing_request(endless)

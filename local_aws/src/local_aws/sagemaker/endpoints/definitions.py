@@ -114,10 +114,10 @@ def models(own: OwnAws, images: Images) -> Definitions:
             raise _unsupported(f"Mode {container['Mode']}")
         if "Image" not in container:
             raise AwsError("ValidationException", "The container of a model must have an Image")
-        images.find(container["Image"])
         role_arn = params.get("ExecutionRoleArn")
         if role_arn is None:
             raise AwsError("ValidationException", "ExecutionRoleArn must be given")
+        images.find(container["Image"], role_arn).require_server()
         s3 = own.client("s3", role_arn)
         url = container.get("ModelDataUrl")
         if url is None:

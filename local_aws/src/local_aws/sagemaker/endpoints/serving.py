@@ -21,7 +21,8 @@ import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.containers.container import ContainerEnvironment, start_container
-from local_aws.containers.images import Image, Images
+from local_aws.containers.image import Image
+from local_aws.containers.images import Images
 from local_aws.containers.log_stream import LogStream
 from local_aws.containers.supervision import SupervisedProcess
 from local_aws.errors import AwsError, LocalAwsError
@@ -209,22 +210,25 @@ class Serving:
         model = self.variant.model
         container = container_of(model)
         role_arn = model["ExecutionRoleArn"]
-        image = self._images.find(container["Image"])
+        image = self._images.find(container["Image"], role_arn)
         folder = self._root / "opt/ml/model"
         folder.mkdir(parents=True)
         if "ModelDataUrl" in container:
             s3 = self._own.client("s3", role_arn)
             fetch_model_data(s3, container["ModelDataUrl"], folder)
         self._raise_if_stopping()
-        requirements = folder / "requirements.txt"
-        environment = self._images.prepare(
-            image, requirements if requirements.is_file() else None, self._root
-        )
+        environment = self._images.prepare(image, self._requirements(image), self._root)
         variables = {
             **self._own.credentials_environment(role_arn),
             **container.get("Environment", {}),
         }
         return lambda: self._start_container(image, environment, variables)
+
+    def _requirements(self, image: Image) -> Path | None:
+        if image.requirements is None:
+            return None
+        path = self._root / image.requirements.relative_to("/")
+        return path if path.is_file() else None
 
     def _start_container(
         self, image: Image, environment: ContainerEnvironment, variables: Mapping[str, str]

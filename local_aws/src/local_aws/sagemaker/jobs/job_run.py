@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from local_aws.containers.container import start_container
-from local_aws.containers.images import ImageError, Images
+from local_aws.containers.images import Images
 from local_aws.containers.job_pip.environment import FAILURE
 from local_aws.containers.log_stream import LogStream
 from local_aws.containers.supervision import StartError
-from local_aws.errors import AwsError
+from local_aws.errors import AwsError, LocalAwsError
 from local_aws.own_aws import OwnAws
 from local_aws.sagemaker.jobs import container_contract as contract
 from local_aws.sagemaker.jobs.job_record import PROCESSING, TRAINING, JobRecord
@@ -76,7 +76,7 @@ class JobRun:
             self._failed(str(err))
         except (TransferError, AwsError) as err:
             self._failed(f"ClientError: {err}")
-        except (ImageError, StartError) as err:
+        except (LocalAwsError, StartError) as err:
             self._failed(f"ClientError: {err}")
         if self.job.status == "Completed":
             shutil.rmtree(self.root, ignore_errors=True)  # its log stays, in <state>/logs
@@ -202,7 +202,7 @@ class JobRun:
         limit_seconds: float,
     ) -> ContainerOutcome:
         role_arn = self.job.request["RoleArn"]
-        image = self.images.find(image_uri)
+        image = self.images.find(image_uri, role_arn)
         environment = self.images.prepare(image, None, self.root)
         log_path = self.own.state_dir / "logs" / f"{self.job.name}.log"
         log_path.parent.mkdir(parents=True, exist_ok=True)

@@ -73,7 +73,7 @@ class Jobs:
     def _create(
         self, kind: JobKind, request: Mapping[str, Any], image_uri: str
     ) -> Mapping[str, Any]:
-        self._images.find(image_uri)
+        self._images.find(image_uri, request["RoleArn"])
         self._own.credentials_environment(request["RoleArn"])  # refused unless SageMaker may use it
         name = request[kind.name]
         resource = f"{kind.words.replace(' ', '-')}/{name}"

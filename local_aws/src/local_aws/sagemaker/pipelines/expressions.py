@@ -1,6 +1,6 @@
 """Expressions of a pipeline definition, resolved: Get, Std:Join, Std:JsonGet.
 
-    {"Get": "Parameters.NEstimators"}                                       -> 100
+    {"Get": "Parameters.Rows"}                                              -> 100
     {"Get": "Steps.PrepareData.ProcessingOutputConfig.Outputs['data'].S3Output.S3Uri"} -> "s3://..."
     {"Std:Join": {"On": "/", "Values": ["s3:/", {"Get": "Execution.PipelineExecutionId"}]}} -> "s3://..."
 

@@ -117,7 +117,7 @@ def build_parser(*, doctor: bool = True) -> argparse.ArgumentParser:
         command=later("mlops.overview", "show"), interrupted="", log_level="WARNING", groups=_GROUPS
     )
     # The groups in the epilog say more than argparse's own list.
-    commands = parser.add_subparsers(metavar="COMMAND", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(prog="mlops", metavar="COMMAND", help=argparse.SUPPRESS)
     add = adder(commands)
     platform = commands.add_parser(
         "platform",

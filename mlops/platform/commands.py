@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 from collections.abc import Sequence
@@ -176,6 +177,9 @@ def _existing(account: Account) -> list[str]:
 def examine_account(args: argparse.Namespace) -> int:
     from mlops.platform.doctor.command import run
 
+    # Without credentials there is no account to name; the doctor says more about that.
+    with contextlib.suppress(MlopsError):
+        say_which(open_account(args.region, args.profile))
     return run(args)
 
 

@@ -18,6 +18,7 @@ from mlops.account import Account
 from mlops.project.executions import (
     NOT_STARTED,
     ActionRecord,
+    Approval,
     ExecutionRecord,
     newest_execution_id,
     read_execution,
@@ -145,9 +146,13 @@ def approval_lines(record: ExecutionRecord) -> list[str]:
 def as_json(record: ExecutionRecord) -> dict[str, Any]:
     """The record without the approval's token, which isn't for the screen."""
     document = dataclasses.asdict(record)
-    if document["approval"] is not None:
-        del document["approval"]["token"]
+    document["approval"] = record.approval and approval_json(record.approval)
     return document
+
+
+def approval_json(approval: Approval) -> dict[str, Any]:
+    """What waits, without the token that answers it."""
+    return {name: value for name, value in dataclasses.asdict(approval).items() if name != "token"}
 
 
 def exit_code(records: Sequence[ExecutionRecord]) -> int:

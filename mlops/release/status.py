@@ -11,8 +11,13 @@ from mlops.display import Display, print_json
 from mlops.platform.doctor.account_view import AccountView
 from mlops.platform.doctor.patient import CannotLook
 from mlops.platform.doctor.tracking import read_login, real_client
-from mlops.project.executions import ExecutionRecord, newest_execution_id, read_execution
-from mlops.project.pipeline_view import as_json
+from mlops.project.executions import (
+    ExecutionRecord,
+    newest_execution_id,
+    read_execution,
+    waiting_approvals,
+)
+from mlops.project.pipeline_view import approval_json, as_json
 from mlops.project.project_stack import ProjectStack, require_project
 from mlops.release.registry_report import read_endpoints, read_versions
 
@@ -34,7 +39,10 @@ def status(args: argparse.Namespace) -> int:
 
 def read_status(account: Account, project: ProjectStack) -> dict[str, Any]:
     """All of it as data. `problem` says why MLflow could not be asked; versions are none then."""
-    records = [_newest(account, project.pipeline_name(unit)) for unit in ("build", "deploy")]
+    names = [project.pipeline_name(unit) for unit in ("build", "deploy")]
+    records = [_newest(account, name) for name in names]
+    # What waits need not be the newest execution: others may have been pushed after it.
+    waiting = [each for name in names for each in waiting_approvals(account, name)]
     endpoints = [
         row
         for row in read_endpoints(account.client("sagemaker"))
@@ -47,26 +55,28 @@ def read_status(account: Account, project: ProjectStack) -> dict[str, Any]:
         "stack": {"name": project.stack.name, "status": project.stack.status},
         "mlflow": project.tracking_uri,
         "pipelines": [as_json(record) for record in records if record],
+        "waiting": [approval_json(each) for each in waiting],
         "endpoints": endpoints,
         "versions": versions,
         "problem": problem,
-        "next": next_step(records, endpoints),
+        "next": "mlops approve, or mlops reject --comment WHY"
+        if waiting
+        else next_step(records, endpoints),
     }
 
 
 def next_step(records: list[ExecutionRecord | None], endpoints: list[dict[str, Any]]) -> str:
-    """The one command that fits what there is."""
+    """The one command that fits what there is, where nothing waits."""
     build, deploy = records
-    if any(record and record.approval for record in records):
-        return "mlops approve, or mlops reject --comment WHY"
     for unit, record in (("build", build), ("deploy", deploy)):
         if record and not record.ended:
             return f"mlops pipeline {unit}"
-    if build is None:
+    # A pipeline that has just been made ran once, in vain: there was no commit.
+    if build is None or not build.commit:
         return "mlops push build"
     if build.status != "Succeeded":
         return "mlops pipeline build --once"
-    if deploy is None:
+    if deploy is None or not deploy.commit:
         return "mlops push deploy"
     if deploy.status != "Succeeded":
         return "mlops pipeline deploy --once"
@@ -109,9 +119,8 @@ def show_status(found: Mapping[str, Any], display: Display) -> None:
             for row in found["pipelines"]
         ],
     )
-    for row in found["pipelines"]:
-        if row["approval"]:
-            display.result(f"waits for you: {row['approval']['message']}", style="yellow")
+    for row in found["waiting"]:
+        display.result(f"waits for you: {row['message']}", style="yellow")
     if found["problem"]:
         display.warn(found["problem"])
     display.result(f"next: {found['next']}")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
-import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
-from tests.end_to_end.shell import BIN_DIR, PROJECT_DIR, Terminal, clean_environment
+from tests.end_to_end.shell import BIN_DIR, PROJECT_DIR, Terminal
 from tests.end_to_end.up import deploy_project, local_aws_up, with_project
 
 
@@ -27,37 +24,32 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
-    """`mlops demo --yes` on a terminal, which stays up when it has told its story; and another
-    terminal that talks to it. What it told is in `demo.log` beside the state folder, `tmp` is its
-    TMPDIR.
+    """`mlops demo --yes` on a terminal, in a local-aws that somebody else started elsewhere: it
+    is given an endpoint's URL and credentials, and nothing more. It stays up when it has told
+    its story; what it told is in `demo.log` beside the state folder, `tmp` is its TMPDIR.
     """
-    state_dir = tmp_path_factory.mktemp("demo") / "state"
-    log_path = state_dir.parent / "demo.log"
-    temporary = state_dir.parent / "tmp"
-    temporary.mkdir()
-    keyboard, stdin = pty.openpty()
-    with log_path.open("w") as log:
-        process = subprocess.Popen(
-            [BIN_DIR / "mlops", "demo", "--yes", "--state-dir", state_dir],
-            cwd=PROJECT_DIR,
-            env={**clean_environment(), "TMPDIR": str(temporary)},
-            stdin=stdin,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    deadline = time.monotonic() + 280
-    while "Everything stays up" not in log_path.read_text():
-        assert process.poll() is None, log_path.read_text()
-        assert time.monotonic() < deadline, log_path.read_text()
-        time.sleep(0.2)
-    environment = json.loads((state_dir / "running.json").read_text())["environment"]
-    yield with_project(Terminal({**clean_environment(), **environment}, state_dir))
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 0
-    _, alive = psutil.wait_procs(children, timeout=10)
-    assert not alive, f"left behind by mlops demo: {alive}"
-    assert not (state_dir / "running.json").exists()
-    os.close(keyboard)
-    os.close(stdin)
-    shutil.rmtree(state_dir)
+    folder = tmp_path_factory.mktemp("demo")
+    with local_aws_up(folder / "theirs" / "state") as theirs:
+        given = {name: value for name, value in theirs.environment.items() if "MLFLOW" not in name}
+        terminal = Terminal({**given, "TMPDIR": str(folder / "tmp")}, theirs.state_dir)
+        (folder / "tmp").mkdir()
+        keyboard, stdin = pty.openpty()
+        with (folder / "demo.log").open("w") as log:
+            process = subprocess.Popen(
+                [BIN_DIR / "mlops", "demo", "--yes", "--state-dir", folder / "own"],
+                cwd=PROJECT_DIR,
+                env=dict(terminal.environment),
+                stdin=stdin,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + 280
+        while "Everything stays up" not in (told := (folder / "demo.log").read_text()):
+            assert process.poll() is None, told
+            assert time.monotonic() < deadline, told
+            time.sleep(0.2)
+        yield with_project(terminal)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+        os.close(keyboard)
+        os.close(stdin)

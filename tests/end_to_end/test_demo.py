@@ -6,14 +6,21 @@ The later tests build on each other in the order in which they stand: version 1 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
+from urllib.parse import urlsplit
 
+import jsonschema
 import pytest
 from mlflow import MlflowClient
 
+from mlops.cli import build_parser
 from tests.end_to_end.project import MODEL, PIPELINE, Project, until
 from tests.end_to_end.role_policies import RolePolicies, calls_under_roles
+from tests.end_to_end.shell import BIN_DIR, PROJECT_DIR
+from tests.mlops.test_cli import commands_of
 
 pytestmark = pytest.mark.e2e
 
@@ -57,7 +64,7 @@ with mlflow.start_run():
 
 @pytest.fixture(scope="module")
 def report(demo):
-    return json.loads((demo.state_dir / "demo.json").read_text())
+    return json.loads((demo.state_dir.parents[1] / "own" / "demo.json").read_text())
 
 
 def test_demo_ends_with_the_trained_version_in_production(report):
@@ -112,7 +119,7 @@ def test_each_action_of_both_pipelines_succeeded_by_a_push(demo, report):
 
 def test_demo_says_where_the_time_went_and_narrates_each_action(demo, report):
     seconds = report["seconds"]
-    told = (demo.state_dir.parent / "demo.log").read_text()
+    told = (demo.state_dir.parents[1] / "demo.log").read_text()
 
     assert set(seconds) == {"up", "deploy", "train", "release", "total"}
     parts = sum(value for name, value in seconds.items() if name != "total")
@@ -125,7 +132,128 @@ def test_demo_says_where_the_time_went_and_narrates_each_action(demo, report):
 
 
 def test_demo_leaves_nothing_in_the_temporary_folder(demo):
-    assert not list((demo.state_dir.parent / "tmp").iterdir())
+    assert not list((demo.state_dir.parents[1] / "tmp").iterdir())
+
+
+SCHEMA = json.loads((PROJECT_DIR / "docs/mlops.schema.json").read_text())
+
+
+def printed(terminal, *words, name=None, exit_code=0):
+    """What `mlops WORDS --json` prints, which is as the document says."""
+    answer = terminal.run("mlops", *words, "--json")
+    assert answer.returncode == exit_code, answer.stderr
+    assert answer.stderr.startswith(f"AWS: local {urlsplit(endpoint(terminal)).netloc}\n")
+    found = json.loads(answer.stdout)
+    name = name or "-".join(words)
+    schema = {"$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]}
+    jsonschema.validate(found, schema)
+    return found
+
+
+def endpoint(terminal):
+    return terminal.environment["AWS_ENDPOINT_URL"]
+
+
+def test_the_document_has_a_schema_for_each_command():
+    described = set(SCHEMA["$defs"]) - {
+        "execution",
+        "endpoint",
+        "version",
+        "answer",
+        "logs-line",
+        "approval",
+    }
+    commands = {
+        "-".join(name.split()[1:]) for name, _ in commands_of(build_parser()) if name.split()[1:]
+    }
+    assert described == commands - {"invoke"}  # what the model says
+
+
+def test_what_the_demo_writes_is_as_the_document_says(report):
+    jsonschema.validate(report, {"$ref": "#/$defs/demo", "$defs": SCHEMA["$defs"]})
+
+
+def test_status_says_what_serves_what_the_registry_says_and_what_comes_next(demo):
+    found = printed(demo, "status")
+
+    assert [(row["name"], row["model_version"]) for row in found["endpoints"]] == [
+        ("local-prod", "1"),
+        ("local-staging", "1"),
+    ]
+    assert [(row["version"], row["stage"]) for row in found["versions"]] == [("1", "Production")]
+    assert found["next"] == "mlops invoke local-prod --file rows.csv"
+    shown = demo.run("mlops", "status").stdout
+    assert re.search(
+        r"local-prod +InService +sklearn-random-forest +1 +Production +champion", shown
+    )
+
+
+def test_mlops_alone_has_the_next_step(demo):
+    shown = demo.run("mlops")
+    assert "platform deploy|doctor|status|teardown" in shown.stdout
+    assert shown.stdout.endswith("next: mlops invoke local-prod --file rows.csv\n")
+
+
+def test_the_platform_commands_work_there(demo):
+    found = printed(demo, "platform", "status")
+    assert found["stacks"][0]["name"] == "sagemaker-mlflow-laptop"
+    assert found["parameters"]["/sagemaker-mlflow/tracking-uri"].startswith("http://127.0.0.1:")
+    examined = printed(demo, "platform", "doctor")
+    assert not examined["failed"]
+    assert {row["name"] for row in examined["checks"]} >= {"mlflow", "roles", "parameters"}
+    again = printed(demo, "platform", "deploy", "--yes", name="platform-deploy")
+    assert [row["changed"] for row in again["stacks"]] == [False]
+    words = ("platform", "teardown", "--dry-run")
+    looked = printed(demo, *words, name="platform-teardown")
+    assert looked["stacks"] == ["sagemaker-mlflow-laptop"]
+    assert "endpoint local-prod (InService)" in looked["in_the_way"]
+    refused = demo.run("mlops", "platform", "teardown", "--yes")
+    assert refused.returncode == 1
+    assert "the platform is in use" in refused.stderr
+
+
+def test_the_project_s_commands_work_there(demo):
+    again = printed(demo, "project", "deploy", "--yes", name="project-deploy")
+    assert (again["changed"], again["project"]["name"]) == (False, "local")
+    assert printed(demo, "project", "env")["ARTIFACT_BUCKET"] == demo.environment["ARTIFACT_BUCKET"]
+    pushed = printed(demo, "push", "deploy", name="push")
+    assert (pushed["new"], pushed["execution_id"]) == (False, None)
+    build, deploy = printed(demo, "pipeline")
+    assert (build["status"], deploy["status"]) == ("Succeeded", "Succeeded")
+    assert printed(demo, "schedule")["schedule"] is None
+    names = {row["name"] for row in printed(demo, "logs")}
+    assert {"local-prod", "local-staging"} <= names
+    lines = demo.run("mlops", "logs", "local-prod", "--json").stdout.splitlines()
+    for line in lines:
+        schema = {"$ref": "#/$defs/logs-line", "$defs": SCHEMA["$defs"]}
+        jsonschema.validate(json.loads(line), schema)
+    nothing = demo.run("mlops", "approve", "--yes")
+    assert nothing.returncode == 2
+    assert "nothing waits for approval" in nothing.stderr
+
+
+def test_a_request_that_the_model_refuses_is_told_in_its_words(demo):
+    answer = demo.run(
+        "mlops", "invoke", "local-prod", "--data", '{"dataframe_records": [{"a": 1}]}'
+    )
+    assert answer.returncode == 1
+    assert "error: local-prod answers: " in answer.stderr
+    assert "bmi" in answer.stderr
+
+
+def test_output_that_cannot_be_written_is_one_error(demo):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [BIN_DIR / "mlops", "status"],
+            cwd=PROJECT_DIR,
+            env=dict(demo.environment),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr.endswith("error: can not write the output: No space left on device\n")
+    assert "Traceback" not in done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +312,9 @@ def test_a_rejection_leaves_prod_alone_and_says_who_and_why(project):
     project.wait_for(older, "Superseded")
     assert project.status(waiting) == "InProgress", "what waits for approval is never superseded"
 
+    status = printed(project.terminal, "status")
+    assert status["next"] == "mlops approve, or mlops reject --comment WHY"
+    assert f"{MODEL} version 2" in status["waiting"][0]["message"]
     told = project.type("reject", "--comment", "its error is too high", "--yes")
     assert f"{MODEL} version 2" in told
     approval = project.wait_for(waiting, "Failed")["ApproveDeployment"]

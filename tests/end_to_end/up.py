@@ -18,10 +18,12 @@ from tests.end_to_end.shell import BIN_DIR, Terminal, clean_environment
 @contextlib.contextmanager
 def local_aws_up(state_dir: Path, *flags: str | Path) -> Iterator[Terminal]:
     """Serve until the block ends; a terminal that talks to it."""
+    state_dir.parent.mkdir(parents=True, exist_ok=True)
     log_path = state_dir.parent / "up.log"
     with log_path.open("w") as log:
         up = subprocess.Popen(
             [BIN_DIR / "local-aws", "up", "--state-dir", state_dir, *flags],
+            cwd=state_dir.parent,
             env=clean_environment(),
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -44,17 +44,17 @@ def run(
     return command
 
 
-def _commands(parser: argparse.ArgumentParser, name: str = "mlops") -> Iterator[Any]:
+def commands_of(parser: argparse.ArgumentParser, name: str = "mlops") -> Iterator[Any]:
     """Each command that does something: its words, its parser."""
     groups = [each for each in parser._actions if isinstance(each.choices, dict)]
     if not groups:
         yield name, parser
     for word, command in (groups[0].choices if groups else {}).items():
-        yield from _commands(command, f"{name} {word}")
+        yield from commands_of(command, f"{name} {word}")
 
 
 def test_these_are_the_commands() -> None:
-    names = [name.removeprefix("mlops ") for name, _ in _commands(build_parser())]
+    names = [name.removeprefix("mlops ") for name, _ in commands_of(build_parser())]
     assert names == [
         *(f"platform {each}" for each in ("deploy", "doctor", "status", "teardown")),
         *("project deploy", "project env"),
@@ -63,7 +63,7 @@ def test_these_are_the_commands() -> None:
     ]
 
 
-@pytest.mark.parametrize(("name", "command"), list(_commands(build_parser())))
+@pytest.mark.parametrize(("name", "command"), list(commands_of(build_parser())))
 def test_each_has_a_help_text_for_each_flag_and_the_same_few_everywhere(
     name: str, command: argparse.ArgumentParser
 ) -> None:

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
+from callers import stranger
 
 from local_aws.aws_protocol import Call
 from local_aws.errors import AwsError
@@ -817,7 +817,7 @@ def test_close_stops_what_runs_and_leaves_no_thread(tmp_path: Path) -> None:
 
 
 def test_a_stranger_with_only_the_endpoint_can_run_a_pipeline(aws: Aws) -> None:
-    client = boto3.client("sagemaker", endpoint_url=aws.gateway.url)
+    client = stranger(aws.gateway, "sagemaker")
     arn = client.start_pipeline_execution(PipelineName=aws.create(processing("A")))
     execution = aws.finish(arn["PipelineExecutionArn"])
     known = client.meta.service_model.operation_model("DescribePipelineExecution").output_shape

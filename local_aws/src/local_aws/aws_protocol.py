@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
 
-from botocore.validate import ParamValidator
 from moto.core.model import OperationModel, ServiceModel
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request
@@ -27,6 +26,7 @@ from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
 
 from local_aws.errors import AwsError
+from local_aws.request_checks import check_request
 from local_aws.rest_routes import find_route
 
 # Services that write XML whether or not a form asks them; S3 does too, in a shape of its own.
@@ -105,9 +105,7 @@ def decode(request: Request, service: str, operation: str, caller_arn: str) -> C
     }
     params = PROTOCOL_PARSERS[_protocol(model)](model).parse(values)
     if service != "sagemaker-runtime":  # its body is the payload itself, nothing to validate
-        report = ParamValidator().validate(params, model.input_shape)
-        if report.has_errors():
-            raise AwsError("ValidationException", report.generate_report())
+        check_request(model, params)
     return Call(
         service=service,
         operation=operation,
@@ -173,7 +171,7 @@ def encode_error(service: str, error: AwsError, request: Request) -> RawResponse
 
 @functools.cache
 def _service_model(service: str) -> ServiceModel:
-    return get_service_model(service)
+    return get_service_model("cloudwatch" if service == "monitoring" else service)
 
 
 def _operation_model(service: str, operation: str) -> OperationModel:

@@ -163,6 +163,8 @@ class Gateway:
             handler = self._handlers.get((service, operation))
             if handler is None:
                 _require_kept_by_moto(service, operation, request.path)
+                if operation:
+                    decode(request, service, operation, caller_arn)
                 return self._answer_from_moto(
                     environ, start_response, request, service, operation, caller_arn
                 )

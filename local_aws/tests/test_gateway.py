@@ -210,8 +210,8 @@ def test_parameters_that_boto3_would_refuse_are_refused_by_the_gateway_too(echo)
     )
 
     assert answer.status == 400
-    assert answer.json()["__type"] == "ValidationException"
-    assert "TrainingJobName" in answer.json()["message"]
+    assert answer.json()["__type"] == "SerializationException"
+    assert "trainingJobName" in answer.json()["message"]
 
 
 def test_an_unsigned_request_is_refused(echo):

@@ -143,6 +143,14 @@ PATTERN = "Member must satisfy regular expression pattern: "
         ("events", "put_rule", {"Name": "a b"}, None, PATTERN),
         ("scheduler", "get_schedule", {"Name": "a b"}, None, PATTERN),
         ("codebuild", "create_project", {"name": "p", "timeoutInMinutes": 3}, None, "equal to 5"),
+        ("codebuild", "create_project", {"name": "a b"}, None, f"'a b' at 'name' .*{PATTERN}"),
+        (
+            "codepipeline",
+            "start_pipeline_execution",
+            {"name": "a b"},
+            None,
+            f"'a b' at 'name' .*{PATTERN}",
+        ),
     ],
 )
 def test_a_constraint_of_the_model_holds(call, service, operation, params, code, said):

@@ -39,8 +39,15 @@ _MOST_TAGS = 50
 _LONGEST_KEY, _LONGEST_VALUE = 128, 256
 _SHOWN = 200
 _MOST_SECONDS = 1.0
-# (path, whether it is missing, what is said of it)
-_Fault = tuple[tuple[str, ...], bool, str]
+_TOO_MANY = ("TooManyTagsException",)
+_NOT_YOURS = (
+    "InvalidSystemTagUsageException",
+    "InvalidTagsException",
+    "InvalidTagParameterException",
+)
+_NO_TAG = ("InvalidTagsMapException", "InvalidTagsException", "InvalidTagParameterException")
+# (errors of which one says it, where the service has it; what is said)
+_Fault = tuple[tuple[str, ...], str]
 
 
 def check_request(model: OperationModel, params: Mapping[str, Any]) -> None:
@@ -51,10 +58,10 @@ def check_request(model: OperationModel, params: Mapping[str, Any]) -> None:
     if not faults:
         faults = [*_faults_of_tags(model.input_shape, params)]
     if faults:
-        said = "; ".join(text for _, _, text in faults)
+        said = "; ".join(text for _, text in faults)
         plural = "s" if len(faults) > 1 else ""
         raise AwsError(
-            _code(model, *faults[0][:2]), f"{len(faults)} validation error{plural} detected: {said}"
+            _code(model, faults[0][0]), f"{len(faults)} validation error{plural} detected: {said}"
         )
 
 
@@ -67,39 +74,48 @@ def compiled(pattern: str) -> regex.Pattern[str] | None:
         return None
 
 
-def _code(model: OperationModel, path: tuple[str, ...], missing: bool) -> str:
-    """Some services have an error for each member: InvalidRepositoryNameException."""
-    named = [part for part in path if not part.isdigit() and part != "member"]
-    member = named[-1][:1].upper() + named[-1][1:] if named else ""
-    special = f"{member}RequiredException" if missing else f"Invalid{member}Exception"
-    if special in {error.name for error in model.error_shapes}:
-        return special
+def _code(model: OperationModel, special: tuple[str, ...]) -> str:
+    known = {error.name for error in model.error_shapes}
+    for code in special:
+        if code in known:
+            return code
     service = model.service_model
     query = service.resolved_protocol in ("query", "ec2")
     return _CODES.get(service.signing_name, "ValidationError" if query else "ValidationException")
 
 
+def _special(path: tuple[str, ...], *forms: str) -> tuple[str, ...]:
+    """Some services have an error for each member: InvalidRepositoryNameException."""
+    if path and path[0].lower() == "tags":
+        return _NO_TAG
+    named = [part for part in path if not part.isdigit() and part != "member"]
+    member = named[-1][:1].upper() + named[-1][1:] if named else ""
+    return tuple(form.format(member) for form in forms)
+
+
 def _faults(shape: Shape, value: Any, path: tuple[str, ...]) -> Iterator[_Fault]:
     wanted = _TYPES.get(shape.type_name)
     if wanted is not None and not _is_a(value, wanted):
-        where = _place(path) or "the request"
+        where = ".".join(path) or "the request"
         kind = type(value).__name__
         raise AwsError(
             "SerializationException", f"{where}: {kind} can not be converted to {shape.type_name}"
         )
     shown = "(hidden)" if shape.metadata.get("sensitive") else value
-    yield from ((path, False, _said(shown, path, rule)) for rule in _broken(shape, value))
+    special = _special(path, "Invalid{}Exception", "{}SizeLimitExceededException")
+    yield from ((special, _said(shown, path, rule)) for rule in _broken(shape, value))
     if isinstance(shape, StructureShape):
         given = {name: item for name, item in value.items() if item is not None}
         for name in shape.required_members:
             if name not in given:
-                inner = (*path, name)
-                yield inner, True, _said(None, inner, "Member must not be null")
+                inner = (*path, _low(name))
+                missing = _special(inner, "{}RequiredException")
+                yield missing, _said(None, inner, "Member must not be null")
         if shape.is_tagged_union and len(given) != 1:
-            yield path, False, _said(value, path, "Member must have exactly one of its members set")
+            yield special, _said(value, path, "Member must have exactly one of its members set")
         for name, item in given.items():
             if name in shape.members:
-                yield from _faults(shape.members[name], item, (*path, name))
+                yield from _faults(shape.members[name], item, (*path, _low(name)))
     elif isinstance(shape, ListShape):
         for number, item in enumerate(value, 1):
             yield from _faults(shape.member, item, (*path, str(number), "member"))
@@ -150,22 +166,19 @@ def _faults_of_tags(shape: Shape, params: Mapping[str, Any]) -> Iterator[_Fault]
     for name, value in params.items():
         if name.lower() != "tags" or not value or name not in shape.members:
             continue
-        tags = _pairs(value)
-        if len(tags) > shape.members[name].metadata.get("max", _MOST_TAGS):
-            yield (
-                (name,),
-                False,
-                _said(value, (name,), f"Member must have at most {_MOST_TAGS} tags"),
-            )
+        tags, place = _pairs(value), (_low(name),)
+        most = shape.members[name].metadata.get("max", _MOST_TAGS)
+        if len(tags) > most:
+            yield _TOO_MANY, _said(value, place, f"Member must have at most {most} tags")
         for key, text in tags:
             if key.lower().startswith("aws:"):
-                yield (name,), False, _said(key, (name,), "Keys may not begin with aws:")
+                yield _NOT_YOURS, _said(key, place, "Keys may not begin with aws:")
             if not key or len(key) > _LONGEST_KEY or len(text) > _LONGEST_VALUE:
                 rule = f"Keys have 1 to {_LONGEST_KEY} characters, values up to {_LONGEST_VALUE}"
-                yield (name,), False, _said(key, (name,), rule)
+                yield _NO_TAG, _said(key, place, rule)
         for key, count in Counter(key for key, _ in tags).items():
             if count > 1:
-                yield (name,), False, _said(key, (name,), "Tag keys must be unique")
+                yield _NO_TAG, _said(key, place, "Tag keys must be unique")
 
 
 def _pairs(value: Any) -> list[tuple[str, str]]:
@@ -183,8 +196,9 @@ def _pairs(value: Any) -> list[tuple[str, str]]:
 def _said(value: Any, path: tuple[str, ...], rule: str) -> str:
     text = str(value)
     shown = "null" if value is None else f"'{text[:_SHOWN]}{'...' if len(text) > _SHOWN else ''}'"
-    return f"Value {shown} at '{_place(path)}' failed to satisfy constraint: {rule}"
+    return f"Value {shown} at '{'.'.join(path)}' failed to satisfy constraint: {rule}"
 
 
-def _place(path: tuple[str, ...]) -> str:
-    return ".".join(part[:1].lower() + part[1:] for part in path)
+def _low(name: str) -> str:
+    """A member as the messages name it."""
+    return name[:1].lower() + name[1:]

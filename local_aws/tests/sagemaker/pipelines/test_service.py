@@ -488,10 +488,10 @@ def test_refused_create_call_is_the_failure_reason_in_the_words_of_aws(aws: Aws)
 
 def test_arguments_that_the_api_does_not_accept_fail_the_step_with_the_member(aws: Aws) -> None:
     step = processing("A", environment={"ROWS": {"Get": "Parameters.Rows"}})
-    parameters = [{"Name": "Rows", "Type": "Integer", "DefaultValue": 3}]
+    parameters = [{"Name": "Rows", "Type": "String", "DefaultValue": "x" * 5000}]
     _, steps = aws.run(step, Parameters=parameters)
     assert "Failed to invoke sagemaker:CreateProcessingJob" in steps["A"]["FailureReason"]
-    assert "Invalid type for parameter Environment.ROWS, value: 3" in steps["A"]["FailureReason"]
+    assert "at 'environment.ROWS.member' failed to satisfy" in steps["A"]["FailureReason"]
 
 
 def test_retry_policy_runs_a_failed_job_again(aws: Aws) -> None:
@@ -814,6 +814,18 @@ def test_close_stops_what_runs_and_leaves_no_thread(tmp_path: Path) -> None:
     aws.gateway.close()
     assert len(aws.jobs.stopped) == 1
     assert not [thread for thread in threading.enumerate() if execution_id in thread.name]
+
+
+def test_a_pipeline_is_not_deleted_while_it_runs(aws: Aws) -> None:
+    name = aws.create(processing("A", environment={"HOLD": "1"}))
+    arn = aws.start(name)
+    for name_or_arn in (name, aws.sagemaker.describe_pipeline(PipelineName=name)["PipelineArn"]):
+        with pytest.raises(ClientError, match=arn) as refused:
+            aws.sagemaker.delete_pipeline(PipelineName=name_or_arn)
+        assert refused.value.response["Error"]["Code"] == "ConflictException"
+    aws.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
+    aws.finish(arn)
+    aws.sagemaker.delete_pipeline(PipelineName=name)
 
 
 def test_a_stranger_with_only_the_endpoint_can_run_a_pipeline(aws: Aws) -> None:

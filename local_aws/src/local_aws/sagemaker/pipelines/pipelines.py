@@ -85,7 +85,7 @@ class Pipelines:
         return {name: value for name, value in answer.items() if value and name not in invented}
 
     def delete(self, call: Call) -> Mapping[str, Any]:
-        """DeletePipeline, by name or ARN."""
+        """DeletePipeline."""
         with self._lock:
             pipeline = self._find(call.params["PipelineName"])
             self._moto().delete_pipeline(pipeline.pipeline_name)

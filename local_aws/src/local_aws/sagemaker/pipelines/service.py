@@ -111,7 +111,7 @@ class PipelineExecutions:
     def delete(self, call: Call) -> Mapping[str, Any]:
         """DeletePipeline, if nothing of it runs (API reference: "To delete a pipeline, you must
         stop all running instances of the pipeline")."""
-        name = call.params["PipelineName"].rsplit("/", 1)[-1]
+        name = call.params["PipelineName"]
         with self._lock:
             running = [
                 arn

@@ -6,10 +6,10 @@ import json
 import re
 import threading
 
-import boto3
 import pytest
 import urllib3
 from botocore.exceptions import ClientError
+from callers import signed
 
 from local_aws.aws_protocol import RawResponse
 from local_aws.errors import AwsError, StartFailed
@@ -85,8 +85,8 @@ def echo(tmp_path):
     assert service.closed
 
 
-def _client(gateway, service, **arguments):
-    return boto3.client(service, endpoint_url=gateway.url, **arguments)
+def _client(gateway, service):
+    return gateway.own.client(service)
 
 
 def test_an_own_operation_is_answered_without_what_the_model_does_not_know(echo):
@@ -202,19 +202,16 @@ def test_alarms_and_scaling_are_kept_and_metrics_are_refused(echo):
 
 
 def test_parameters_that_boto3_would_refuse_are_refused_by_the_gateway_too(echo):
-    answer = urllib3.request(
-        "POST",
-        echo.url,
-        body=json.dumps({"TrainingJobName": 7}),
-        headers={
-            "X-Amz-Target": "SageMaker.DescribeTrainingJob",
-            "Authorization": "AWS4 Credential=k/20260101/us-east-1/sagemaker/aws4_request",
-        },
+    answer = signed(
+        echo,
+        "sagemaker",
+        json.dumps({"TrainingJobName": 7}).encode(),
+        headers={"X-Amz-Target": "SageMaker.DescribeTrainingJob"},
     )
 
     assert answer.status == 400
-    assert answer.json()["__type"] == "ValidationException"
-    assert "TrainingJobName" in answer.json()["message"]
+    assert answer.json()["__type"] == "SerializationException"
+    assert "trainingJobName" in answer.json()["message"]
 
 
 def test_an_unsigned_request_is_refused(echo):

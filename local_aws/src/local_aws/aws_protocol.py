@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
 
-from botocore.validate import ParamValidator
 from moto.core.model import OperationModel, ServiceModel
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request
@@ -27,25 +26,14 @@ from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
 
 from local_aws.errors import AwsError
+from local_aws.request_checks import check_request
 from local_aws.rest_routes import find_route
 
-_CREDENTIAL = re.compile(r"Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/")
 # Services that write XML whether or not a form asks them; S3 does too, in a shape of its own.
 _XML_SERVICES = frozenset({"cloudformation", "cloudfront", "iam", "route53", "sts"})
 _INVOKE = re.compile(r"^/endpoints/(?P<EndpointName>[^/]+)/invocations$")
 # REST services of which local_aws executes something.
 _REST_SERVICES = frozenset({"scheduler"})
-
-
-@dataclass(frozen=True)
-class Signature:
-    """Who calls: taken from the SigV4 header or the presigned URL.
-
-    Both fields are empty if there is none.
-    """
-
-    access_key: str = ""
-    service: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +49,6 @@ class Call:
     params: dict[str, Any]
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
-    access_key: str = ""
     caller_arn: str = ""
 
 
@@ -74,45 +61,35 @@ class RawResponse:
     body: bytes
 
 
-def signature_of(request: Request) -> Signature:
-    """The access key and the signing name of the request."""
-    header = request.headers.get("Authorization", "")
-    match = _CREDENTIAL.search(header)
-    if match is None and "X-Amz-Credential" in request.args:
-        match = _CREDENTIAL.search("Credential=" + request.args["X-Amz-Credential"])
-    if match is None and "AWSAccessKeyId" in request.args:  # boto3 presigns S3 URLs the old way
-        return Signature(access_key=request.args["AWSAccessKeyId"], service="s3")
-    if match is None:
-        return Signature()
-    return Signature(access_key=match["key"], service=match["service"])
-
-
-def operation_of(request: Request, signature: Signature) -> tuple[str, str]:
-    """(service, operation) as boto3 names them.
+def operation_of(request: Request, signed_for: str) -> tuple[str, str]:
+    """(service, operation) as boto3 names them, from the signing name.
 
     The operation is empty for REST services such as S3.
     """
-    if signature.service == "sagemaker" and _INVOKE.match(request.path):
+    if signed_for == "sagemaker" and _INVOKE.match(request.path):
         return "sagemaker-runtime", "InvokeEndpoint"
     target = request.headers.get("X-Amz-Target", "")
     if target:
-        return signature.service, target.rsplit(".", 1)[-1]
-    if signature.service in _REST_SERVICES:
-        route = find_route(signature.service, request.method, _raw_path(request))
-        return signature.service, route.operation if route else ""
-    if signature.service != "s3" and _is_query(request):
+        return signed_for, target.rsplit(".", 1)[-1]
+    if signed_for in _REST_SERVICES:
+        route = find_route(signed_for, request.method, _raw_path(request))
+        return signed_for, route.operation if route else ""
+    if signed_for != "s3":
         request.get_data(cache=True)  # keeps the body, which reading the form would use up
-        return signature.service, request.form.get("Action", "")
-    return signature.service, ""
+        return signed_for, request.values.get("Action", "")
+    return signed_for, ""
+
+
+def speaks_json(service: str, request: Request) -> bool:
+    """Whether the service answers in JSON. Query sends a form; all but a few others read JSON."""
+    return service not in {"s3", "ec2", *_XML_SERVICES} and not _is_query(request)
 
 
 def _is_query(request: Request) -> bool:
     return str(request.mimetype) == "application/x-www-form-urlencoded"
 
 
-def decode(
-    request: Request, service: str, operation: str, access_key: str, caller_arn: str = ""
-) -> Call:
+def decode(request: Request, service: str, operation: str, caller_arn: str) -> Call:
     """The call with its parameters.
 
     Raises AwsError for an unknown operation or invalid parameters.
@@ -128,16 +105,13 @@ def decode(
     }
     params = PROTOCOL_PARSERS[_protocol(model)](model).parse(values)
     if service != "sagemaker-runtime":  # its body is the payload itself, nothing to validate
-        report = ParamValidator().validate(params, model.input_shape)
-        if report.has_errors():
-            raise AwsError("ValidationException", report.generate_report())
+        check_request(model, params)
     return Call(
         service=service,
         operation=operation,
         params=params,
         body=request.get_data(),
         headers=dict(request.headers),
-        access_key=access_key,
         caller_arn=caller_arn,
     )
 
@@ -197,7 +171,7 @@ def encode_error(service: str, error: AwsError, request: Request) -> RawResponse
 
 @functools.cache
 def _service_model(service: str) -> ServiceModel:
-    return get_service_model(service)
+    return get_service_model("cloudwatch" if service == "monitoring" else service)
 
 
 def _operation_model(service: str, operation: str) -> OperationModel:

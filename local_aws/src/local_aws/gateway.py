@@ -37,10 +37,10 @@ from local_aws.aws_protocol import (
     encode,
     encode_error,
     operation_of,
-    signature_of,
 )
 from local_aws.call_log import CallLog
 from local_aws.errors import AwsError, StartFailed
+from local_aws.login import caller_of, require_own_address, signature_of
 from local_aws.own_aws import OwnAws
 from local_aws.workers import cause_of, start_lasting
 
@@ -75,6 +75,10 @@ _PARTS_KEPT_BY_MOTO: Mapping[str, frozenset[str]] = {
 _DENIED = frozenset({("iam", "SimulatePrincipalPolicy")})
 
 
+# moto answers these with the same made-up credentials for everybody, which open nothing here.
+_MADE_UP = frozenset({("sts", "GetSessionToken"), ("sts", "GetFederationToken")})
+# Its own pages, which it answers before it looks for a service; one of them empties the account.
+_PAGES_OF_MOTO = ("/moto-api", "/favicon.ico", "/latest/")
 # moto applies a bucket's policy without its conditions: "deny what comes without TLS" denies all.
 # No policy is enforced here, neither a role's nor a bucket's.
 FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL
@@ -155,20 +159,23 @@ class Gateway:
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
         signature = signature_of(request)
-        for prefix, application in self._mounts.items():
-            if not signature.service and environ["PATH_INFO"].startswith(prefix):
-                return application(environ, start_response)
-        service, operation = "", ""
-        caller_arn = self.own.caller_arn(signature.access_key)
+        service, operation, caller_arn = signature.service, "", ""
         try:
-            service, operation = operation_of(request, signature)
+            require_own_address(environ, self._server.server_port)
+            for prefix, application in self._mounts.items():
+                if not service and environ["PATH_INFO"].startswith(prefix):
+                    return application(environ, start_response)
+            caller_arn = caller_of(request, signature, self.own)
+            service, operation = operation_of(request, service)
             handler = self._handlers.get((service, operation))
             if handler is None:
-                _require_kept_by_moto(service, operation)
+                _require_kept_by_moto(service, operation, request.path)
+                if operation:
+                    decode(request, service, operation, caller_arn)
                 return self._answer_from_moto(
                     environ, start_response, request, service, operation, caller_arn
                 )
-            call = decode(request, service, operation, signature.access_key, caller_arn)
+            call = decode(request, service, operation, caller_arn)
             result = handler(call)
             response = result if isinstance(result, RawResponse) else encode(call, result)
         except AwsError as err:
@@ -201,6 +208,9 @@ class Gateway:
         if service != "s3":  # its bodies are data, and large
             body = request.get_data(cache=True)
             environ["wsgi.input"] = io.BytesIO(body)
+            if "X-Amz-Credential" in request.args:  # moto takes every presigned URL for one of S3
+                scope = request.args["X-Amz-Credential"]
+                environ["HTTP_AUTHORIZATION"] = f"AWS4-HMAC-SHA256 Credential={scope}, "
         return self._moto(environ, start)  # type: ignore[no-any-return]
 
 
@@ -224,19 +234,13 @@ class _QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # moto has no ty
         logger.debug('"%s" %s', self.requestline, code)
 
 
-def _require_kept_by_moto(service: str, operation: str) -> None:
+def _require_kept_by_moto(service: str, operation: str, path: str) -> None:
     if (service, operation) in _DENIED:
         raise AwsError("AccessDenied", f"local_aws does not support {service}:{operation}", 403)
-    if service in _KEPT_BY_MOTO:
-        return
-    if operation in _PARTS_KEPT_BY_MOTO.get(service, ()):
-        return
-    if not service:
+    kept = service in _KEPT_BY_MOTO or operation in _PARTS_KEPT_BY_MOTO.get(service, ())
+    if not kept or (service, operation) in _MADE_UP or path.startswith(_PAGES_OF_MOTO):
+        name = f"{service}:{operation}" if operation else service
         raise AwsError(
-            "MissingAuthenticationToken", "local_aws answers signed AWS requests only", 403
+            "UnsupportedOperation",
+            f"local_aws does not support {name}; local_aws/README.md lists what it does",
         )
-    name = f"{service}:{operation}" if operation else service
-    raise AwsError(
-        "UnsupportedOperation",
-        f"local_aws does not support {name}; local_aws/README.md lists what it does",
-    )

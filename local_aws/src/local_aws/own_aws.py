@@ -7,28 +7,51 @@ from __future__ import annotations
 
 import getpass
 import json
+import secrets
+import string
 import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from moto.iam.models import iam_backends
+from moto.sts.models import sts_backends
 
 from local_aws.errors import AwsError
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
-# The person at the terminal, who may do everything. Not a secret: it opens nothing but this
-# gateway.
-DEVELOPER_KEY = "LOCALAWSDEVELOPER000"
-DEVELOPER_SECRET = "local-aws"  # noqa: S105
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Who may sign with an access key, and the secrets that go with it."""
+
+    access_key: str
+    secret: str
+    token: str = ""
+    arn: str
+    expires: datetime | None = None
+
+    def credentials(self) -> dict[str, str]:
+        """As boto3 names them."""
+        token = {"aws_session_token": self.token} if self.token else {}
+        return {
+            "aws_access_key_id": self.access_key,
+            "aws_secret_access_key": self.secret,
+            **token,
+        }
 
 
 class OwnAws:
     """boto3 clients of the gateway itself, by role. Safe to use from any thread.
 
-    `url` is set when the gateway listens.
+    `url` is set when the gateway listens. The developer's credentials, of the person at the
+    terminal, who may do everything, are new for each instance.
     """
 
     def __init__(self, state_dir: Path, region: str = REGION) -> None:
@@ -39,7 +62,12 @@ class OwnAws:
         self._lock = threading.RLock()
         self._session = boto3.Session(region_name=region)
         self._clients: dict[tuple[str, str | None, str], Any] = {}
-        self._credentials: dict[tuple[str, str], dict[str, str]] = {}
+        self._sessions: dict[tuple[str, str], Identity] = {}
+        self.developer = Identity(
+            access_key="AKIA" + _random(string.ascii_uppercase + "234567", 16),
+            secret=_random(string.ascii_letters + string.digits, 40),
+            arn=f"arn:aws:iam::{self.account}:user/{getpass.getuser()}",
+        )
 
     def client(
         self,
@@ -52,7 +80,7 @@ class OwnAws:
 
         The developer), which must trust the service `principal`.
         """
-        credentials = self._credentials_of(role_arn, principal)
+        credentials = self.acting(role_arn, principal).credentials()
         with self._lock:
             key = (service, role_arn, principal)
             if key not in self._clients:
@@ -76,7 +104,7 @@ class OwnAws:
 
         Endpoint, region, credentials.
         """
-        credentials = self._credentials_of(role_arn, principal)
+        credentials = self.acting(role_arn, principal).credentials()
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_REGION": self.region,
@@ -85,40 +113,54 @@ class OwnAws:
             **{name.upper(): value for name, value in credentials.items()},
         }
 
-    def caller_arn(self, access_key: str) -> str:
-        """Who signs with that key: the person at the terminal, or a service in an assumed role."""
-        if access_key == DEVELOPER_KEY:
-            return f"arn:aws:iam::{self.account}:user/{getpass.getuser()}"
-        with self._lock:
-            credentials = dict(self._credentials)
-        for (role_arn, principal), values in credentials.items():
-            if values["aws_access_key_id"] == access_key:
-                role, session = role_arn.rpartition("/")[2], principal.partition(".")[0]
-                return f"arn:aws:sts::{self.account}:assumed-role/{role}/{session}"
-        return f"arn:aws:iam::{self.account}:user/{access_key or 'anonymous'}"
+    def identity(self, access_key: str) -> Identity | None:
+        """Who signs with that key: the developer, a role's session, or a user of IAM.
+
+        None if nobody does. The sessions of `client()` last: AWS renews what a container finds,
+        the environment of a process can't be.
+        """
+        # Without the lock: who holds it may be waiting for the answer to a request of its own.
+        for known in (self.developer, *list(self._sessions.values())):
+            if known.access_key == access_key:
+                return known
+        key = iam_backends[self.account]["aws"].access_keys.get(access_key)
+        if key is None or key.status != "Active":
+            return None
+        if key.user_name is not None:
+            arn = f"arn:aws:iam::{self.account}:user/{key.user_name}"
+            return Identity(access_key=access_key, secret=key.secret_access_key, arn=arn)
+        session = sts_backends[self.account]["aws"].get_assumed_role_from_access_key(access_key)
+        if session is None:
+            return None
+        return Identity(
+            access_key=access_key,
+            secret=session.secret_access_key,
+            token=session.session_token,
+            arn=session.arn,
+            expires=session.expiration.replace(tzinfo=UTC),
+        )
 
     def arn(self, service: str, resource: str) -> str:
         """`arn:aws:<service>:<region>:<account>:<resource>`."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
-    def _credentials_of(self, role_arn: str | None, principal: str) -> dict[str, str]:
+    def acting(self, role_arn: str | None, principal: str) -> Identity:
+        """The session of the service `principal` under that role; None is the developer's."""
         if role_arn is None:
-            return {
-                "aws_access_key_id": DEVELOPER_KEY,
-                "aws_secret_access_key": DEVELOPER_SECRET,
-            }
+            return self.developer
         with self._lock:
-            if (role_arn, principal) not in self._credentials:
+            if (role_arn, principal) not in self._sessions:
                 self._require_trust(role_arn, principal)
                 answer = self.client("sts").assume_role(
                     RoleArn=role_arn, RoleSessionName=principal.partition(".")[0]
-                )["Credentials"]
-                self._credentials[role_arn, principal] = {
-                    "aws_access_key_id": answer["AccessKeyId"],
-                    "aws_secret_access_key": answer["SecretAccessKey"],
-                    "aws_session_token": answer["SessionToken"],
-                }
-            return self._credentials[role_arn, principal]
+                )
+                self._sessions[role_arn, principal] = Identity(
+                    access_key=answer["Credentials"]["AccessKeyId"],
+                    secret=answer["Credentials"]["SecretAccessKey"],
+                    token=answer["Credentials"]["SessionToken"],
+                    arn=answer["AssumedRoleUser"]["Arn"],
+                )
+            return self._sessions[role_arn, principal]
 
     def _require_trust(self, role_arn: str, principal: str) -> None:
         """Raise AwsError unless the role exists and its trust policy names the service."""
@@ -137,3 +179,7 @@ class OwnAws:
                 "Please ensure that the role exists and allows principal "
                 f"'{principal}' to assume the role.",
             )
+
+
+def _random(alphabet: str, length: int) -> str:
+    return "".join(secrets.choice(alphabet) for _ in range(length))

@@ -7,6 +7,7 @@ furnished ─▶ MLflow ready ─▶ announced
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -42,10 +43,17 @@ class LocalAws:
         self._on_aws = on_aws
         self._tracking = TrackingServer(self.state.path / "mlflow") if mlflow else None
         self._gateway: Gateway | None = None
+        self._umask = 0o022
         self.environment: dict[str, str] = {}
 
     def __enter__(self) -> LocalAws:
-        self.state.renew()
+        before = os.umask(0o077)  # files and folders are the user's alone
+        try:
+            self.state.renew()
+        except BaseException:
+            os.umask(before)
+            raise
+        self._umask = before
         try:
             if self._tracking is not None:
                 self._tracking.start()
@@ -86,6 +94,7 @@ class LocalAws:
             finally:
                 if self._tracking is not None:
                     self._tracking.stop()
+                os.umask(self._umask)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The state folder (`.local/`): what runs, and where each part keeps its files.
+"""The state folder (`.local/`): what runs, and where each part keeps its files, for its user alone.
 
 running.json   who serves, where, and the environment to export; there only while it runs
 mlflow/        the registry: SQLite database, artifacts, server log
@@ -63,12 +63,13 @@ class StateFolder:
                 f"Use it (`local-aws status`), or end it with `local-aws down`."
             )
         if not self.path.exists():
-            self.path.mkdir(parents=True)
+            self.path.mkdir(mode=0o700, parents=True)
             return
         aside = Path(tempfile.mkdtemp(prefix=f"{self.path.name}-", dir=self.path.parent))
         self.path.replace(aside)
         shutil.rmtree(aside / "previous", ignore_errors=True)
-        self.path.mkdir()
+        self.path.mkdir(mode=0o700)
+        aside.chmod(0o700)
         aside.replace(self.path / "previous")
 
     def announce(
@@ -122,8 +123,9 @@ def process_of(running: Running) -> psutil.Process | None:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write sorted JSON; a reader sees the whole new file or the old one."""
+    """Write sorted JSON for this user alone; a reader sees the whole new file or the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.touch(mode=0o600)
     temporary.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
     temporary.replace(path)

@@ -64,6 +64,7 @@ class TrackingServer:
             },
             cwd=self._folder,
             log_path=self.log_path,
+            umask=0o077,
         )
         return self
 

@@ -7,9 +7,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
+from callers import stranger
 
 MODEL = """
 Parameters:
@@ -446,7 +446,7 @@ def test_a_stack_in_progress_takes_no_update(
 
 def test_another_account_program_sees_the_same_stacks(stack: Stack) -> None:
     stack.create()
-    client = boto3.client("cloudformation", endpoint_url=stack.account.url)
+    client = stranger(stack.account.gateway, "cloudformation")
     listed = client.list_stacks(StackStatusFilter=["CREATE_COMPLETE"])["StackSummaries"]
     assert stack.name in {summary["StackName"] for summary in listed}
 

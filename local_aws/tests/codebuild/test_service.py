@@ -68,7 +68,6 @@ def test_the_service_role_must_exist_and_trust_codebuild(account, principal):
         ("logsConfig", {"s3Logs": {"status": "ENABLED", "location": "b/k"}}, "logsConfig.s3Logs"),
         ("artifacts", {"type": "S3"}, "location must not be null"),
         ("artifacts", {"type": "CODEPIPELINE"}, "CODEPIPELINE must be the type of both"),
-        ("name", "a b", "Invalid project name: 'a b'"),
     ],
 )
 def test_what_cannot_run_here_is_refused_by_name(account, member, value, words):

@@ -7,6 +7,8 @@ import zipfile
 
 import pytest
 
+from local_aws.codebuild.sources import SourceError, download_source
+
 SAY = """
 version: 0.2
 phases:
@@ -40,6 +42,57 @@ def test_permissions_and_links_of_the_archive_are_kept(account):
     build = account.finished(account.start(name))
 
     assert "executed" in account.log(build).splitlines()
+
+
+def zip_of(*members):
+    """A zip of (name, content, mode); a mode of 0o120777 makes a link to the content."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content, mode in members:
+            member = zipfile.ZipInfo(name)
+            member.create_system, member.external_attr = 3, mode << 16
+            archive.writestr(member, content)
+    return buffer.getvalue()
+
+
+LINK, FILE = 0o120777, 0o100644
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("x", "/etc/passwd", LINK)],
+        [("x", "../../secret", LINK)],
+        [("deep/x", "../../secret", LINK)],
+        [("up", "..", LINK), ("up/x", "planted", FILE)],
+        [("dir", ".", LINK), ("x", "dir/../secret", LINK)],
+        [("x", "q/r/../../t", LINK), ("r/f", "", FILE), ("q", ".", LINK)],
+        [("r", "..", LINK), ("x", "r/secret", LINK)],
+        [("x", "y", LINK), ("y", "x", LINK)],
+        [("../x", "secret", LINK)],
+        [("/x", "secret", LINK)],
+        [("d", "/etc", LINK), ("d/planted", "secret", LINK)],
+    ],
+)
+def test_a_link_never_leads_outside_of_the_source(account, tmp_path, members):
+    account.s3.put_object(Bucket=account.bucket, Key="links.zip", Body=zip_of(*members))
+    folder = tmp_path / "work" / "source"
+    folder.parent.mkdir()
+    (tmp_path / "secret").write_text("hush")
+    (tmp_path / "work" / "secret").write_text("hush")
+
+    with pytest.raises(SourceError, match=r"outside|cannot be unpacked"):
+        download_source(account.s3, f"{account.bucket}/links.zip", folder)
+    assert not (tmp_path / "work" / "x").exists()
+    assert not (tmp_path / "work" / "x").is_symlink()
+
+
+def test_links_inside_of_the_source_are_kept(account, tmp_path):
+    body = zip_of(("a/b", "text", FILE), ("c/d", "../a/b", LINK), ("e", "c", LINK))
+    account.s3.put_object(Bucket=account.bucket, Key="links.zip", Body=body)
+    download_source(account.s3, f"{account.bucket}/links.zip", tmp_path / "source")
+
+    assert (tmp_path / "source/e/d").read_text() == "text"
 
 
 @pytest.mark.parametrize("kind", ["missing", "damaged"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from callers import git_logs_in
 
 from local_aws.codecommit.service import Repositories
 from local_aws.event_bus import EventBus
@@ -75,7 +76,7 @@ class WorkTree:
         done = subprocess.run(
             ["git", *arguments],
             cwd=self.path,
-            env={**inherited, **PERSON, **environment},
+            env={**inherited, **git_logs_in(), **PERSON, **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -108,7 +109,10 @@ def hosting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosting]:
         return [Repositories(own, bus)]
 
     gateway = Gateway(tmp_path_factory.mktemp("hosting"), services).start()
-    yield Hosting(gateway, told)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in gateway.own.credentials_environment(None).items():
+            patch.setenv(name, value)
+        yield Hosting(gateway, told)
     gateway.close()
 
 

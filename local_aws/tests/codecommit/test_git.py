@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from local_aws.codecommit.git import GitError, GitNotFound, find_http_backend, run_git
+from local_aws.login import git_login
 
 
 def test_the_output_is_what_git_printed(tmp_path):
@@ -53,7 +54,9 @@ def test_a_proxy_is_not_asked_for_what_is_on_this_machine(hosting, tmp_path, mon
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # nothing listens there
     monkeypatch.setenv("no_proxy", "")
 
-    run_git("clone", "--quiet", hosting.clone_url(hosting.create()), "copy", directory=tmp_path)
+    own, url = hosting.gateway.own, hosting.clone_url(hosting.create())
+    login = git_login(own, url, own.developer)
+    run_git("clone", "--quiet", url, "copy", directory=tmp_path, environment=login)
 
     assert (tmp_path / "copy" / ".git").is_dir()
 

@@ -12,6 +12,7 @@ import time
 import psutil
 import pytest
 import urllib3
+from callers import basic_login
 
 TRACE = {"GIT_TRACE_CURL": "1", "GIT_TRACE_CURL_NO_DATA": "1"}
 
@@ -170,7 +171,8 @@ def test_events_of_pushes_to_one_branch_at_the_same_time_form_a_chain(hosting, p
 
 
 def test_only_git_requests_are_answered(hosting, pushed):
-    pool = urllib3.PoolManager()
+    login = {"Authorization": basic_login(hosting.gateway, f"/v1/repos/{pushed}")}
+    pool = urllib3.PoolManager(headers=login)
     for path in (f"{pushed}", f"{pushed}/HEAD", f"{pushed}/config", f"{pushed}/objects/info/packs"):
         answer = pool.request("GET", f"{hosting.url}/v1/repos/{path}")
         assert answer.status == 404
@@ -185,7 +187,8 @@ def test_a_push_cut_off_on_its_way_changes_nothing(hosting, pushed):
     before = len(hosting.told(pushed))
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(
-            f"POST /v1/repos/{pushed}/git-receive-pack HTTP/1.1\r\nHost: {host}\r\n"
+            f"POST /v1/repos/{pushed}/git-receive-pack HTTP/1.1\r\nHost: {host}:{port}\r\n"
+            f"Authorization: {basic_login(hosting.gateway, f'/v1/repos/{pushed}')}\r\n"
             "Content-Type: application/x-git-receive-pack-request\r\n"
             "Content-Length: 1000\r\n\r\n0000".encode()
         )
@@ -205,7 +208,8 @@ def test_a_client_that_leaves_in_the_middle_leaves_no_program_behind(hosting, wo
     body = f"0032want {commit}\n00000009done\n"
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(
-            f"POST /v1/repos/{name}/git-upload-pack HTTP/1.1\r\nHost: {host}\r\n"
+            f"POST /v1/repos/{name}/git-upload-pack HTTP/1.1\r\nHost: {host}:{port}\r\n"
+            f"Authorization: {basic_login(hosting.gateway, f'/v1/repos/{name}')}\r\n"
             "Content-Type: application/x-git-upload-pack-request\r\n"
             f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
         )
@@ -228,7 +232,8 @@ def _running_backends():
 
 def test_where_git_is_missing_the_server_says_so(hosting, pushed, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    pool = urllib3.PoolManager()
+    login = {"Authorization": basic_login(hosting.gateway, f"/v1/repos/{pushed}")}
+    pool = urllib3.PoolManager(headers=login)
     answer = pool.request("GET", f"{hosting.clone_url(pushed)}/info/refs?service=git-upload-pack")
     pool.clear()
 

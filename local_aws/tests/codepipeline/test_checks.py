@@ -152,10 +152,6 @@ ACTIONS: dict[str, tuple[Change, str]] = {
         lambda d, _: deploy(d)["configuration"].update(Stackname="x"),
         "Action configuration for action 'Stack' contains unknown configuration 'Stackname'",
     ),
-    "long value": (
-        lambda d, _: deploy(d)["configuration"].update(ParameterOverrides="x" * 1001),
-        "has 1001 characters; 1000 is the most",
-    ),
     "mode": (
         lambda d, _: deploy(d)["configuration"].update(ActionMode="UPSERT"),
         "ActionMode 'UPSERT' is none of CREATE_UPDATE",

@@ -411,7 +411,7 @@ def test_schedules_that_aws_refuses_are_refused(account, changed, message):
         ),
         (
             {"DeadLetterConfig": {"Arn": f"{QUEUE}.fifo"}},
-            "mine.fifo is not a standard queue",
+            "mine.fifo' at 'target.deadLetterConfig.arn' failed to satisfy",
         ),
     ],
 )

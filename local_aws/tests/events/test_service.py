@@ -514,7 +514,7 @@ def test_the_default_bus_is_the_only_one(account):
         (
             {"EventPattern": '{"source": ["x"]}', "Name": "a b"},
             "ValidationException",
-            "Parameter Name is not valid",
+            "'a b' at 'name' failed to satisfy",
         ),
     ],
 )
@@ -563,7 +563,7 @@ QUEUE = "arn:aws:sqs:us-east-1:123456789012:mine"
             {"Arn": QUEUE, "SageMakerPipelineParameters": {}},
             "SageMakerPipelineParameters is not for the target",
         ),
-        ({"Arn": QUEUE, "Id": "a b"}, "Parameter Id is not valid"),
+        ({"Arn": QUEUE, "Id": "a b"}, "'a b' at 'targets.1.member.id' failed to satisfy"),
     ],
 )
 def test_targets_that_can_not_be_called_are_refused_by_name(account, target, message):

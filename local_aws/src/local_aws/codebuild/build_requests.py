@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,6 @@ from local_aws.codebuild.variables import merge
 from local_aws.errors import AwsError
 
 DEFAULTS: Mapping[str, Any] = {"timeoutInMinutes": 60, "queuedTimeoutInMinutes": 480}
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-_]{1,149}")
 _SOURCE_TYPES = ("S3", "CODEPIPELINE", "NO_SOURCE")
 # Members that are honoured, or whose effect nobody can see here.
 _PROJECT = frozenset(
@@ -62,8 +60,6 @@ _OVERRIDES_OF_ENVIRONMENT = {
 
 def check_project(project: Mapping[str, Any], operation: str) -> None:
     """Raise AwsError unless builds of the project can run here."""
-    if not _NAME.fullmatch(project["name"]):
-        raise invalid(f"Invalid project name: {project['name']!r}")
     _refuse(project, _PROJECT, operation)
     _refuse(project["environment"], _ENVIRONMENT, f"{operation}: environment")
     check_image(project["environment"]["image"], project["environment"]["type"])

@@ -45,21 +45,39 @@ def download_source(s3: Any, location: str, folder: Path) -> None:
         _unpack(archive, folder)
     except zipfile.BadZipFile as err:
         raise SourceError(f"{location} is not a zip archive: {err}") from err
+    except OSError as err:
+        raise SourceError(f"{location} cannot be unpacked: {err}") from err
     archive.unlink()
 
 
 def _unpack(archive: Path, folder: Path) -> None:
+    """Links come last, so that nothing is written through them, and may not lead outside."""
+    links = []
     with zipfile.ZipFile(archive) as source:
         for member in source.infolist():
-            place = Path(source.extract(member, folder))  # never outside of the folder
             mode = member.external_attr >> 16
+            if mode & 0o170000 == 0o120000:
+                links.append((member.filename, source.read(member).decode()))
+                continue
+            place = Path(source.extract(member, folder))  # never outside of the folder
             if mode and not member.is_dir():
-                if mode & 0o170000 == 0o120000:
-                    target = place.read_text()
-                    place.unlink()
-                    place.symlink_to(target)
-                else:
-                    place.chmod(mode & 0o777 | 0o600)
+                place.chmod(mode & 0o777 | 0o600)
+    places = [folder / name for name, _ in links]
+    for place, (name, target) in zip(places, links, strict=True):
+        if not _is_inside(place.parent, folder):
+            raise SourceError(f"its member {name!r} lies outside of the source")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(target)
+    for place, (name, target) in zip(places, links, strict=True):
+        if not _is_inside(place, folder):
+            raise SourceError(f"its member {name!r} is a link that leads outside: {target}")
+
+
+def _is_inside(place: Path, folder: Path) -> bool:
+    try:
+        return place.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        return False
 
 
 def _copy_folder(s3: Any, bucket: str, prefix: str, folder: Path) -> None:

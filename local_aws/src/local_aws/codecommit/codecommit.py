@@ -23,7 +23,6 @@ from local_aws.pagination import page_of
 CLONE_PATH = "/v1/repos/"
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _ARN = re.compile(r"arn:aws:codecommit:[^:]+:\d{12}:(?P<name>.+)")
-_DESCRIPTION_LIMIT = 1000
 _BATCH_LIMIT = 100
 _TAG_LIMIT = 50
 
@@ -87,8 +86,6 @@ class CodeCommitRepositories:
         params = call.params
         name, tags = params["repositoryName"], params.get("tags", {})
         _check_name(name)
-        _check_description(params.get("repositoryDescription"))
-        _check_tags(tags, {})
         _require_git()
         with self._lock:
             self._require_free(name)
@@ -155,7 +152,6 @@ class CodeCommitRepositories:
         """Another description, or none."""
         repository = self.find(call.params["repositoryName"])
         description = call.params.get("repositoryDescription")
-        _check_description(description)
         with self._lock:
             repository.description, repository.modified = description, datetime.now(UTC)
 
@@ -271,25 +267,6 @@ def _check_name(name: str) -> None:
     )
 
 
-def _check_description(description: str | None) -> None:
-    if description is not None and len(description) > _DESCRIPTION_LIMIT:
-        raise AwsError(
-            "InvalidRepositoryDescriptionException",
-            f"the description has {len(description)} characters; at most {_DESCRIPTION_LIMIT} "
-            "are allowed",
-        )
-
-
 def _check_tags(tags: Mapping[str, str], present: Mapping[str, str]) -> None:
-    for key, value in tags.items():
-        if key.lower().startswith("aws:"):
-            raise AwsError(
-                "InvalidSystemTagUsageException", f"tag key {key!r}: 'aws:' is for AWS itself"
-            )
-        if not 1 <= len(key) <= 128 or len(value) > 256:
-            raise AwsError(
-                "InvalidTagsMapException",
-                f"tag {key!r}: keys have 1 to 128 characters, values at most 256",
-            )
     if len({*tags, *present}) > _TAG_LIMIT:
         raise AwsError("TooManyTagsException", f"a repository has at most {_TAG_LIMIT} tags")

@@ -72,8 +72,6 @@ class Connections:
                 f"ProviderType {provider!r} cannot be connected without a host; local_aws connects "
                 f"{', '.join(_PROVIDERS)}.",
             )
-        if len(name) > 32:
-            raise AwsError("ValidationException", f"ConnectionName {name!r} is over 32 characters")
         arn = self._own.arn(call.service, f"connection/{uuid.uuid4()}")
         connection = Connection(name, arn, provider, _tags(params.get("Tags", [])))
         with self._lock:

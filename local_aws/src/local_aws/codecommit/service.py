@@ -3,7 +3,7 @@
     /v1/repos/<name>           CodeCommit's, made by CreateRepository; the path is AWS's
     /git/<owner>/<name>.git    those behind a connection, made by their first push
 
-Neither asks for credentials, so git needs no `aws codecommit credential-helper` here.
+Both ask for the login that `aws codecommit credential-helper` makes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from local_aws.codecommit.smart_http import RepositoryNotFound, SmartHttp
 from local_aws.errors import AwsError
 from local_aws.event_bus import EventBus
 from local_aws.gateway import Handler
-from local_aws.own_aws import DEVELOPER_KEY, OwnAws
+from local_aws.login import git_caller
+from local_aws.own_aws import OwnAws
 
 
 class Repositories:
@@ -50,12 +51,15 @@ class Repositories:
     def mounts(self) -> Mapping[str, WSGIApplication]:
         """Where git clones from and pushes to."""
         return {
-            CLONE_PATH: SmartHttp(
-                prefix=CLONE_PATH, find=self._find_codecommit, pusher_arn=self._developer
-            ),
-            CONNECTION_PATH: SmartHttp(
-                prefix=CONNECTION_PATH, find=self._connected.find, pusher_arn=self._developer
-            ),
+            prefix: SmartHttp(
+                prefix=prefix,
+                find=find,
+                caller=lambda environ, path: git_caller(environ, path, self._own),
+            )
+            for prefix, find in (
+                (CLONE_PATH, self._find_codecommit),
+                (CONNECTION_PATH, self._connected.find),
+            )
         }
 
     def close(self) -> None:
@@ -70,6 +74,3 @@ class Repositories:
                 f"no CodeCommit repository {name!r}; there are: {there}. Make it: "
                 f"aws codecommit create-repository --repository-name {name}"
             ) from err
-
-    def _developer(self) -> str:
-        return self._own.caller_arn(DEVELOPER_KEY)

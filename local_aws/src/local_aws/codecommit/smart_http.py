@@ -4,9 +4,8 @@
     POST <repository>/git-upload-pack    a clone or fetch; the answer is passed on as it comes
     POST <repository>/git-receive-pack   a push; the repository has one writer at a time
 
-No credentials are asked for: the port is on 127.0.0.1, and who pushes is the person at the
-terminal. A request's body is put into a file first, so that a slow client holds no lock and no
-pack has to fit into memory.
+Basic login is asked for, as CodeCommit does. A request's body is put into a file first, so that a
+slow client holds no lock and no pack has to fit into memory.
 """
 
 from __future__ import annotations
@@ -53,12 +52,12 @@ Find = Callable[[str, bool], "BareRepository"]
 class SmartHttp:
     """Serves the repositories that `find` knows, below the path `prefix`.
 
-    `find` raises RepositoryNotFound; `pusher_arn` is who is named as having pushed.
+    `find` raises RepositoryNotFound; `caller` is who logs in to the repository at a path, or None.
     """
 
     prefix: str
     find: Find
-    pusher_arn: Callable[[], str]
+    caller: Callable[[WSGIEnvironment, str], str | None]
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request of a git client."""
@@ -80,6 +79,15 @@ class SmartHttp:
                 f"{environ['PATH_INFO']} is for git: git clone <URL of this server>{self.prefix}..."
             )
         action = match["action"]
+        caller_arn = self.caller(environ, f"{self.prefix}{match['name']}")
+        if caller_arn is None:
+            return _say(
+                start_response,
+                http.HTTPStatus.UNAUTHORIZED,
+                "log in with `aws codecommit credential-helper`, and the credentials of "
+                "`local-aws env`",
+                ("WWW-Authenticate", 'Basic realm="local_aws"'),
+            )
         asked = parse_qs(environ.get("QUERY_STRING", "")).get("service", [""])[0]
         if action == "info/refs" and not asked:
             return _say(start_response, http.HTTPStatus.FORBIDDEN, "use git 1.6.6 or later")
@@ -88,7 +96,6 @@ class SmartHttp:
         with ExitStack() as stack:
             body = stack.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(get_input_stream(environ), body)
-            caller_arn = self.pusher_arn()
             program = _Backend(
                 command=str(find_http_backend()),
                 body=body,
@@ -205,11 +212,20 @@ class _PassedOn:
         self._started.close()
 
 
-def _say(start_response: StartResponse, status: http.HTTPStatus, text: str) -> Iterable[bytes]:
+def _say(
+    start_response: StartResponse,
+    status: http.HTTPStatus,
+    text: str,
+    *headers: tuple[str, str],
+) -> Iterable[bytes]:
     """A text that git shows to the person, each line after `remote:`."""
     body = text.encode() + b"\n"
     start_response(
         f"{status.value} {status.phrase}",
-        [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))],
+        [
+            *headers,
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+        ],
     )
     return [body]

@@ -14,7 +14,6 @@ from local_aws.codepipeline.variables import (
     references,
 )
 
-_VALUE_LENGTH = 1000
 _COMPUTE_ONLY = ("commands", "environmentVariables", "outputVariables")
 
 
@@ -75,12 +74,6 @@ def _configuration_problems(action: Action, provider: Provider) -> Iterable[str]
             f"Action configuration for action '{action.name}' contains unknown configuration "
             f"'{key}'; local_aws knows: {', '.join(sorted(known))}"
         )
-    for key, value in configuration.items():
-        if len(value) > _VALUE_LENGTH:
-            yield (
-                f"Action configuration '{key}' of action '{action.name}' has {len(value)} "
-                f"characters; {_VALUE_LENGTH} is the most"
-            )
     for problem in provider.problems(action):
         yield f"Action configuration for action '{action.name}': {problem}"
 

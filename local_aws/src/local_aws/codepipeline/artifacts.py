@@ -101,7 +101,10 @@ def zip_of_text(name: str, text: str) -> bytes:
 
 
 def zip_of_folder(folder: Path) -> bytes:
-    """A zip of all files below `folder` except .git: with their modes, links as links."""
+    """A zip of all files below `folder` except .git, with their modes.
+
+    A link becomes a text file that holds its target, as in CodePipeline's format CODE_ZIP.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.rglob("*")):
@@ -109,14 +112,9 @@ def zip_of_folder(folder: Path) -> bytes:
             if relative.parts[0] == ".git" or (path.is_dir() and not path.is_symlink()):
                 continue
             if path.is_symlink():
-                link = zipfile.ZipInfo(relative.as_posix())
-                link.create_system = 3
-                link.external_attr = 0o120777 << 16
-                archive.writestr(link, str(path.readlink()))
-            else:
-                member = zipfile.ZipInfo.from_file(
-                    path, relative.as_posix(), strict_timestamps=False
-                )
-                member.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(member, path.read_bytes())
+                archive.writestr(relative.as_posix(), str(path.readlink()))
+                continue
+            member = zipfile.ZipInfo.from_file(path, relative.as_posix(), strict_timestamps=False)
+            member.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(member, path.read_bytes())
     return buffer.getvalue()

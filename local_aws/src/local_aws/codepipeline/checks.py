@@ -5,7 +5,6 @@ All problems of one kind are in one message. What AWS has and local_aws doesn't 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,15 +16,10 @@ from local_aws.codepipeline.definition import Pipeline
 from local_aws.errors import AwsError
 from local_aws.own_aws import OwnAws
 
-_NAME = re.compile(r"[A-Za-z0-9.@\-_]+")
-_ARTIFACT_NAME = re.compile(r"[a-zA-Z0-9_\-]+")
-_NAMESPACE = re.compile(r"[A-Za-z0-9@\-_]+")
-
 
 def check_pipeline(own: OwnAws, pipeline: Pipeline) -> None:
-    """Raise AwsError unless the pipeline can run: its form, then the role, then the bucket."""
+    """Raise AwsError unless the pipeline can run: its structure, then the role, then the bucket."""
     for code, problems in (
-        ("ValidationException", _name_problems(pipeline)),
         ("InvalidStructureException", _structure_problems(pipeline)),
         ("InvalidStageDeclarationException", _stage_problems(pipeline)),
         ("InvalidActionDeclarationException", action_problems(pipeline, own.region)),
@@ -36,24 +30,6 @@ def check_pipeline(own: OwnAws, pipeline: Pipeline) -> None:
             raise AwsError(code, "; ".join(found))
     _require_roles(own, pipeline)
     _require_bucket(own, pipeline)
-
-
-def _name_problems(pipeline: Pipeline) -> Iterable[str]:
-    names = [("pipeline.name", pipeline.name, _NAME)]
-    for stage, action in pipeline.actions():
-        names.append(("stage.name", stage.name, _NAME))
-        names.append(("action.name", action.name, _NAME))
-        names.extend(
-            ("artifact.name", name, _ARTIFACT_NAME) for name in (*action.inputs, *action.outputs)
-        )
-        if action.namespace is not None:
-            names.append(("action.namespace", action.namespace, _NAMESPACE))
-    for member, name, pattern in dict.fromkeys(names):
-        if pattern.fullmatch(name) is None:
-            yield (
-                f"Value '{name}' at '{member}' failed to satisfy constraint: "
-                f"Member must satisfy regular expression pattern: {pattern.pattern}"
-            )
 
 
 def _structure_problems(pipeline: Pipeline) -> Iterable[str]:

@@ -100,11 +100,13 @@ def start_supervised(
     log_path: Path,
     limit_seconds: float | None = None,
     mounts: Mapping[str, Any] | None = None,
+    umask: int = 0o022,
 ) -> SupervisedProcess:
     """Start a command whose output is appended to `log_path`, and return once it runs.
 
     The command gets exactly `environment`, no standard input, and is ended after `limit_seconds`.
-    `mounts` are the arguments of `mount_namespace.enter`, for a command that sees its own /opt/ml.
+    `mounts` are the arguments of `mount_namespace.enter`, for a command that sees its own /opt/ml;
+    `umask` is a container's, because what a command makes goes into archives.
     Raises StartError when it cannot be executed.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,6 +126,7 @@ def start_supervised(
         "log_path": str(log_path.absolute()),
         "limit_seconds": limit_seconds,
         "grace_seconds": STOP_GRACE_SECONDS,
+        "umask": umask,
         "mounts": dict(mounts) if mounts else None,
     }
     try:

@@ -5,7 +5,7 @@ it needs the standard library only and imports little (it starts in about 30 ms)
 the control pipe:
 
     one JSON line      what to run: {"argv", "environment", "cwd", "log_path", "limit_seconds",
-                       "grace_seconds", "mounts"}
+                       "grace_seconds", "mounts", "umask"}
     "stop SECONDS\\n"   send SIGTERM to the command's group, SIGKILL to all of it after SECONDS
     end of file        the parent is gone, however it went: end everything
 
@@ -90,7 +90,7 @@ def _wake_on_signals() -> int:
 def _start(request: dict[str, Any]) -> int:
     """Start the command in a session of its own; OSError when it cannot be executed."""
     error_reader, error_writer = os.pipe()
-    log = os.open(request["log_path"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(request["log_path"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     pid = os.fork()
     if pid == 0:
         _become_command(request, log, error_writer)
@@ -116,6 +116,7 @@ def _become_command(request: dict[str, Any], log: int, error_writer: int) -> NoR
         ):
             signal.signal(number, signal.SIG_DFL)
         os.setsid()
+        os.umask(request["umask"])
         os.dup2(log, 1)
         os.dup2(log, 2)
         if request["mounts"]:

@@ -16,7 +16,6 @@ from local_aws.events.targets import EVENTS, check_target
 from local_aws.own_aws import OwnAws
 
 BUS = "default"
-_NAME = re.compile(r"[.\-_A-Za-z0-9]{1,64}")
 _MOST_TARGETS = 5
 
 
@@ -70,8 +69,6 @@ def read_rule(own: OwnAws, params: Mapping[str, Any]) -> Rule:
     Raises ValidationException or InvalidEventPatternException.
     """
     name = params["Name"]
-    if not _NAME.fullmatch(name):
-        raise AwsError("ValidationException", f"Parameter Name is not valid: {name!r}")
     if "EventPattern" not in params and "ScheduleExpression" not in params:
         raise AwsError(
             "ValidationException",
@@ -101,8 +98,6 @@ def read_rule(own: OwnAws, params: Mapping[str, Any]) -> Rule:
 
 def check_rule_target(own: OwnAws, target: Mapping[str, Any]) -> None:
     """Raise ValidationException for a target that PutTargets would refuse, or local_aws has not."""
-    if not _NAME.fullmatch(target["Id"]):
-        raise AwsError("ValidationException", f"Parameter Id is not valid: {target['Id']!r}")
     check_target(own, target, EVENTS)
     check_input(target)
     if "RoleArn" in target:

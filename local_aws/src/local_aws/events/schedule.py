@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from local_aws.errors import AwsError
 from local_aws.events.cron import ExpressionError
 from local_aws.events.expressions import Expression, parse_expression
-from local_aws.events.schedule_groups import DEFAULT_GROUP, require_name
+from local_aws.events.schedule_groups import DEFAULT_GROUP
 from local_aws.events.targets import SCHEDULER, check_target
 from local_aws.events.timer import as_utc
 from local_aws.own_aws import OwnAws
@@ -21,7 +21,6 @@ _DEFAULTS: Mapping[str, Any] = {
     "State": "ENABLED",
     "ActionAfterCompletion": "NONE",
 }
-_CHOICES = {"State": ("ENABLED", "DISABLED"), "ActionAfterCompletion": ("NONE", "DELETE")}
 _DEFAULT_RETRIES = {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
 _OLDEST_START = datetime.timedelta(minutes=5)
 
@@ -88,10 +87,7 @@ def read_schedule(
 ) -> Schedule:
     """The schedule that the call asks for. Raises ValidationException."""
     name, group = params["Name"], params.get("GroupName", DEFAULT_GROUP)
-    require_name(name)
     given = {**_DEFAULTS, **params}
-    for member, choices in _CHOICES.items():
-        _require_choice(member, given[member], choices)
     for member in ("Name", "GroupName", "ClientToken"):
         given.pop(member, None)
     for member in {"StartDate", "EndDate"} & given.keys():
@@ -149,8 +145,7 @@ def _check_dates(given: Mapping[str, Any], now: datetime.datetime) -> None:
 
 def _check_window(window: Mapping[str, Any]) -> None:
     minutes = window.get("MaximumWindowInMinutes")
-    _require_choice("FlexibleTimeWindow.Mode", window["Mode"], ("OFF", "FLEXIBLE"))
-    if window["Mode"] == "FLEXIBLE" and (minutes is None or not 1 <= minutes <= 1440):
+    if window["Mode"] == "FLEXIBLE" and minutes is None:
         raise AwsError(
             "ValidationException",
             "MaximumWindowInMinutes must be from 1 to 1440 when FlexibleTimeWindow Mode is "
@@ -160,16 +155,6 @@ def _check_window(window: Mapping[str, Any]) -> None:
         raise AwsError(
             "ValidationException",
             "MaximumWindowInMinutes must not be specified when FlexibleTimeWindow Mode is OFF.",
-        )
-
-
-def _require_choice(member: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise ValidationException unless the value is one of those that AWS knows."""
-    if value not in choices:
-        raise AwsError(
-            "ValidationException",
-            f"Value '{value}' at '{member}' failed to satisfy constraint: Member must satisfy enum "
-            f"value set: [{', '.join(choices)}]",
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,6 @@ from local_aws.own_aws import OwnAws
 from local_aws.pagination import page_of
 
 DEFAULT_GROUP = "default"
-NAME = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
 
 
 @dataclass
@@ -49,7 +47,6 @@ class ScheduleGroups:
     def create(self, call: Call) -> Mapping[str, Any]:
         """CreateScheduleGroup."""
         name = call.params["Name"]
-        require_name(name)
         if name in self._groups:
             raise AwsError("ConflictException", f"Schedule group {name} already exists.", 409)
         group = self._add(name)
@@ -116,16 +113,6 @@ class ScheduleGroups:
             "ResourceNotFoundException",
             f"Resource {arn} does not exist; only schedule groups have tags.",
             404,
-        )
-
-
-def require_name(name: str) -> None:
-    """Raise ValidationException unless AWS would take the name."""
-    if not NAME.fullmatch(name):
-        raise AwsError(
-            "ValidationException",
-            f"Value '{name}' at 'name' failed to satisfy constraint: Member must satisfy regular "
-            "expression pattern: ^[0-9a-zA-Z-_.]+$",
         )
 
 

@@ -27,7 +27,6 @@ from local_aws.gateway import Handler
 from local_aws.own_aws import OwnAws
 from local_aws.pagination import page_of
 
-_MOST_ENTRIES = 10
 _ENVELOPE = ("id", "detail-type", "source", "account", "time", "region", "resources")
 
 
@@ -175,10 +174,6 @@ class Events:
     def put_events(self, call: Call) -> Mapping[str, Any]:
         """PutEvents: each entry is taken or refused by itself."""
         entries = call.params["Entries"]
-        if not 1 <= len(entries) <= _MOST_ENTRIES:
-            raise AwsError(
-                "ValidationException", f"PutEvents takes 1 to {_MOST_ENTRIES} entries at once"
-            )
         answers = [self._put_event(entry) for entry in entries]
         failed = sum("ErrorCode" in answer for answer in answers)
         return {"FailedEntryCount": failed, "Entries": answers}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import zipfile
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from callers import git_logs_in
 
 
 def put_zip(account: Any, bucket: str) -> None:
@@ -48,7 +50,8 @@ def test_a_repository_starts_with_the_archives_files(account: Any, tmp_path: Pat
     assert outputs["Name"] == stack.name
     clone = tmp_path / "clone"
     command = ["git", "clone", "--quiet", "--branch", "trunk", outputs["CloneUrlHttp"], str(clone)]
-    subprocess.run(command, check=True)
+    credentials = account.own.credentials_environment(None)
+    subprocess.run(command, check=True, env={**os.environ, **git_logs_in(), **credentials})
     files = {p.relative_to(clone).as_posix() for p in clone.rglob("*") if p.is_file()}
     assert {f for f in files if not f.startswith(".git/")} == {
         *("README.md", ".gitignore", "kept.log", "bin/run.sh"),

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from callers import git_logs_in
+
+from local_aws.gateway import Gateway
 
 PERSON = {
     **os.environ,
@@ -121,16 +124,21 @@ def test_polling_source_starts_with_the_push(
 class Clone:
     """A working tree whose pushes go to a repository behind a connection."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, gateway: Gateway, name: str) -> None:
         self.folder = folder
+        self.variables = {
+            **PERSON,
+            **git_logs_in(),
+            **gateway.own.credentials_environment(None),
+        }
         self.git("init", "--quiet", "--initial-branch", "main")
-        self.git("remote", "add", "origin", url)
+        self.git("remote", "add", "origin", f"{gateway.url}/git/{name}.git")
 
     def git(self, *arguments: str) -> str:
         done = subprocess.run(
             ["git", *arguments],
             cwd=self.folder,
-            env=PERSON,
+            env=self.variables,
             check=True,
             capture_output=True,
             text=True,
@@ -150,7 +158,7 @@ class Clone:
 
 @pytest.fixture
 def clone(account: Any, repository: str, tmp_path: Path) -> Clone:
-    return Clone(tmp_path, f"{account.gateway.url}/git/team/{repository}.git")
+    return Clone(tmp_path, account.gateway, f"team/{repository}")
 
 
 def connected(account: Any, declare: Any, repository: str) -> dict[str, Any]:

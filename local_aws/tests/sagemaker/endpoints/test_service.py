@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
+from callers import stranger
 
 from local_aws.gateway import Gateway
 from local_aws.sagemaker.endpoints.service import Endpoints
@@ -508,7 +508,7 @@ def test_what_no_update_does_here_is_refused_by_name(serving_account: Any, serve
 
 
 def test_any_boto3_session_can_invoke(serving_account: Any, served: str) -> None:
-    client = boto3.client("sagemaker-runtime", endpoint_url=serving_account.url)
+    client = stranger(serving_account.gateway, "sagemaker-runtime")
     answer = client.invoke_endpoint(EndpointName=served, Body=b"abc")
     assert json.loads(answer["Body"].read())["length"] == 3
 

@@ -59,6 +59,14 @@ def test_whole_bucket(s3: Any, bucket: str, tmp_path: Path) -> None:
     assert download_prefix(s3, f"s3://{bucket}", tmp_path) == 3
 
 
+def test_a_key_does_not_lead_outside_of_the_folder(s3: Any, bucket: str, tmp_path: Path) -> None:
+    s3.put_object(Bucket=bucket, Key="up/../../planted", Body=b"x")
+    with pytest.raises(TransferError, match="is no path below"):
+        download_prefix(s3, f"s3://{bucket}/up/", tmp_path / "deep")
+    assert not (tmp_path / "planted").exists()
+    s3.delete_object(Bucket=bucket, Key="up/../../planted")
+
+
 def test_missing_bucket_is_named(s3: Any, tmp_path: Path) -> None:
     with pytest.raises(TransferError) as refused:
         download_prefix(s3, "s3://no-such-bucket-here/x", tmp_path)

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
+from callers import stranger
 
 from local_aws.containers.container import Isolation
 from local_aws.containers.images import Images
@@ -34,12 +34,12 @@ RUN_DRIVER = "chmod +x {0}/sm_train.sh && {0}/sm_train.sh".format("/opt/ml/input
 class Account:
     """A bucket, an execution role and clients of a gateway."""
 
-    url: str
+    gateway: Gateway
     bucket: str
     role_arn: str
 
     def client(self, service: str) -> Any:
-        return _client(service, self.url)
+        return _client(service, self.gateway)
 
     def put(self, key: str, text: str | bytes) -> str:
         body = text.encode() if isinstance(text, str) else text
@@ -155,8 +155,8 @@ def processing_input(name: str, uri: str, folder: str) -> dict[str, Any]:
 
 
 @functools.cache
-def _client(service: str, url: str) -> Any:
-    return boto3.client(service, endpoint_url=url, region_name="us-east-1")
+def _client(service: str, gateway: Gateway) -> Any:
+    return stranger(gateway, service)
 
 
 def make_account(gateway: Gateway, policy: Mapping[str, Any] | None = None) -> Account:
@@ -179,7 +179,7 @@ def make_account(gateway: Gateway, policy: Mapping[str, Any] | None = None) -> A
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allow]}),
     )
     own.client("s3").create_bucket(Bucket=f"jobs-{unique}")
-    return Account(gateway.url, f"jobs-{unique}", role["Arn"])
+    return Account(gateway, f"jobs-{unique}", role["Arn"])
 
 
 @pytest.fixture(scope="module")

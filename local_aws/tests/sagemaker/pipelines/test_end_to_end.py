@@ -153,13 +153,18 @@ class Account:
                 "AlgorithmSpecification": {
                     "TrainingImage": IMAGE,
                     "TrainingInputMode": "File",
-                    "ContainerEntrypoint": ["python3", "-c", script],
+                    "ContainerEntrypoint": [
+                        *("python3", "-c", "import os; exec(os.environ['SCRIPT'])")
+                    ],
                     "MetricDefinitions": [{"Name": "rmse", "Regex": "rmse=([0-9.]+);"}],
                 },
                 "HyperParameters": {
                     "trees": {"Std:Join": {"On": "", "Values": [{"Get": "Parameters.Trees"}]}}
                 },
-                "Environment": {"EXECUTION": {"Get": "Execution.PipelineExecutionArn"}},
+                "Environment": {
+                    "EXECUTION": {"Get": "Execution.PipelineExecutionArn"},
+                    "SCRIPT": script,
+                },
                 "InputDataConfig": [
                     {
                         "ChannelName": "train",

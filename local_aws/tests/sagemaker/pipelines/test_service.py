@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
+from callers import stranger
 
 from local_aws.aws_protocol import Call
 from local_aws.errors import AwsError
@@ -488,10 +488,10 @@ def test_refused_create_call_is_the_failure_reason_in_the_words_of_aws(aws: Aws)
 
 def test_arguments_that_the_api_does_not_accept_fail_the_step_with_the_member(aws: Aws) -> None:
     step = processing("A", environment={"ROWS": {"Get": "Parameters.Rows"}})
-    parameters = [{"Name": "Rows", "Type": "Integer", "DefaultValue": 3}]
+    parameters = [{"Name": "Rows", "Type": "String", "DefaultValue": "x" * 5000}]
     _, steps = aws.run(step, Parameters=parameters)
     assert "Failed to invoke sagemaker:CreateProcessingJob" in steps["A"]["FailureReason"]
-    assert "Invalid type for parameter Environment.ROWS, value: 3" in steps["A"]["FailureReason"]
+    assert "at 'environment.ROWS.member' failed to satisfy" in steps["A"]["FailureReason"]
 
 
 def test_retry_policy_runs_a_failed_job_again(aws: Aws) -> None:
@@ -816,8 +816,19 @@ def test_close_stops_what_runs_and_leaves_no_thread(tmp_path: Path) -> None:
     assert not [thread for thread in threading.enumerate() if execution_id in thread.name]
 
 
+def test_a_pipeline_is_not_deleted_while_it_runs(aws: Aws) -> None:
+    name = aws.create(processing("A", environment={"HOLD": "1"}))
+    arn = aws.start(name)
+    with pytest.raises(ClientError, match=arn) as refused:
+        aws.sagemaker.delete_pipeline(PipelineName=name)
+    assert refused.value.response["Error"]["Code"] == "ConflictException"
+    aws.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
+    aws.finish(arn)
+    aws.sagemaker.delete_pipeline(PipelineName=name)
+
+
 def test_a_stranger_with_only_the_endpoint_can_run_a_pipeline(aws: Aws) -> None:
-    client = boto3.client("sagemaker", endpoint_url=aws.gateway.url)
+    client = stranger(aws.gateway, "sagemaker")
     arn = client.start_pipeline_execution(PipelineName=aws.create(processing("A")))
     execution = aws.finish(arn["PipelineExecutionArn"])
     known = client.meta.service_model.operation_model("DescribePipelineExecution").output_shape

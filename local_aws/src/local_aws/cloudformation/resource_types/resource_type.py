@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from local_aws.own_aws import OwnAws
 
+PRINCIPAL = "cloudformation.amazonaws.com"
 _POLL_SECONDS = 0.2
 _NAME_LIMIT = 63
 
@@ -41,7 +42,7 @@ class Provisioner:
 
     def client(self, service: str) -> Any:
         """A boto3 client as CloudFormation uses it for this stack."""
-        return self.own.client(service, self.role_arn, principal="cloudformation.amazonaws.com")
+        return self.own.client(service, self.role_arn, principal=PRINCIPAL)
 
     def onlooker(self, service: str) -> Any:
         """A client for looks that CloudFormation takes without a permission of the stack's role."""

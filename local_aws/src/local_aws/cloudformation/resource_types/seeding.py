@@ -11,8 +11,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local_aws.cloudformation.resource_types.resource_type import Provisioner, ProvisioningError
+from local_aws.cloudformation.resource_types.resource_type import (
+    PRINCIPAL,
+    Provisioner,
+    ProvisioningError,
+)
 from local_aws.codecommit.git import GitError, run_git
+from local_aws.login import git_login
 
 _PUSH_LIMIT_SECONDS = 120
 _AUTHOR = "CloudFormation"
@@ -43,7 +48,8 @@ def seed(by: Provisioner, clone_url: str, code: Mapping[str, Any]) -> None:
         _git(tree, "init", "--quiet", f"--initial-branch={branch}")
         _git(tree, "add", "--all", "--force")
         _git(tree, "commit", "--quiet", "--allow-empty", "--message=Initial commit")
-        _git(tree, "push", "--quiet", clone_url, f"HEAD:refs/heads/{branch}")
+        login = git_login(by.own, clone_url, by.own.acting(by.role_arn, PRINCIPAL))
+        _git(tree, "push", "--quiet", clone_url, f"HEAD:refs/heads/{branch}", **login)
 
 
 def _extract(archive: zipfile.ZipFile, tree: Path) -> None:
@@ -54,13 +60,18 @@ def _extract(archive: zipfile.ZipFile, tree: Path) -> None:
             path.chmod(0o755)
 
 
-def _git(tree: Path, *arguments: str) -> None:
+def _git(tree: Path, *arguments: str, **login: str) -> None:
     identity = {
         f"GIT_{who}_{key}": value
         for who in ("AUTHOR", "COMMITTER")
         for key, value in (("NAME", _AUTHOR), ("EMAIL", "cloudformation@amazonaws.com"))
     }
     try:
-        run_git(*arguments, directory=tree, environment=identity, limit_seconds=_PUSH_LIMIT_SECONDS)
+        run_git(
+            *arguments,
+            directory=tree,
+            environment={**identity, **login},
+            limit_seconds=_PUSH_LIMIT_SECONDS,
+        )
     except GitError as err:
         raise ProvisioningError(f"The first commit failed: {err}") from err

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from local_aws.codepipeline.artifacts import ArtifactLocation, ArtifactStore
 from local_aws.codepipeline.definition import Action
-from local_aws.own_aws import OwnAws
+from local_aws.own_aws import Identity, OwnAws
 
 PRINCIPAL = "codepipeline.amazonaws.com"
 _POLL_SECONDS = 0.2
@@ -104,6 +104,10 @@ class ActionJob:
     def client(self, service: str) -> Any:
         """A boto3 client under the action's role, or else the pipeline's."""
         return self.own.client(service, self.role_arn, principal=PRINCIPAL)
+
+    def identity(self) -> Identity:
+        """Who the action is, for what is no AWS API."""
+        return self.own.acting(self.role_arn, PRINCIPAL)
 
     def pause(self) -> None:
         """Wait between two looks at what runs elsewhere; raises ActionAbandoned."""

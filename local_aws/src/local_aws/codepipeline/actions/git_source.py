@@ -16,6 +16,7 @@ from local_aws.codecommit.git import GitError, run_git
 from local_aws.codepipeline.actions.action import ActionFailed, ActionJob, Outcome, Revision
 from local_aws.codepipeline.artifacts import zip_of_folder
 from local_aws.codepipeline.definition import Action
+from local_aws.login import git_login
 
 _CLONE_SECONDS = 120.0
 _LOG_FIELDS = ("%H", "%aI", "%cI", "%an", "%ae", "%B")
@@ -161,6 +162,7 @@ def _fetch(job: ActionJob, url: str, branch: str, commit_id: str | None) -> tupl
             run_git(
                 *("-c", "http.proxy=", "clone", "--quiet", *extent),
                 *(url, str(folder)),
+                environment=git_login(job.own, url, job.identity()),
                 limit_seconds=_CLONE_SECONDS,
             )
             if commit_id:

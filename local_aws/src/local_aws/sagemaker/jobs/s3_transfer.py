@@ -33,6 +33,8 @@ def download_prefix(s3: Any, uri: str, folder: Path) -> int:
     try:
         for key in _keys(s3, bucket, prefix):
             place = folder / _relative(key, prefix)
+            if not place.resolve().is_relative_to(folder.resolve()):
+                raise TransferError(f"Data download failed: {key!r} is no path below {uri}")
             place.parent.mkdir(parents=True, exist_ok=True)
             body = s3.get_object(Bucket=bucket, Key=key)["Body"]
             with body, place.open("wb") as file:

@@ -20,6 +20,7 @@ from typing import Any
 from local_aws.errors import AwsError
 from local_aws.sagemaker.pipelines import conditions as pipeline_conditions
 from local_aws.sagemaker.pipelines import retry as pipeline_retry
+from local_aws.sagemaker.pipelines.argument_types import type_problems
 from local_aws.sagemaker.pipelines.expressions import (
     EXECUTION_VARIABLES,
     PropertyFile,
@@ -29,6 +30,7 @@ from local_aws.sagemaker.pipelines.expressions import (
 from local_aws.sagemaker.pipelines.parameters import TYPES, Parameter
 from local_aws.sagemaker.pipelines.retry import RetryPolicy
 
+_LONGEST = 1_048_576  # also of one that lies in S3
 VERSION = "2020-12-01"
 STEP_TYPES = ("Processing", "Training", "Condition", "Fail")
 _STEP_NAME = re.compile(r"[A-Za-z0-9\-_]{1,64}")
@@ -97,6 +99,20 @@ def parse_definition(text: str) -> PipelineDefinition:
     if problems:
         raise AwsError("ValidationException", "Pipeline definition: " + ". ".join(problems))
     return PipelineDefinition(parameters=tuple(parameters), steps=tuple(steps))
+
+
+def checked_definition(text: str) -> str:
+    """The text again; raises AwsError (ValidationException) for what CreatePipeline refuses."""
+    if len(text) > _LONGEST:
+        raise AwsError(
+            "ValidationException",
+            f"The pipeline definition has {len(text)} characters; {_LONGEST} are allowed",
+        )
+    document = read_definition(text)
+    steps = [step for step, _ in _all_steps(document["Steps"], None)]
+    for problem in type_problems(steps, document.get("Parameters") or []):
+        raise AwsError("ValidationException", problem)
+    return text
 
 
 def read_definition(text: str) -> dict[str, Any]:

@@ -115,12 +115,13 @@ def select(document: Any, path: str, what: str) -> Any:
     A quoted selector on a list finds the item of that name. `what` names the document in errors.
     """
     found = document
-    for selector in _selectors(path.removeprefix("$"), what):
+    for selector in selectors_of(path.removeprefix("$"), what):
         found = _member(found, selector, path, what)
     return found
 
 
-def _selectors(path: str, what: str) -> Iterator[str | int]:
+def selectors_of(path: str, what: str) -> Iterator[str | int]:
+    """What `a.b[0]['c']` takes one after the other; raises ExpressionError."""
     position = 0
     while position < len(path):
         match = _SELECTOR.match(path, position)

@@ -19,7 +19,7 @@ from moto.sagemaker.models import sagemaker_backends
 from local_aws.aws_protocol import Call
 from local_aws.errors import AwsError
 from local_aws.own_aws import OwnAws
-from local_aws.sagemaker.pipelines.definition import read_definition
+from local_aws.sagemaker.pipelines.definition import checked_definition
 
 
 class Pipelines:
@@ -85,7 +85,7 @@ class Pipelines:
         return {name: value for name, value in answer.items() if value and name not in invented}
 
     def delete(self, call: Call) -> Mapping[str, Any]:
-        """DeletePipeline, by name or ARN."""
+        """DeletePipeline."""
         with self._lock:
             pipeline = self._find(call.params["PipelineName"])
             self._moto().delete_pipeline(pipeline.pipeline_name)
@@ -117,9 +117,7 @@ class Pipelines:
                     "PipelineDefinition and PipelineDefinitionS3Location can't both be given",
                 )
             text = self._read(location)
-        if text is not None:
-            read_definition(text)
-        return text
+        return None if text is None else checked_definition(text)
 
     def _read(self, location: Mapping[str, str]) -> str:
         arguments = {"Bucket": location["Bucket"], "Key": location["ObjectKey"]}

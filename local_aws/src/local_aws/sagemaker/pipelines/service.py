@@ -51,7 +51,7 @@ class PipelineExecutions:
             "CreatePipeline": self._pipelines.create,
             "UpdatePipeline": self._pipelines.update,
             "DescribePipeline": self._pipelines.describe,
-            "DeletePipeline": self._pipelines.delete,
+            "DeletePipeline": self.delete,
             "AddTags": self._pipelines.add_tags,
             "StartPipelineExecution": self.start,
             "DescribePipelineExecution": self.describe,
@@ -107,6 +107,23 @@ class PipelineExecutions:
         self._pipelines.note_run(plan.pipeline_name, plan.created)
         run.start()
         return {"PipelineExecutionArn": plan.execution_arn}
+
+    def delete(self, call: Call) -> Mapping[str, Any]:
+        """DeletePipeline, if nothing of it runs (API reference: "To delete a pipeline, you must
+        stop all running instances of the pipeline")."""
+        name = call.params["PipelineName"]
+        with self._lock:
+            running = [
+                arn
+                for arn, run in self._runs.items()
+                if run.plan.pipeline_name == name and run.status in ("Executing", "Stopping")
+            ]
+        if running:
+            raise AwsError(
+                "ConflictException",
+                f"Pipeline {name} has running executions, stop them first: {', '.join(running)}",
+            )
+        return self._pipelines.delete(call)
 
     def _publish_status(self, plan: ExecutionPlan, before: str, status: str) -> None:
         """The event of the EventBridge user guide, "SageMaker pipeline execution state change"."""

@@ -104,7 +104,7 @@ def codecommit_login(credentials: ReadOnlyCredentials, region: str, url: str) ->
     request = AWSRequest(method="GIT", url=url)
     request.context["timestamp"] = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
     signer = SigV4Auth(credentials, "codecommit", region)
-    canonical = f"GIT\n{parts.path}\n\nhost:{parts.netloc}\n\nhost\n"
+    canonical = f"GIT\n{parts.path}\n\nhost:{parts.hostname}\n\nhost\n"
     text = signer.string_to_sign(request, canonical)
     signature = signer.signature(text, request)
     token = f"%{credentials.token}" if credentials.token else ""

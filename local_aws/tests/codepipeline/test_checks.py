@@ -206,9 +206,9 @@ ACTIONS: dict[str, tuple[Change, str]] = {
         lambda d, _: deploy(d).update(timeoutInMinutes=5),
         "timeoutInMinutes is for manual approvals",
     ),
-    "polling of a bucket": (
-        lambda d, _: d["stages"][0]["actions"][0]["configuration"].pop("PollForSourceChanges"),
-        "PollForSourceChanges must be false",
+    "a source in a bucket": (
+        lambda d, _: d["stages"][0]["actions"][0]["actionTypeId"].update(provider="S3"),
+        "Provider: 'S3', Owner: 'AWS', Version: '1') in action 'Fetch' is not available in local_aws",
     ),
     "no primary source": (
         lambda d, _: d["stages"][2]["actions"].append(code_build("Build", ["Code", "Code"])),

@@ -55,14 +55,10 @@ class CloudFormation:
             "DescribeStacks": self.describe_stacks,
             "ListStacks": self.list_stacks,
             "DescribeStackEvents": self.describe_stack_events,
-            "DescribeStackResource": self.describe_stack_resource,
             "DescribeStackResources": self.describe_stack_resources,
             "ListStackResources": self.list_stack_resources,
             "GetTemplate": self.get_template,
             "GetTemplateSummary": self.get_template_summary,
-            "ValidateTemplate": self.validate_template,
-            "ListExports": self.list_exports,
-            "ListImports": self.list_imports,
             **self._change_sets.handlers(),
         }
         return {("cloudformation", name): handler for name, handler in handlers.items()}
@@ -184,12 +180,6 @@ class CloudFormation:
         stack = self._stacks.find(call.params["StackName"])
         return {"StackEvents": list(reversed(stack.events))}
 
-    def describe_stack_resource(self, call: Call) -> Answer:
-        """One resource by its logical id."""
-        stack = self._stacks.find(call.params["StackName"])
-        (resource,) = _resources(stack, call.params["LogicalResourceId"])
-        return {"StackResourceDetail": stack.resource_description(resource)}
-
     def describe_stack_resources(self, call: Call) -> Answer:
         """A stack's resources, or the one with a logical or physical id."""
         params = call.params
@@ -241,34 +231,6 @@ class CloudFormation:
             **described_capabilities(template),
             "Version": "2010-09-09",
         }
-
-    def validate_template(self, call: Call) -> Answer:
-        """Parameters and description of a template without mistakes."""
-        template = self._checked_template(call.params)
-        return {
-            "Parameters": [
-                _parameter(name, declared) for name, declared in template.parameters.items()
-            ],
-            "Description": template.description,
-            **described_capabilities(template),
-        }
-
-    def list_exports(self, _: Call) -> Answer:
-        """Every export of every stack."""
-        return {
-            "Exports": [
-                {"ExportingStackId": stack.id, "Name": name, "Value": value}
-                for name, (stack, value) in sorted(self._stacks.exports().items())
-            ]
-        }
-
-    def list_imports(self, call: Call) -> Answer:
-        """Stacks that use an export."""
-        name = call.params["ExportName"]
-        importers = self._stacks.importers(name)
-        if not importers:
-            raise AwsError("ValidationError", f"Export '{name}' is not imported by any stack.")
-        return {"Imports": importers}
 
     def _checked_template(self, params: Mapping[str, Any]) -> Template:
         name = params.get("StackName")

@@ -120,8 +120,6 @@ class Stack:
             output = {"OutputKey": key, "OutputValue": as_text(evaluation.value(raw["Value"]))}
             if "Description" in raw:
                 output["Description"] = raw["Description"]
-            if "Export" in raw:
-                output["ExportName"] = as_text(evaluation.value(raw["Export"]["Name"]))
             outputs.append(output)
         return outputs
 

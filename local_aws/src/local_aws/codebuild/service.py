@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -69,13 +69,9 @@ class Builds:
             "UpdateProject": self.update_project,
             "DeleteProject": self.delete_project,
             "BatchGetProjects": self.batch_get_projects,
-            "ListProjects": self.list_projects,
             "StartBuild": self.start_build,
-            "RetryBuild": self.retry_build,
             "StopBuild": self.stop_build,
             "BatchGetBuilds": self.batch_get_builds,
-            "BatchDeleteBuilds": self.batch_delete_builds,
-            "ListBuilds": self.list_builds,
             "ListBuildsForProject": self.list_builds_for_project,
         }
         return {("codebuild", name): handler for name, handler in handlers.items()}
@@ -132,26 +128,9 @@ class Builds:
             "projectsNotFound": [name for name, project in names.items() if not project],
         }
 
-    def list_projects(self, call: Call) -> Mapping[str, Any]:
-        member = {"CREATED_TIME": "created", "LAST_MODIFIED_TIME": "lastModified"}.get(
-            call.params.get("sortBy", "NAME"), "name"
-        )
-        with self._lock:
-            projects = sorted(self._projects.values(), key=lambda project: project[member])
-        if call.params.get("sortOrder") == "DESCENDING":
-            projects.reverse()
-        return _page("projects", [project["name"] for project in projects], call)
-
     def start_build(self, call: Call) -> Mapping[str, Any]:
         """The build, which runs from now on; the same idempotencyToken gives the same one again."""
         return {"build": self._start(call.params, call.caller_arn)}
-
-    def retry_build(self, call: Call) -> Mapping[str, Any]:
-        build = self._build(call.params.get("id", ""))
-        start = {k: v for k, v in build.start_request.items() if k != "idempotencyToken"}
-        if "idempotencyToken" in call.params:
-            start["idempotencyToken"] = call.params["idempotencyToken"]
-        return {"build": self._start(start, call.caller_arn)}
 
     def stop_build(self, call: Call) -> Mapping[str, Any]:
         """The build once it has ended; one that had ended before stays as it is."""
@@ -173,31 +152,14 @@ class Builds:
             "buildsNotFound": [name for name, build in builds.items() if not build],
         }
 
-    def batch_delete_builds(self, call: Call) -> Mapping[str, Any]:
-        deleted: list[str] = []
-        kept: list[Mapping[str, str]] = []
-        with self._lock:
-            for name in call.params["ids"]:
-                build = self._builds.get(_build_id(name))
-                if build is not None and not build.complete:
-                    kept.append({"id": build.arn, "statusCode": "BUILD_IN_PROGRESS"})
-                elif build is not None:
-                    deleted.append(self._builds.pop(build.id).arn)
-        return {"buildsDeleted": deleted, "buildsNotDeleted": kept}
-
-    def list_builds(self, call: Call) -> Mapping[str, Any]:
-        return self._list(call, lambda _: True)
-
     def list_builds_for_project(self, call: Call) -> Mapping[str, Any]:
         name = self._project(call.params["projectName"])["name"]
-        return self._list(call, lambda build: build.project_name == name)
-
-    def _list(self, call: Call, wanted: Callable[[BuildRecord], bool]) -> Mapping[str, Any]:
         with self._lock:
-            ids = [build.id for build in self._builds.values() if wanted(build)]
+            ids = [build.id for build in self._builds.values() if build.project_name == name]
         if call.params.get("sortOrder", "DESCENDING") == "DESCENDING":
             ids.reverse()
-        return _page("ids", ids, call)
+        page, more = page_of(ids, str, call.params, following="nextToken")
+        return {"ids": page, **more}
 
     def _start(self, start: Mapping[str, Any], caller_arn: str) -> Mapping[str, Any]:
         token = start.get("idempotencyToken", "")
@@ -337,14 +299,3 @@ def _last_part(name: str) -> str:
 def _build_id(name: str) -> str:
     """A build's id from its id or ARN."""
     return name.partition(":build/")[2] or name
-
-
-def _page(member: str, names: Sequence[str], call: Call) -> Mapping[str, Any]:
-    token = call.params.get("nextToken")
-    page, more = page_of(
-        [{"name": name} for name in names],
-        lambda item: str(item["name"]),
-        {"NextToken": token} if token else {},
-    )
-    following = {"nextToken": more["NextToken"]} if more else {}
-    return {member: [item["name"] for item in page], **following}

@@ -1,11 +1,11 @@
 """One pipeline with all its executions: how they move from stage to stage.
 
-    start ─▶ arrive ─▶ (waits in the lane) ─▶ enter ─▶ StageRun ─▶ leave ─▶ arrive at the next ...
+    start ─▶ arrive ─▶ (waits in the queue) ─▶ enter ─▶ StageRun ─▶ leave ─▶ arrive at the next ...
                                                 │                   └─▶ failed: retry, roll back
              superseded by a newer one ◀────────┘
 
 All state is guarded by `lock`; work happens in the threads of StageRun. What people may
-ask for is decided in starts, stops and second_chances.
+ask for is decided in starts and retry_and_rollback.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from local_aws.codepipeline.execution import (
     Trigger,
     now,
 )
-from local_aws.codepipeline.lanes import Lane
+from local_aws.codepipeline.stage_queue import StageQueue
 from local_aws.codepipeline.stage_run import StageRun
 from local_aws.codepipeline.state_changes import StateChanges
 from local_aws.own_aws import OwnAws
@@ -45,7 +45,7 @@ class PipelineRuns:
         self.pipeline = pipeline
         self.created = self.updated = now()
         self.executions: list[Execution] = []
-        self.lanes = {stage.name: Lane() for stage in pipeline.stages}
+        self.queues = {stage.name: StageQueue() for stage in pipeline.stages}
         self._changes = changes
         self._runner = ActionRunner(own=own, changes=changes, minute_seconds=minute_seconds)
         self.lock, self._closing = self._runner.lock, self._runner.closing
@@ -84,8 +84,8 @@ class PipelineRuns:
                     self._finish(execution, CANCELLED, "CANCELED")
             self.pipeline = pipeline
             self.updated = now()
-            # Executions that still finish an action hold the lanes that they are in.
-            self.lanes = {s.name: self.lanes.get(s.name) or Lane() for s in pipeline.stages}
+            # Executions that still finish an action hold the stages that they are in.
+            self.queues = {s.name: self.queues.get(s.name) or StageQueue() for s in pipeline.stages}
 
     def stop(self, execution: Execution, *, abandon: bool, reason: str) -> None:
         """Start nothing more; with `abandon` don't wait for what runs either."""
@@ -105,7 +105,7 @@ class PipelineRuns:
     def set_transition(self, stage_name: str, *, enabled: bool, by: str, reason: str = "") -> None:
         """Open or close the way into a stage."""
         with self.lock:
-            transition = self.lanes[stage_name].transition
+            transition = self.queues[stage_name].transition
             transition.enabled = enabled
             transition.changed_by, transition.changed_at = by, now()
             transition.reason = reason
@@ -161,14 +161,14 @@ class PipelineRuns:
     def _arrive(self, execution: Execution, stage_name: str) -> None:
         execution.stage_name = stage_name
         execution.updated = now()
-        for older in self.lanes[stage_name].arrive(execution, self.pipeline.execution_mode):
+        for older in self.queues[stage_name].arrive(execution, self.pipeline.execution_mode):
             self._finish(older, SUPERSEDED, "SUPERSEDED")
         self._admit(stage_name)
 
     def _admit(self, stage_name: str) -> None:
-        lane = self.lanes.get(stage_name)
-        while lane is not None and not self._closing.is_set():
-            execution = lane.admit(self.pipeline.execution_mode)
+        queue = self.queues.get(stage_name)
+        while queue is not None and not self._closing.is_set():
+            execution = queue.admit(self.pipeline.execution_mode)
             if execution is None:
                 return
             self._enter(execution, stage_name)
@@ -185,11 +185,11 @@ class PipelineRuns:
     def _run_stage(
         self, execution: Execution, stage: StageExecution, actions: Collection[Action]
     ) -> None:
-        lane = self.lanes[stage.stage.name]
-        lane.inside.append(execution)
-        lane.latest, lane.latest_execution = stage, execution
+        queue = self.queues[stage.stage.name]
+        queue.inside.append(execution)
+        queue.latest, queue.latest_execution = stage, execution
         stage.passes += 1
-        run = StageRun(self._runner, lane, execution, stage, self._leave, self._break_off)
+        run = StageRun(self._runner, queue, execution, stage, self._leave, self._break_off)
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         self._threads.append(run.start(actions))
 
@@ -280,10 +280,10 @@ class PipelineRuns:
         return None
 
     def _withdraw(self, execution: Execution) -> bool:
-        """Take the execution out of the lane where it waits, if it waits."""
-        for lane in self.lanes.values():
-            if execution in lane.waiting:
-                lane.waiting.remove(execution)
+        """Take the execution out of the queue where it waits, if it waits."""
+        for queue in self.queues.values():
+            if execution in queue.waiting:
+                queue.waiting.remove(execution)
                 return True
         return False
 
@@ -302,9 +302,9 @@ class PipelineRuns:
         self._admit(execution.stage_name)
 
     def _vacate(self, execution: Execution) -> None:
-        for lane in self.lanes.values():
-            if execution in lane.inside:
-                lane.inside.remove(execution)
+        for queue in self.queues.values():
+            if execution in queue.inside:
+                queue.inside.remove(execution)
 
     def _finish(self, execution: Execution, status: str, state: str) -> None:
         execution.status = status

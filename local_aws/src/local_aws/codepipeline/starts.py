@@ -1,4 +1,4 @@
-"""What starts executions: a call with variables and revisions, or a push."""
+"""What starts executions, a call with variables and revisions or a push; what may be stopped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from local_aws.codepipeline.actions.action import WantedRevision
 from local_aws.codepipeline.definition import Pipeline
-from local_aws.codepipeline.execution import Execution, Trigger
+from local_aws.codepipeline.execution import STOPPING, Execution, Trigger
 from local_aws.codepipeline.pipeline_runs import PipelineRuns
 from local_aws.codepipeline.triggers import Push, source_started_by
 from local_aws.errors import AwsError
@@ -123,3 +123,21 @@ def _polls(pipeline: Pipeline, detail: Mapping[str, Any]) -> bool:
         and detail.get("referenceName") == action.configuration["BranchName"]
         for action in pipeline.stages[0].actions
     )
+
+
+def stop_execution(runs: PipelineRuns, execution: Execution, *, abandon: bool, reason: str) -> None:
+    """Stop it, now or after its running actions; raises AwsError if that can't be asked for."""
+    with runs.lock:
+        if execution.status == STOPPING and not abandon:
+            raise AwsError(
+                "DuplicatedStopRequestException",
+                f"Pipeline execution {execution.id} is already in a Stopping state. "
+                "To stop it now, abandon its actions.",
+            )
+        if execution.is_over:
+            raise AwsError(
+                "PipelineExecutionNotStoppableException",
+                f"Pipeline execution {execution.id} cannot be stopped: "
+                f"its status is {execution.status}",
+            )
+        runs.stop(execution, abandon=abandon, reason=reason)

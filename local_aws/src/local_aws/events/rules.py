@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from local_aws.errors import AwsError
-from local_aws.events.cron import ExpressionError
-from local_aws.events.expressions import Expression, parse_expression
 from local_aws.events.patterns import Pattern, parse_pattern
 from local_aws.events.target_input import check_input
 from local_aws.events.targets import EVENTS, check_target
@@ -27,9 +25,8 @@ class Rule:
     name: str
     arn: str
     state: str
-    given: Mapping[str, Any]  # Description, EventPattern, RoleArn, ScheduleExpression
-    pattern: Pattern | None
-    expression: Expression | None
+    given: Mapping[str, Any]  # Description, EventPattern, RoleArn
+    pattern: Pattern
     targets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by Id
 
     @property
@@ -72,7 +69,13 @@ def read_rule(own: OwnAws, params: Mapping[str, Any]) -> Rule:
     name = params["Name"]
     if not _NAME.fullmatch(name):
         raise AwsError("ValidationException", f"Parameter Name is not valid: {name!r}")
-    if "EventPattern" not in params and "ScheduleExpression" not in params:
+    if "ScheduleExpression" in params:
+        raise AwsError(
+            "ValidationException",
+            "local_aws does not support ScheduleExpression of a rule. Make a schedule of it: "
+            "EventBridge Scheduler's CreateSchedule takes the same expression.",
+        )
+    if "EventPattern" not in params:
         raise AwsError(
             "ValidationException",
             "Parameter(s) EventPattern or ScheduleExpression must be specified.",
@@ -82,7 +85,7 @@ def read_rule(own: OwnAws, params: Mapping[str, Any]) -> Rule:
         raise AwsError("ValidationException", f"local_aws does not support the rule state {state}")
     given = {
         member: params[member]
-        for member in ("Description", "EventPattern", "RoleArn", "ScheduleExpression")
+        for member in ("Description", "EventPattern", "RoleArn")
         if member in params
     }
     if "RoleArn" in given:
@@ -92,10 +95,7 @@ def read_rule(own: OwnAws, params: Mapping[str, Any]) -> Rule:
         arn=own.arn("events", f"rule/{name}"),
         state=state,
         given=given,
-        pattern=parse_pattern(given["EventPattern"]) if "EventPattern" in given else None,
-        expression=_expression(given["ScheduleExpression"])
-        if "ScheduleExpression" in given
-        else None,
+        pattern=parse_pattern(given["EventPattern"]),
     )
 
 
@@ -103,7 +103,7 @@ def check_rule_target(own: OwnAws, target: Mapping[str, Any]) -> None:
     """Raise ValidationException for a target that PutTargets would refuse, or local_aws has not."""
     if not _NAME.fullmatch(target["Id"]):
         raise AwsError("ValidationException", f"Parameter Id is not valid: {target['Id']!r}")
-    check_target(own, target, EVENTS)
+    check_target(own, target)
     check_input(target)
     if "RoleArn" in target:
         _require_role(own, target["RoleArn"])
@@ -126,22 +126,6 @@ def rule_error_code(code: str) -> str:
         if re.search(pattern, code):
             return name
     return "ERROR_FROM_TARGET"
-
-
-def _expression(text: str) -> Expression:
-    try:
-        expression = parse_expression(text)
-    except ExpressionError as err:
-        raise _not_valid(text, str(err)) from err
-    if not expression.recurs:
-        raise _not_valid(text, "a rule has a rate or a cron expression; at() is for schedules")
-    return expression
-
-
-def _not_valid(text: str, reason: str) -> AwsError:
-    return AwsError(
-        "ValidationException", f"Parameter ScheduleExpression is not valid. {text}: {reason}"
-    )
 
 
 def _require_role(own: OwnAws, role_arn: str) -> None:

@@ -1,4 +1,4 @@
-"""Repositories, build projects, pipelines and connections in stacks."""
+"""Repositories, build projects, pipelines in stacks."""
 
 from __future__ import annotations
 
@@ -301,34 +301,3 @@ def test_a_pipelines_tags_follow_the_stacks(account: Any) -> None:
     arn = stack.outputs()["Arn"]
     tags = account.client("codepipeline").list_tags_for_resource(resourceArn=arn)["tags"]
     assert tags == [{"key": "cost", "value": "7"}]
-
-
-@pytest.mark.parametrize(
-    ("kind", "service"),
-    [
-        ("AWS::CodeConnections::Connection", "codeconnections"),
-        ("AWS::CodeStarConnections::Connection", "codestar-connections"),
-    ],
-)
-def test_a_connection_is_made_and_deleted(account: Any, kind: str, service: str) -> None:
-    stack = account.stack(
-        {
-            "Connection": {
-                "Type": kind,
-                "Properties": {
-                    "ConnectionName": {"Fn::Select": [1, {"Fn::Split": ["-", "x-conn"]}]},
-                    "ProviderType": "GitHub",
-                },
-            }
-        },
-        Outputs={"Arn": {"Value": {"Fn::GetAtt": "Connection.ConnectionArn"}}},
-    )
-    assert stack.create(Tags=[{"Key": "team", "Value": "ml"}]) == "CREATE_COMPLETE", stack.reasons()
-    arn = stack.ids()["Connection"]
-    assert arn == stack.outputs()["Arn"]
-    made = account.client(service).get_connection(ConnectionArn=arn)["Connection"]
-    assert (made["ConnectionName"], made["ProviderType"]) == ("conn", "GitHub")
-
-    assert stack.delete() == "DELETE_COMPLETE", stack.reasons()
-    with pytest.raises(ClientError, match="ResourceNotFound"):
-        account.client(service).get_connection(ConnectionArn=arn)

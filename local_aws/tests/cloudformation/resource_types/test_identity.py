@@ -156,22 +156,6 @@ def test_a_managed_policy_gets_a_new_version_however_often(account: Any) -> None
     assert stack.delete() == "DELETE_COMPLETE", stack.reasons()
 
 
-def test_an_inline_policy_of_its_own_is_put_into_the_roles_it_names(account: Any) -> None:
-    stack = account.stack({"One": role(), "Two": role()})
-    policy = {**inline("shared", "s3:GetObject"), "Roles": [{"Ref": "One"}, {"Ref": "Two"}]}
-    stack.resources["Policy"] = {"Type": "AWS::IAM::Policy", "Properties": policy}
-    assert stack.create() == "CREATE_COMPLETE", stack.reasons()
-    iam, ids = account.client("iam"), stack.ids()
-    assert iam.list_role_policies(RoleName=ids["Two"])["PolicyNames"] == ["shared"]
-
-    policy["Roles"] = [{"Ref": "One"}]
-    assert stack.update() == "UPDATE_COMPLETE"
-    assert iam.list_role_policies(RoleName=ids["One"])["PolicyNames"] == ["shared"]
-    assert iam.list_role_policies(RoleName=ids["Two"])["PolicyNames"] == []
-
-    assert stack.delete() == "DELETE_COMPLETE"
-
-
 def test_a_key_has_an_alias_and_waits_for_its_deletion(account: Any) -> None:
     stack = account.stack(
         {

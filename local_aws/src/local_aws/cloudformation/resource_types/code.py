@@ -94,21 +94,6 @@ def _action(action: Mapping[str, Any]) -> dict[str, Any]:
     return dict(action)
 
 
-def _connection(service: str, prefix: str) -> ApiResource:
-    return ApiResource(
-        type=f"AWS::{prefix}::Connection",
-        service=service,
-        creates="CreateConnection",
-        deletes="DeleteConnection",
-        named_by="ConnectionName",
-        identified_by="ConnectionArn",
-        ref="ConnectionArn",
-        answers={"ConnectionArn": "ConnectionArn"},
-        tagged_by="ConnectionArn",
-        attributes=frozenset({"ConnectionArn"}),
-    )
-
-
 TYPES: tuple[ResourceType, ...] = (
     _Repository(
         type="AWS::CodeCommit::Repository",
@@ -173,6 +158,4 @@ TYPES: tuple[ResourceType, ...] = (
         refused=frozenset({"ArtifactStores"}),
         attributes=frozenset({"Arn"}),
     ),
-    _connection("codeconnections", "CodeConnections"),
-    _connection("codestar-connections", "CodeStarConnections"),
 )

@@ -21,7 +21,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_aws.sagemaker.pipelines.clock import Clock
+from local_aws.clock import Clock
 from local_aws.sagemaker.pipelines.conditions import is_true
 from local_aws.sagemaker.pipelines.definition import PipelineDefinition, Step
 from local_aws.sagemaker.pipelines.expressions import ExpressionError, Scope, as_text, resolve

@@ -17,12 +17,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from local_aws.aws_protocol import Call
+from local_aws.clock import Clock, SystemClock
 from local_aws.errors import AwsError
 from local_aws.event_bus import EventBus
 from local_aws.gateway import Handler
 from local_aws.own_aws import OwnAws
 from local_aws.pagination import page_of
-from local_aws.sagemaker.pipelines.clock import Clock, SystemClock
 from local_aws.sagemaker.pipelines.definition import parse_definition
 from local_aws.sagemaker.pipelines.parameters import as_given, parameter_values
 from local_aws.sagemaker.pipelines.pipelines import Pipelines, refuse_members

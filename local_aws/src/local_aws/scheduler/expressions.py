@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from local_aws.events.cron import Cron, ExpressionError, parse_cron
+from local_aws.scheduler.cron import Cron, ExpressionError, parse_cron
 
 _RATE = re.compile(r"rate\(([0-9]+) (minute|hour|day)(s?)\)")
 _CRON = re.compile(r"cron\((.+)\)")

@@ -12,9 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_aws.errors import AwsError
-from local_aws.events.schedules import Schedules
 from local_aws.gateway import Gateway
 from local_aws.sagemaker.pipelines.service import PipelineExecutions
+from local_aws.scheduler.service import Schedules
 
 OFF = {"Mode": "OFF"}
 
@@ -220,27 +220,6 @@ def test_a_schedule_is_shown_as_it_was_given_with_awss_defaults(account):
             {"sourceVersion": "main"},
             {"projectName": "checks", "sourceVersion": "main"},
         ),
-        ("aws-sdk:codepipeline:startPipelineExecution", {"Name": "mine"}, {"name": "mine"}),
-        (
-            "aws-sdk:sagemaker:startPipelineExecution",
-            {
-                "PipelineName": "local-build",
-                "ClientRequestToken": "x" * 32,
-                "PipelineParameters": [{"Name": "a", "Value": "1"}],
-            },
-            {"PipelineName": "local-build", "PipelineParameters": [{"Name": "a", "Value": "1"}]},
-        ),
-        (
-            "aws-sdk:codebuild:startBuild",
-            {
-                "ProjectName": "checks",
-                "EnvironmentVariablesOverride": [{"Name": "A", "Value": "1"}],
-            },
-            {
-                "projectName": "checks",
-                "environmentVariablesOverride": [{"name": "A", "value": "1"}],
-            },
-        ),
     ],
 )
 def test_targets_are_called_with_their_input(
@@ -249,7 +228,7 @@ def test_targets_are_called_with_their_input(
     arn = {
         "codepipeline": account.arn("codepipeline", "mine"),
         "codebuild": account.arn("codebuild", "project/checks"),
-    }.get(target, f"arn:aws:scheduler:::{target}")
+    }[target]
     given = {} if input_document is None else {"Input": json.dumps(input_document)}
 
     name = account.create_schedule("rate(1 day)", {"Arn": arn, **given})
@@ -390,16 +369,8 @@ def test_schedules_that_aws_refuses_are_refused(account, changed, message):
             "local_aws does not support the target arn:aws:lambda",
         ),
         (
-            {"Arn": "arn:aws:scheduler:::aws-sdk:sagemaker:describePipeline"},
-            "calls no read-only actions",
-        ),
-        (
-            {"Arn": "arn:aws:scheduler:::aws-sdk:sagemaker:trainEverything"},
-            "sagemaker has no action trainEverything",
-        ),
-        (
-            {"Arn": "arn:aws:scheduler:::aws-sdk:skynet:start"},
-            "there is no service skynet",
+            {"Arn": "arn:aws:scheduler:::aws-sdk:sagemaker:startPipelineExecution"},
+            "local_aws does not support the target arn:aws:scheduler",
         ),
         (
             {"Arn": "arn:aws:logs:us-east-1:123456789012:log-group:mine"},
@@ -427,7 +398,7 @@ def test_a_role_that_trusts_another_service_is_refused(account):
         account.create_schedule("rate(1 day)", {"Arn": QUEUE, "RoleArn": account.events_role})
 
 
-def test_a_name_can_be_used_once_in_a_group_and_a_token_for_one_schedule(account):
+def test_a_name_can_be_used_once_and_a_token_for_one_schedule(account):
     given = {
         "Name": f"once-{uuid.uuid4().hex}",
         "ScheduleExpression": "rate(1 day)",
@@ -450,35 +421,11 @@ def test_a_name_can_be_used_once_in_a_group_and_a_token_for_one_schedule(account
     assert account.scheduler.get_schedule(Name=given["Name"])["State"] == "DISABLED"
 
 
-def test_groups_hold_schedules_and_tags_and_take_both_with_them(account):
-    group = f"team-{uuid.uuid4().hex[:8]}"
-    arn = account.scheduler.create_schedule_group(
-        Name=group, Tags=[{"Key": "team", "Value": "ml"}]
-    )["ScheduleGroupArn"]
-    name = account.create_schedule("rate(1 day)", {"Arn": QUEUE}, GroupName=group, State="DISABLED")
-
-    assert arn == account.arn("scheduler", f"schedule-group/{group}")
-    assert account.scheduler.get_schedule_group(Name=group)["State"] == "ACTIVE"
-    listed = account.scheduler.list_schedule_groups(NamePrefix="team-")["ScheduleGroups"]
-    assert group in [each["Name"] for each in listed]
-    schedules = account.scheduler.list_schedules(GroupName=group)["Schedules"]
-    assert [(each["Name"], each["Target"]["Arn"]) for each in schedules] == [(name, QUEUE)]
-    account.scheduler.tag_resource(ResourceArn=arn, Tags=[{"Key": "a", "Value": "1"}])
-    account.scheduler.untag_resource(ResourceArn=arn, TagKeys=["team"])
-    assert account.scheduler.list_tags_for_resource(ResourceArn=arn)["Tags"] == [
-        {"Key": "a", "Value": "1"}
-    ]
-    with pytest.raises(ClientError, match=f"Schedule group {group} already exists"):
-        account.scheduler.create_schedule_group(Name=group)
-
-    account.scheduler.delete_schedule_group(Name=group)
-
-    with pytest.raises(ClientError, match=f"Schedule group {group} does not exist"):
-        account.scheduler.get_schedule(Name=name, GroupName=group)
-    with pytest.raises(ClientError, match=f"Schedule group {group} does not exist"):
-        account.create_schedule("rate(1 day)", {"Arn": QUEUE}, GroupName=group)
-    with pytest.raises(ClientError, match="default schedule group"):
-        account.scheduler.delete_schedule_group(Name="default")
+def test_there_is_one_group(account):
+    with pytest.raises(ClientError, match="Schedule group team does not exist"):
+        account.create_schedule("rate(1 day)", {"Arn": QUEUE}, GroupName="team")
+    with pytest.raises(ClientError, match="scheduler:CreateScheduleGroup"):
+        account.scheduler.create_schedule_group(Name="team")
 
 
 def test_schedules_are_listed_in_pages_and_by_state(account):

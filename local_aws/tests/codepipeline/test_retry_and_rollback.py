@@ -152,7 +152,7 @@ def test_rollback_runs_the_stage_with_what_the_target_had(account: Any, declare:
     key = account.put_source(readme__md="old")
     pipeline = account.create(
         account.source_stage(key, namespace="Source"),
-        declare.stage("Ask", declare.approval(configuration={"CustomData": "#{Source.VersionId}"})),
+        declare.stage("Ask", declare.approval(configuration={"CustomData": "#{Source.CommitId}"})),
         declare.stage("Last", declare.approval("Again")),
     )
     old = pipeline.first()
@@ -174,7 +174,7 @@ def test_rollback_runs_the_stage_with_what_the_target_had(account: Any, declare:
     assert execution["trigger"]["triggerType"] == "ManualRollback"
     (run,) = pipeline.runs(rollback)
     configured = run["input"]["resolvedConfiguration"]["CustomData"]
-    versions = [pipeline.runs(e)[0]["output"]["outputVariables"]["VersionId"] for e in (old, newer)]
+    versions = [pipeline.runs(e)[0]["output"]["outputVariables"]["CommitId"] for e in (old, newer)]
     assert [configured == version for version in versions] == [True, False]
     assert execution["artifactRevisions"][0]["revisionId"] == versions[0]
     assert pipeline.status(newer) == "InProgress"

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from local_aws.errors import AwsError
-from local_aws.events.cron import ExpressionError
-from local_aws.events.expressions import Expression, parse_expression
-from local_aws.events.schedule_groups import DEFAULT_GROUP, require_name
 from local_aws.events.targets import SCHEDULER, check_target
-from local_aws.events.timer import as_utc
 from local_aws.own_aws import OwnAws
+from local_aws.scheduler.cron import ExpressionError
+from local_aws.scheduler.expressions import Expression, parse_expression
 
 _DEFAULTS: Mapping[str, Any] = {
     "ScheduleExpressionTimezone": "UTC",
@@ -24,6 +23,8 @@ _DEFAULTS: Mapping[str, Any] = {
 _CHOICES = {"State": ("ENABLED", "DISABLED"), "ActionAfterCompletion": ("NONE", "DELETE")}
 _DEFAULT_RETRIES = {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
 _OLDEST_START = datetime.timedelta(minutes=5)
+_NAME = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
+DEFAULT_GROUP = "default"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +32,11 @@ class Schedule:
     """What the caller said, with AWS's defaults."""
 
     name: str
-    group: str
     arn: str
     given: Mapping[str, Any]
     expression: Expression
     created: datetime.datetime
     modified: datetime.datetime
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.group, self.name
 
     @property
     def target(self) -> Mapping[str, Any]:
@@ -68,7 +64,7 @@ class Schedule:
             **self.given,
             "Arn": self.arn,
             "Name": self.name,
-            "GroupName": self.group,
+            "GroupName": DEFAULT_GROUP,
             "CreationDate": self.created,
             "LastModificationDate": self.modified,
         }
@@ -87,19 +83,20 @@ def read_schedule(
     created: datetime.datetime | None = None,
 ) -> Schedule:
     """The schedule that the call asks for. Raises ValidationException."""
-    name, group = params["Name"], params.get("GroupName", DEFAULT_GROUP)
-    require_name(name)
+    name = params["Name"]
+    _require_name(name)
     given = {**_DEFAULTS, **params}
     for member, choices in _CHOICES.items():
         _require_choice(member, given[member], choices)
     for member in ("Name", "GroupName", "ClientToken"):
         given.pop(member, None)
     for member in {"StartDate", "EndDate"} & given.keys():
-        given[member] = as_utc(given[member])
+        time = given[member]  # what calls give is in UTC and doesn't say so
+        given[member] = time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
     expression = _expression(given)
     _check_dates(given, now)
     _check_window(given["FlexibleTimeWindow"])
-    check_target(own, given["Target"], SCHEDULER)
+    check_target(own, given["Target"])
     _require_role(own, given["Target"]["RoleArn"])
     given["Target"] = {
         **given["Target"],
@@ -107,13 +104,31 @@ def read_schedule(
     }
     return Schedule(
         name=name,
-        group=group,
-        arn=own.arn("scheduler", f"schedule/{group}/{name}"),
+        arn=own.arn("scheduler", f"schedule/{DEFAULT_GROUP}/{name}"),
         given=given,
         expression=expression,
         created=created or now,
         modified=now,
     )
+
+
+def require_default_group(name: str | None) -> None:
+    """Raise ResourceNotFoundException for any other group than the one that each account has."""
+    if name not in (None, DEFAULT_GROUP):
+        raise AwsError(
+            "ResourceNotFoundException",
+            f"Schedule group {name} does not exist; local_aws has the group {DEFAULT_GROUP} only.",
+            404,
+        )
+
+
+def _require_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise AwsError(
+            "ValidationException",
+            f"Value '{name}' at 'name' failed to satisfy constraint: Member must satisfy regular "
+            "expression pattern: ^[0-9a-zA-Z-_.]+$",
+        )
 
 
 def _expression(given: Mapping[str, Any]) -> Expression:

@@ -25,7 +25,7 @@ class Transition:
 
 
 @dataclass(kw_only=True)
-class Lane:
+class StageQueue:
     """One stage: who is inside, who waits, and what GetPipelineState shows of it."""
 
     transition: Transition = field(default_factory=Transition)

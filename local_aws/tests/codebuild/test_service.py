@@ -111,21 +111,6 @@ def test_builds_are_listed_newest_first(account):
     assert ascending == [first, second]
 
 
-def test_an_idempotency_token_starts_one_build(account):
-    name = account.create_project(QUICK)
-    token = f"token-{name}"
-
-    first = account.start(name, idempotencyToken=token)
-    assert account.start(name, idempotencyToken=token) == first
-    refused = _refused(
-        account.codebuild.start_build,
-        projectName=name,
-        idempotencyToken=token,
-        sourceVersion="other",
-    )
-    assert refused[0] == "InvalidInputException"
-
-
 def test_unknown_projects_and_builds_are_named(account):
     code, message = _refused(account.codebuild.start_build, projectName="nobody")
     assert code == "ResourceNotFoundException"

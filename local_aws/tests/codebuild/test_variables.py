@@ -86,19 +86,19 @@ def test_parameters_and_secrets_are_fetched_hidden_and_not_exported(account):
     secret = json.dumps({"user": "me", "word": "secret-value"})
     account.own.client("secretsmanager").create_secret(Name=unique, SecretString=secret)
     build = account.run(
-        f"""
+        """
         version: 0.2
         env:
-          parameter-store: {{FROM_STORE: /p/{unique}}}
-          secrets-manager: {{WORD: "{unique}:word"}}
           exported-variables: [FROM_STORE, LENGTHS]
         phases:
           build:
             commands:
-              - export LENGTHS="${{#FROM_STORE}} ${{#WORD}} ${{#OTHER}} ${{#WHOLE}}"
+              - export LENGTHS="${#FROM_STORE} ${#WORD} ${#OTHER} ${#WHOLE}"
               - echo "store <$FROM_STORE> word <$WORD>"
         """,
         variables=[
+            {"name": "FROM_STORE", "value": f"/p/{unique}", "type": "PARAMETER_STORE"},
+            {"name": "WORD", "value": f"{unique}:word", "type": "SECRETS_MANAGER"},
             {"name": "OTHER", "value": f"/p/{unique}", "type": "PARAMETER_STORE"},
             {"name": "WHOLE", "value": unique, "type": "SECRETS_MANAGER"},
         ],
@@ -116,12 +116,11 @@ def test_a_parameter_that_does_not_exist_fails_download_source(account, phase):
     build = account.run(
         """
         version: 0.2
-        env:
-          parameter-store: {GONE: /no/such/parameter}
         phases:
           build:
             commands: ["true"]
-        """
+        """,
+        variables=[{"name": "GONE", "value": "/no/such/parameter", "type": "PARAMETER_STORE"}],
     )
 
     assert phase(build, "DOWNLOAD_SOURCE")["contexts"] == [

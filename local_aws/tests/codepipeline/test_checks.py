@@ -153,16 +153,16 @@ ACTIONS: dict[str, tuple[Change, str]] = {
         "Action configuration for action 'Stack' contains unknown configuration 'Stackname'",
     ),
     "long value": (
-        lambda d, _: deploy(d)["configuration"].update(ParameterOverrides="x" * 1001),
+        lambda d, _: deploy(d)["configuration"].update(Capabilities="x" * 1001),
         "has 1001 characters; 1000 is the most",
     ),
     "mode": (
         lambda d, _: deploy(d)["configuration"].update(ActionMode="UPSERT"),
-        "ActionMode 'UPSERT' is none of CREATE_UPDATE",
+        "ActionMode 'UPSERT' is none that local_aws has: CREATE_UPDATE",
     ),
-    "mode without its key": (
+    "mode of change sets": (
         lambda d, _: deploy(d)["configuration"].update(ActionMode="CHANGE_SET_EXECUTE"),
-        "ChangeSetName is required for ActionMode CHANGE_SET_EXECUTE",
+        "ActionMode 'CHANGE_SET_EXECUTE' is none that local_aws has",
     ),
     "template of another artifact": (
         lambda d, _: deploy(d)["configuration"].update(TemplatePath="Other::stack.yml"),
@@ -208,7 +208,7 @@ ACTIONS: dict[str, tuple[Change, str]] = {
     ),
     "a source in a bucket": (
         lambda d, _: d["stages"][0]["actions"][0]["actionTypeId"].update(provider="S3"),
-        "Provider: 'S3', Owner: 'AWS', Version: '1') in action 'Fetch' is not available in local_aws",
+        "Provider: 'S3', Owner: 'AWS', Version: '1') in action 'Fetch' is not available",
     ),
     "no primary source": (
         lambda d, _: d["stages"][2]["actions"].append(code_build("Build", ["Code", "Code"])),
@@ -248,10 +248,24 @@ def test_wrong_action(case: str, account: Any, declare: Any, declaration: dict[s
     assert expected in message
 
 
+PUSHED = {
+    "providerType": "CodeStarSourceConnection",
+    "gitConfiguration": {"sourceActionName": "Clone"},
+}
 V2_ONLY: dict[str, dict[str, Any]] = {
     "variables": {"variables": [{"name": "color", "defaultValue": "red"}]},
-    "executionMode QUEUED": {"executionMode": "QUEUED"},
+    "triggers": {"triggers": [PUSHED]},
 }
+
+
+@pytest.mark.parametrize("mode", ["QUEUED", "PARALLEL"])
+def test_other_modes_are_refused_by_name(
+    mode: str, account: Any, declaration: dict[str, Any]
+) -> None:
+    declaration.update(executionMode=mode)
+    code, message = refusal(account, declaration)
+    assert code == "InvalidStructureException"
+    assert message == f"local_aws does not emulate executionMode {mode}; use SUPERSEDED"
 
 
 @pytest.mark.parametrize("what", V2_ONLY)

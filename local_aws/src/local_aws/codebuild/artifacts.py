@@ -1,4 +1,4 @@
-"""What a build keeps: files chosen by patterns, as a zip archive or as a folder in S3."""
+"""What a build keeps: files chosen by patterns, as a zip archive in S3."""
 
 # Path.glob knows neither absolute patterns nor a way to leave hidden files in.
 # ruff: noqa: PTH207
@@ -59,18 +59,15 @@ def find_files(
         raise ArtifactError(f"no matching base directory path found for {directory}")
     found: dict[str, Path] = {}
     for base in bases:
-        left_out: set[Path] = set()
-        for pattern in artifact.exclude_paths:
-            left_out |= set(_matches(base, expand(pattern, variables), folders))
         for pattern in artifact.files:
             wanted = expand(pattern, variables)
-            files = [file for file in _matches(base, wanted, folders) if file not in left_out]
+            files = _matches(base, wanted, folders)
             if not files:
                 raise ArtifactError(
                     f"no matching artifact paths found: {wanted or pattern} in {directory}"
                 )
             for file in files:
-                found[_name(file, base, discard=artifact.discard_paths)] = file
+                found[_name(file, base)] = file
     return found
 
 
@@ -79,49 +76,34 @@ def upload(
     files: Mapping[str, Path],
     *,
     settings: Mapping[str, Any],
-    artifact: Artifact,
-    build_uuid: str,
     default_name: str,
     kms_key: str,
     scratch: Path,
-    variables: Mapping[str, str],
 ) -> dict[str, Any]:
     """Store the files where the project's artifact `settings` say.
 
     The answer is the build's member `artifacts`. Raises ArtifactError.
     """
     bucket, prefix = split_location(settings["location"])
-    override = settings.get("overrideArtifactName", False) and artifact.name
-    name = expand(artifact.name, variables) if override else settings.get("name") or default_name
-    unique = build_uuid if settings.get("namespaceType") == "BUILD_ID" else ""
-    parts = [prefix, settings.get("path", ""), unique, name]
+    parts = [prefix, settings.get("path", ""), settings.get("name") or default_name]
     key = "/".join(part.strip("/") for part in parts if part.strip("/"))
     encryption: Mapping[str, str] = {}
     if kms_key and not settings.get("encryptionDisabled"):
         encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key}
-    described: dict[str, Any] = {
-        "location": f"arn:aws:s3:::{bucket}/{key}",
-        "encryptionDisabled": bool(settings.get("encryptionDisabled", False)),
-        "overrideArtifactName": bool(settings.get("overrideArtifactName", False)),
-    }
-    if "artifactIdentifier" in settings:
-        described["artifactIdentifier"] = settings["artifactIdentifier"]
+    archive = scratch / "artifact.zip"
+    _pack(files, archive)
+    content = archive.read_bytes()
+    archive.unlink()
     try:
-        if settings.get("packaging") == "ZIP":
-            archive = scratch / "artifact.zip"
-            _pack(files, archive)
-            content = archive.read_bytes()
-            archive.unlink()
-            described["sha256sum"] = hashlib.sha256(content).hexdigest()
-            described["md5sum"] = hashlib.md5(content, usedforsecurity=False).hexdigest()
-            s3.put_object(Bucket=bucket, Key=key, Body=content, **encryption)
-        else:
-            for path, file in files.items():
-                with file.open("rb") as body:
-                    s3.put_object(Bucket=bucket, Key=f"{key}/{path}", Body=body, **encryption)
+        s3.put_object(Bucket=bucket, Key=key, Body=content, **encryption)
     except (ClientError, BotoCoreError) as err:
         raise ArtifactError(f"Error in UPLOAD_ARTIFACTS to s3://{bucket}/{key}: {err}") from err
-    return described
+    return {
+        "location": f"arn:aws:s3:::{bucket}/{key}",
+        "encryptionDisabled": bool(settings.get("encryptionDisabled", False)),
+        "sha256sum": hashlib.sha256(content).hexdigest(),
+        "md5sum": hashlib.md5(content, usedforsecurity=False).hexdigest(),
+    }
 
 
 def _matches(base: Path, pattern: str, folders: BuildFolders) -> Sequence[Path]:
@@ -134,8 +116,8 @@ def _matches(base: Path, pattern: str, folders: BuildFolders) -> Sequence[Path]:
     return [path for path in map(Path, sorted(names)) if path.is_file()]
 
 
-def _name(file: Path, base: Path, *, discard: bool) -> str:
-    if discard or not file.is_relative_to(base):
+def _name(file: Path, base: Path) -> str:
+    if not file.is_relative_to(base):
         return file.name
     return file.relative_to(base).as_posix()
 

@@ -60,7 +60,6 @@ class Builds:
         self._builds: dict[str, BuildRecord] = {}
         self._runs: dict[str, BuildRun] = {}
         self._threads: list[threading.Thread] = []
-        self._tokens: dict[str, tuple[Mapping[str, Any], str]] = {}
         self._closed = False
 
     def operations(self) -> Mapping[tuple[str, str], Handler]:
@@ -129,7 +128,7 @@ class Builds:
         }
 
     def start_build(self, call: Call) -> Mapping[str, Any]:
-        """The build, which runs from now on; the same idempotencyToken gives the same one again."""
+        """The build, which runs from now on."""
         return {"build": self._start(call.params, call.caller_arn)}
 
     def stop_build(self, call: Call) -> Mapping[str, Any]:
@@ -162,26 +161,16 @@ class Builds:
         return {"ids": page, **more}
 
     def _start(self, start: Mapping[str, Any], caller_arn: str) -> Mapping[str, Any]:
-        token = start.get("idempotencyToken", "")
-        with self._lock:
-            project = self._project(start["projectName"])
-            if token in self._tokens:
-                former, build_id = self._tokens[token]
-                if former != start:
-                    raise invalid("idempotencyToken was used before with other parameters")
-                if build_id in self._builds:
-                    return self._builds[build_id].describe()
+        project = self._project(start["projectName"])
         request = overridden(_settings(project), start)
         self._require_role(request["serviceRole"])
         with self._lock:
             if self._closed:
                 raise AwsError("ServiceUnavailable", "local_aws is shutting down", 503)
-            self._require_room(project)
             name = project["name"]
             self._numbers[name] = self._numbers.get(name, 0) + 1
             build = BuildRecord(
                 request,
-                start,
                 build_number=self._numbers[name],
                 arn_prefix=self._own.arn("codebuild", ""),
                 initiator=_initiator(request, caller_arn),
@@ -198,8 +187,6 @@ class Builds:
             self._builds[build.id] = build
             self._line.append(build.id)
             self._runs[build.id] = run
-            if token:
-                self._tokens[token] = (start, build.id)
             described = build.describe()
             self._threads = [other for other in self._threads if other.is_alive()]
             self._threads.append(start_worker(build.id, lambda: self._run(run), run.fail))
@@ -230,20 +217,6 @@ class Builds:
                 self._running.add(build.id)
             self._turn.notify_all()
         return has_turn
-
-    def _require_room(self, project: Mapping[str, Any]) -> None:
-        limit = project.get("concurrentBuildLimit")
-        # A run outlives its build by the seconds that its folder takes to be removed.
-        running = [
-            run
-            for run in self._runs.values()
-            if run.build.project_name == project["name"] and not run.build.complete
-        ]
-        if limit and len(running) >= limit:
-            raise AwsError(
-                "AccountLimitExceededException",
-                f"Cannot have more than {limit} builds in queue for the project {project['name']}",
-            )
 
     def _check(self, project: Mapping[str, Any], operation: str) -> None:
         check_project(project, operation)

@@ -74,8 +74,6 @@ def resolve(
     """
     table: dict[str, tuple[str, str]] = {
         **{name: ("PLAINTEXT", value) for name, value in buildspec.variables.items()},
-        **{name: ("PARAMETER_STORE", value) for name, value in buildspec.parameter_store.items()},
-        **{name: ("SECRETS_MANAGER", value) for name, value in buildspec.secrets_manager.items()},
         **{v["name"]: (v.get("type", "PLAINTEXT"), v["value"]) for v in variables},
     }
     fetch = {"PARAMETER_STORE": _parameter, "SECRETS_MANAGER": _secret}
@@ -85,13 +83,9 @@ def resolve(
     }
 
 
-def secret_names(buildspec: Buildspec, variables: Iterable[Mapping[str, Any]]) -> set[str]:
+def secret_names(variables: Iterable[Mapping[str, Any]]) -> set[str]:
     """The variables whose values are fetched; they are never exported."""
-    return {
-        *buildspec.parameter_store,
-        *buildspec.secrets_manager,
-        *(v["name"] for v in variables if v.get("type", "PLAINTEXT") != "PLAINTEXT"),
-    }
+    return {v["name"] for v in variables if v.get("type", "PLAINTEXT") != "PLAINTEXT"}
 
 
 def _parameter(name: str, client: Client) -> str:

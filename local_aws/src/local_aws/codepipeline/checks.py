@@ -79,6 +79,8 @@ def _structure_problems(pipeline: Pipeline) -> Iterable[str]:
     names = [variable["name"] for variable in declaration.get("variables", [])]
     for name in repeated(names):
         yield f"Pipeline variable {name} is declared more than once"
+    if pipeline.execution_mode != "SUPERSEDED":
+        yield f"local_aws does not emulate executionMode {pipeline.execution_mode}; use SUPERSEDED"
     if pipeline.type == "V1":
         yield from _v2_problems(pipeline)
 
@@ -87,8 +89,6 @@ def _v2_problems(pipeline: Pipeline) -> Iterable[str]:
     for key in ("variables", "triggers"):
         if pipeline.declaration.get(key):
             yield f"{key} can be used in pipelines of type V2 only"
-    if pipeline.execution_mode != "SUPERSEDED":
-        yield f"executionMode {pipeline.execution_mode} can be used in pipelines of type V2 only"
     for stage in pipeline.stages:
         for key in ("onFailure", "onSuccess", "beforeEntry"):
             if key in stage.declaration:
@@ -113,8 +113,8 @@ def _stage_problems(pipeline: Pipeline) -> Iterable[str]:
             yield f"onFailure of stage {stage.name}: SKIP is for conditions, which local_aws lacks"
         if failure.get("result") == "ROLLBACK" and position == 0:
             yield f"onFailure of stage {stage.name}: a source stage cannot be rolled back"
-        if "retryConfiguration" in failure and failure.get("result") != "RETRY":
-            yield f"onFailure of stage {stage.name}: retryConfiguration needs the result RETRY"
+        if failure.get("result") == "RETRY" or "retryConfiguration" in failure:
+            yield f"local_aws does not emulate RETRY, which onFailure of stage {stage.name} has"
 
 
 def _trigger_problems(pipeline: Pipeline) -> Iterable[str]:

@@ -86,7 +86,6 @@ class StageExecution:
     stage: Stage
     status: str = IN_PROGRESS
     runs: dict[str, ActionRun] = field(default_factory=dict)
-    automatic_retries: int = 0
     manual_retries: int = 0
     # How often it was begun or abandoned: a StageRun of a former pass has no say any more.
     passes: int = 0

@@ -161,14 +161,14 @@ class PipelineRuns:
     def _arrive(self, execution: Execution, stage_name: str) -> None:
         execution.stage_name = stage_name
         execution.updated = now()
-        for older in self.queues[stage_name].arrive(execution, self.pipeline.execution_mode):
+        for older in self.queues[stage_name].arrive(execution):
             self._finish(older, SUPERSEDED, "SUPERSEDED")
         self._admit(stage_name)
 
     def _admit(self, stage_name: str) -> None:
         queue = self.queues.get(stage_name)
         while queue is not None and not self._closing.is_set():
-            execution = queue.admit(self.pipeline.execution_mode)
+            execution = queue.admit()
             if execution is None:
                 return
             self._enter(execution, stage_name)
@@ -250,16 +250,9 @@ class PipelineRuns:
             self._arrive(execution, stages[execution.pipeline.index(stage_name) + 1].name)
 
     def _after_failure(self, execution: Execution, stage: StageExecution) -> None:
-        """What the stage's onFailure asks for: once more, or back to what last succeeded."""
-        on_failure = stage.stage.on_failure
-        if on_failure == "RETRY" and not stage.automatic_retries:
-            stage.automatic_retries += 1
-            everything = stage.stage.retry_mode == "ALL_ACTIONS"
-            actions = stage.stage.actions if everything else stage.unfinished()
-            self.resume(execution, stage.stage.name, actions)
-            return
+        """What the stage's onFailure asks for: the end, or back to what last succeeded."""
         self._finish(execution, FAILED, "FAILED")
-        if on_failure == "ROLLBACK" and execution.rollback_target is None:
+        if stage.stage.on_failure == "ROLLBACK" and execution.rollback_target is None:
             target = self._last_success(stage.stage.name)
             if target is not None:
                 self.roll_back(

@@ -28,8 +28,7 @@ def retry_stage(runs: PipelineRuns, execution: Execution, stage_name: str, mode:
                 f"Stage {stage_name} of pipeline execution {execution.id} cannot be retried: "
                 f"the stage contains no failed actions (it is {shown})",
             )
-        parallel = runs.pipeline.execution_mode == "PARALLEL"
-        if queue.latest_execution is not execution and not parallel:
+        if queue.latest_execution is not execution:
             assert queue.latest_execution is not None
             raise AwsError(
                 "NotLatestPipelineExecutionException",
@@ -68,8 +67,6 @@ def _why_not(runs: PipelineRuns, stage_name: str, target: Execution) -> str:
     stage = target.stages.get(stage_name)
     if pipeline.type != "V2":
         return "only pipelines of type V2 have rollbacks"
-    if pipeline.execution_mode == "PARALLEL":
-        return "a pipeline in PARALLEL mode has no rollbacks"
     if pipeline.index(stage_name) == 0:
         return "it is the source stage"
     if queue.inside:

@@ -13,8 +13,6 @@ from local_aws.codepipeline.pipeline_runs import PipelineRuns
 from local_aws.codepipeline.triggers import Push, source_started_by
 from local_aws.errors import AwsError
 
-# In QUEUED and PARALLEL mode.
-MOST_CONCURRENT = 50
 _EVENTS_SESSION = re.compile(r":assumed-role/.+/events$")
 _GIT_PROVIDERS = ("CodeCommit", "CodeStarSourceConnection")
 
@@ -26,18 +24,11 @@ def start_execution(
     wanted: Mapping[str, WantedRevision] | None = None,
     token: str | None = None,
 ) -> Execution:
-    """A new execution, or the one that the token started; AwsError if there are too many."""
+    """A new execution, or the one that the token started."""
     with runs.lock:
         for execution in runs.executions:
             if token is not None and execution.client_token == token:
                 return execution
-        going = sum(not execution.is_over for execution in runs.executions)
-        if runs.pipeline.execution_mode != "SUPERSEDED" and going >= MOST_CONCURRENT:
-            raise AwsError(
-                "ConcurrentPipelineExecutionsLimitExceededException",
-                f"Pipeline {runs.pipeline.name} has {going} executions in progress; "
-                f"{MOST_CONCURRENT} is the most",
-            )
         return runs.start(trigger, variables, wanted or {}, token)
 
 

@@ -130,13 +130,11 @@ def _stage_state(queue: StageQueue) -> View:
     if queue.latest is not None and queue.latest_execution is not None:
         latest = queue.latest
         state["latestExecution"] = _stage_execution(queue.latest_execution, latest.status)
-        if latest.automatic_retries or latest.manual_retries:
-            manual = latest.manual_retries > 0
-            state["retryStageMetadata"] = _filled(
-                autoStageRetryAttempt=latest.automatic_retries,
-                manualStageRetryAttempt=latest.manual_retries,
-                latestRetryTrigger="ManualStageRetry" if manual else "AutomatedStageRetry",
-            )
+        if latest.manual_retries:
+            state["retryStageMetadata"] = {
+                "manualStageRetryAttempt": latest.manual_retries,
+                "latestRetryTrigger": "ManualStageRetry",
+            }
     return state
 
 

@@ -244,16 +244,17 @@ def test_pushed_tag_is_what_its_trigger_fetches(
         connected(account, declare, repository),
         ask(declare),
         triggers=[trigger],
-        executionMode="QUEUED",
     )
+    pipeline.reject("Ask", "Approve", pipeline.first())
     clone.git("push", "--quiet", "origin", "HEAD:refs/tags/v1")
+    tagged = pipeline.executions()[-1]["pipelineExecutionId"]
+    assert fetched(account, pipeline, tagged) == {"README.md": "released"}
+    assert pipeline.runs(tagged)[0]["output"]["outputVariables"]["TagName"] == "v1"
+    pipeline.reject("Ask", "Approve", tagged)
+
     clone.push("README.md", "hotfix", "refs/heads/release/2")
     clone.push("README.md", "later")
 
-    _, tagged, released = [e["pipelineExecutionId"] for e in pipeline.executions()]
-    pipeline.approve("Ask", "Approve", pipeline.first())
-    assert fetched(account, pipeline, tagged) == {"README.md": "released"}
-    assert pipeline.runs(tagged)[0]["output"]["outputVariables"]["TagName"] == "v1"
-    pipeline.approve("Ask", "Approve", tagged)
+    _, _, released = [e["pipelineExecutionId"] for e in pipeline.executions()]
     assert fetched(account, pipeline, released) == {"README.md": "hotfix"}
     assert pipeline.runs(released)[0]["output"]["outputVariables"]["BranchName"] == "release/2"

@@ -95,22 +95,6 @@ class PipelineRun:
         name = f"pipeline execution {self.plan.execution_id}"
         self._thread = start_worker(name, self._run, self._fail)
 
-    def retry(self, max_parallel_steps: int | None) -> bool:
-        """Run again whatever has not succeeded; False unless the execution failed or stopped."""
-        with self._lock:
-            if self._status not in ("Failed", "Stopped"):
-                return False
-            self._entries = {
-                name: entry
-                for name, entry in self._entries.items()
-                if entry["StepStatus"] == "Succeeded"
-            }
-            self._stop = threading.Event()
-            self._max_parallel_steps = max_parallel_steps or self._max_parallel_steps
-            self._become("Executing")
-            self.start()
-        return True
-
     def stop(self) -> bool:
         """Stop the jobs and start no other step; False if the execution has already ended."""
         with self._lock:

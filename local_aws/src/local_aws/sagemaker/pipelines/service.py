@@ -24,7 +24,7 @@ from local_aws.gateway import Handler
 from local_aws.own_aws import OwnAws
 from local_aws.pagination import page_of
 from local_aws.sagemaker.pipelines.definition import parse_definition
-from local_aws.sagemaker.pipelines.parameters import as_given, parameter_values
+from local_aws.sagemaker.pipelines.parameters import parameter_values
 from local_aws.sagemaker.pipelines.pipelines import Pipelines, refuse_members
 from local_aws.sagemaker.pipelines.run import ExecutionPlan, PipelineRun
 
@@ -57,10 +57,7 @@ class PipelineExecutions:
             "DescribePipelineExecution": self.describe,
             "ListPipelineExecutions": self.list_executions,
             "ListPipelineExecutionSteps": self.list_steps,
-            "ListPipelineParametersForExecution": self.list_parameters,
-            "DescribePipelineDefinitionForExecution": self.describe_definition,
             "StopPipelineExecution": self.stop,
-            "RetryPipelineExecution": self.retry,
         }
         return {("sagemaker", operation): handler for operation, handler in handlers.items()}
 
@@ -191,17 +188,6 @@ class PipelineExecutions:
         page, more = page_of(steps, lambda item: item["StepName"], call.params)
         return {"PipelineExecutionSteps": page, **more}
 
-    def list_parameters(self, call: Call) -> Mapping[str, Any]:
-        """ListPipelineParametersForExecution: every parameter with the value it has there."""
-        given = as_given(self._run(call).plan.parameters)
-        page, more = page_of(given, lambda item: item["Name"], call.params)
-        return {"PipelineParameters": page, **more}
-
-    def describe_definition(self, call: Call) -> Mapping[str, Any]:
-        """DescribePipelineDefinitionForExecution: as it was at the start."""
-        plan = self._run(call).plan
-        return {"PipelineDefinition": plan.definition_text, "CreationTime": plan.created}
-
     def stop(self, call: Call) -> Mapping[str, Any]:
         """StopPipelineExecution."""
         run = self._run(call)
@@ -210,18 +196,6 @@ class PipelineExecutions:
                 "ValidationException",
                 f"Pipeline execution {run.plan.execution_arn} has the status {run.status}; "
                 "only an execution with the status Executing can be stopped",
-            )
-        return {"PipelineExecutionArn": run.plan.execution_arn}
-
-    def retry(self, call: Call) -> Mapping[str, Any]:
-        """RetryPipelineExecution: steps that succeeded are kept, the others run."""
-        run = self._run(call)
-        parallelism = call.params.get("ParallelismConfiguration", {})
-        if not run.retry(parallelism.get("MaxParallelExecutionSteps")):
-            raise AwsError(
-                "ValidationException",
-                f"Pipeline execution {run.plan.execution_arn} has the status {run.status}; "
-                "only an execution with the status Failed or Stopped can be retried",
             )
         return {"PipelineExecutionArn": run.plan.execution_arn}
 

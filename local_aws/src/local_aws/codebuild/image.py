@@ -33,13 +33,13 @@ from local_aws.codebuild.layers import (
     LayerError,
     RealUv,
     ensure_layer,
-    file_lock,
     link_tree,
     protect,
 )
 from local_aws.containers.container import SYSTEM_PATH
 from local_aws.containers.images import DEFAULT_CACHE_DIR, PIP_VARIABLES
 from local_aws.containers.job_pip.environment import Interpreter
+from local_aws.containers.job_pip.layer_cache import file_lock
 from local_aws.errors import AwsError, LocalAwsError
 
 logger = logging.getLogger(__name__)

@@ -187,23 +187,6 @@ def test_failing_create_is_rolled_back_with_the_reason(stack: Stack) -> None:
         stack.update()
 
 
-@pytest.mark.parametrize(
-    ("how", "status"),
-    [({"OnFailure": "DELETE"}, "DELETE_COMPLETE"), ({"DisableRollback": True}, "CREATE_FAILED")],
-)
-def test_what_follows_a_failed_create_can_be_chosen(
-    stack: Stack, until: Callable[..., Any], how: dict[str, Any], status: str
-) -> None:
-    stack.parameters["Url"] = f"s3://{stack.account.bucket}/missing.tar.gz"
-    stack_id = stack.client.create_stack(**stack.request(**how))["StackId"]
-
-    def ended() -> bool:
-        described = stack.client.describe_stacks(StackName=stack_id)["Stacks"][0]
-        return bool(described["StackStatus"] == status)
-
-    assert until(ended)
-
-
 def test_a_custom_named_resource_cannot_be_replaced(stack: Stack) -> None:
     named = stack.template.replace("Properties:", f"Properties:\n      ModelName: {stack.name}", 1)
     stack.create(TemplateBody=named)
@@ -319,7 +302,15 @@ def test_a_mistake_in_the_template_is_named_before_anything_is_made(
         stack.describe()
 
 
+def test_a_dynamic_reference_is_refused_with_what_to_do(stack: Stack) -> None:
+    secret = stack.template.replace("!Ref Color", "'{{resolve:secretsmanager:word}}'", 1)
+    with pytest.raises(ClientError, match=r"does not support dynamic references.*a parameter of"):
+        stack.create(TemplateBody=secret)
+
+
 def test_an_unsupported_request_is_refused_by_name(stack: Stack) -> None:
+    with pytest.raises(ClientError, match="does not support the parameter OnFailure"):
+        stack.create(OnFailure="DELETE")
     with pytest.raises(ClientError, match="does not support the parameter TimeoutInMinutes"):
         stack.create(TimeoutInMinutes=5)
     with pytest.raises(ClientError, match="cloudformation:CreateStackSet"):

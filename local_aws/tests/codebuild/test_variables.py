@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -78,13 +77,11 @@ def test_commands_inherit_nothing_from_the_developer(account, monkeypatch):
     assert "<>" in account.log(build).splitlines()
 
 
-def test_parameters_and_secrets_are_fetched_hidden_and_not_exported(account):
+def test_parameters_are_fetched_hidden_and_not_exported(account):
     unique = uuid.uuid4().hex
     account.own.client("ssm").put_parameter(
         Name=f"/p/{unique}", Value="parameter-value", Type="SecureString"
     )
-    secret = json.dumps({"user": "me", "word": "secret-value"})
-    account.own.client("secretsmanager").create_secret(Name=unique, SecretString=secret)
     build = account.run(
         """
         version: 0.2
@@ -93,22 +90,18 @@ def test_parameters_and_secrets_are_fetched_hidden_and_not_exported(account):
         phases:
           build:
             commands:
-              - export LENGTHS="${#FROM_STORE} ${#WORD} ${#OTHER} ${#WHOLE}"
-              - echo "store <$FROM_STORE> word <$WORD>"
+              - export LENGTHS="${#FROM_STORE} ${#OTHER}"
+              - echo "store <$FROM_STORE> other <$OTHER>"
         """,
         variables=[
             {"name": "FROM_STORE", "value": f"/p/{unique}", "type": "PARAMETER_STORE"},
-            {"name": "WORD", "value": f"{unique}:word", "type": "SECRETS_MANAGER"},
             {"name": "OTHER", "value": f"/p/{unique}", "type": "PARAMETER_STORE"},
-            {"name": "WHOLE", "value": unique, "type": "SECRETS_MANAGER"},
         ],
     )
 
     assert build["buildStatus"] == "SUCCEEDED", account.log(build)
-    assert build["exportedEnvironmentVariables"] == [
-        {"name": "LENGTHS", "value": f"15 12 15 {len(secret)}"}
-    ]
-    assert "store <***> word <***>" in account.log(build).splitlines()
+    assert build["exportedEnvironmentVariables"] == [{"name": "LENGTHS", "value": "15 15"}]
+    assert "store <***> other <***>" in account.log(build).splitlines()
     assert "parameter-value" not in Path(urlsplit(build["logs"]["deepLink"]).path).read_text()
 
 

@@ -253,7 +253,6 @@ PUSHED = {
     "gitConfiguration": {"sourceActionName": "Clone"},
 }
 V2_ONLY: dict[str, dict[str, Any]] = {
-    "variables": {"variables": [{"name": "color", "defaultValue": "red"}]},
     "triggers": {"triggers": [PUSHED]},
 }
 

@@ -49,27 +49,24 @@ def test_variables_of_execution_and_source(account: Any, declare: Any) -> None:
     assert current["revisionId"] == variables["CommitId"]
 
 
-def test_variables_of_the_pipeline_are_given_at_the_start(account: Any, declare: Any) -> None:
-    pipeline = asking(
-        account,
-        declare,
-        "#{variables.color} #{variables.size}",
-        variables=[{"name": "color", "defaultValue": "red"}, {"name": "size"}],
-    )
-    # Without a default only a start with a value is possible, so the creation starts nothing.
-    assert pipeline.executions() == []
-    with pytest.raises(ClientError, match="without a default value need one: size"):
-        pipeline.start()
-    with pytest.raises(ClientError, match="declares no variable form; it declares: color, size"):
-        pipeline.start(variables=[{"name": "form", "value": "round"}])
-
-    execution_id = pipeline.start(variables=[{"name": "size", "value": "7"}])
-
-    assert told(pipeline, execution_id) == "red 7"
-    assert pipeline.execution(execution_id)["variables"] == [
-        {"name": "color", "resolvedValue": "red"},
-        {"name": "size", "resolvedValue": "7"},
-    ]
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"variables": [{"name": "a", "value": "b"}]},
+        {
+            "sourceRevisions": [
+                {"actionName": "Fetch", "revisionType": "COMMIT_ID", "revisionValue": "c0ffee"}
+            ]
+        },
+    ],
+)
+def test_what_a_start_may_not_ask_for_is_refused_by_name(
+    account: Any, declare: Any, asked: dict[str, Any]
+) -> None:
+    pipeline = asking(account, declare, "x")
+    (member,) = asked
+    with pytest.raises(ClientError, match=f"local_aws does not emulate {member}"):
+        pipeline.start(**asked)
 
 
 def test_variable_that_no_action_gave_fails_the_action(account: Any, declare: Any) -> None:

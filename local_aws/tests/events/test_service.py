@@ -89,34 +89,6 @@ def test_a_pipeline_is_started_under_the_targets_role(account, elsewhere, until)
     assert call.caller_arn == f"arn:aws:sts::123456789012:assumed-role/{role}/events"
 
 
-def test_a_codepipeline_targets_input_gives_variables_and_revisions(account, elsewhere, until):
-    source = _source()
-    template = (
-        '{"sourceRevisions": [{"actionName": "Source", "revisionType": "COMMIT_ID", '
-        '"revisionValue": <commit>}], "variables": [{"name": "who", "value": "<who>"}]}'
-    )
-    account.put_rule(
-        [
-            {
-                "Id": "pipeline",
-                "Arn": account.arn("codepipeline", "mine"),
-                "RoleArn": account.events_role,
-                "InputTransformer": {
-                    "InputPathsMap": {"commit": "$.detail.commitId", "who": "$.detail.who"},
-                    "InputTemplate": template,
-                },
-            }
-        ],
-        EventPattern=_pattern(source),
-    )
-
-    account.put_event(source, {"commitId": "c0ffee", "who": 'Ann "A"'})
-
-    params = until(lambda: elsewhere.calls and elsewhere.calls[0]).params
-    assert params["sourceRevisions"][0]["revisionValue"] == "c0ffee"
-    assert params["variables"] == [{"name": "who", "value": 'Ann "A"'}]
-
-
 def test_a_sagemaker_pipeline_gets_its_parameters(account, elsewhere, until):
     source = _source()
     given = [{"Name": "Limit", "Value": "66.1"}]

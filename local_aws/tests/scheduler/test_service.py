@@ -84,41 +84,6 @@ def test_at_is_invoked_once_and_stays(account):
     assert account.scheduler.get_schedule(Name=name)["State"] == "ENABLED"
 
 
-def test_a_schedule_that_asks_for_it_goes_away_after_its_last_invocation(account, until):
-    queue = account.create_queue()
-    due = _in(account, minutes=5)
-    name = account.create_schedule(
-        f"at({due:%Y-%m-%dT%H:%M:%S})", {"Arn": queue}, ActionAfterCompletion="DELETE"
-    )
-
-    account.clock.advance(minutes=5)
-    account.receive(queue)
-
-    def gone():
-        return not account.scheduler.list_schedules(NamePrefix=name)["Schedules"]
-
-    until(gone)
-
-
-def test_start_and_end_bound_the_invocations(account):
-    queue = account.create_queue()
-    name = account.create_schedule(
-        "rate(10 minutes)",
-        {"Arn": queue, "Input": '{"at": "<aws.scheduler.scheduled-time>"}'},
-        StartDate=_in(account, minutes=30),
-        EndDate=_in(account, minutes=45),
-    )
-    assert account.is_silent(queue)
-
-    for minutes in (30, 10):
-        due = account.clock.advance(minutes=minutes)
-        assert json.loads(account.receive(queue)["Body"]) == {"at": f"{due:%Y-%m-%dT%H:%M:%SZ}"}
-    account.clock.advance(minutes=10)
-
-    assert account.is_silent(queue)
-    account.scheduler.delete_schedule(Name=name)
-
-
 def test_times_that_passed_while_the_machine_slept_are_made_up_for_once(account):
     queue = account.create_queue()
     name = account.create_schedule("rate(1 minute)", {"Arn": queue})
@@ -195,7 +160,6 @@ def test_a_schedule_is_shown_as_it_was_given_with_awss_defaults(account):
         "cron(0 3 ? * MON#1 *)",
         {"Arn": queue, "DeadLetterConfig": {"Arn": queue}},
         ScheduleExpressionTimezone="Europe/Berlin",
-        FlexibleTimeWindow={"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15},
     )
 
     schedule = account.scheduler.get_schedule(Name=name)
@@ -204,7 +168,7 @@ def test_a_schedule_is_shown_as_it_was_given_with_awss_defaults(account):
     assert schedule["GroupName"] == "default"
     assert schedule["ScheduleExpression"] == "cron(0 3 ? * MON#1 *)"
     assert schedule["ActionAfterCompletion"] == "NONE"
-    assert schedule["FlexibleTimeWindow"] == {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15}
+    assert schedule["FlexibleTimeWindow"] == OFF
     assert schedule["Target"]["RetryPolicy"] == {
         "MaximumEventAgeInSeconds": 86400,
         "MaximumRetryAttempts": 185,
@@ -316,28 +280,13 @@ QUEUE = "arn:aws:sqs:us-east-1:123456789012:mine"
         ),
         ({"ScheduleExpressionTimezone": "../etc/passwd"}, "ScheduleExpressionTimezone"),
         (
-            {"StartDate": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)},
-            "The StartDate you specify cannot be earlier than 5 minutes ago",
+            {"StartDate": datetime.datetime(2040, 1, 1, tzinfo=datetime.UTC)},
+            "local_aws does not support StartDate of a schedule",
         ),
-        (
-            {"EndDate": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)},
-            "The EndDate you specify must be in the future",
-        ),
-        (
-            {
-                "StartDate": datetime.datetime(2040, 1, 2, tzinfo=datetime.UTC),
-                "EndDate": datetime.datetime(2040, 1, 1, tzinfo=datetime.UTC),
-            },
-            "The EndDate you specify must come after the StartDate",
-        ),
-        ({"FlexibleTimeWindow": {"Mode": "FLEXIBLE"}}, "MaximumWindowInMinutes must be from 1"),
-        (
-            {"FlexibleTimeWindow": {"Mode": "OFF", "MaximumWindowInMinutes": 5}},
-            "MaximumWindowInMinutes must not be specified",
-        ),
+        ({"FlexibleTimeWindow": {"Mode": "FLEXIBLE"}}, "does not support FlexibleTimeWindow FLEX"),
         ({"FlexibleTimeWindow": {"Mode": "SOMETIMES"}}, "SOMETIMES"),
         ({"State": "ASLEEP"}, "ASLEEP"),
-        ({"ActionAfterCompletion": "FORGET"}, "FORGET"),
+        ({"ActionAfterCompletion": "DELETE"}, "does not support ActionAfterCompletion DELETE"),
         ({"Name": "a b"}, "'a b' at 'name' failed to satisfy constraint"),
     ],
 )
@@ -458,13 +407,11 @@ def test_the_aws_command_line_makes_and_shows_schedules(account):
         f"--name={name}",
         "--schedule-expression=cron(0 3 ? * MON#1 *)",
         "--flexible-time-window=Mode=OFF",
-        "--start-date=2040-01-01T00:00:00Z",
         f"--target={target}",
     )
     shown = json.loads(account.aws("scheduler", "get-schedule", f"--name={name}"))
 
     assert shown["ScheduleExpression"] == "cron(0 3 ? * MON#1 *)"
-    assert shown["StartDate"] == datetime.datetime(2040, 1, 1, tzinfo=datetime.UTC).timestamp()
 
 
 def test_on_the_machines_clock_a_real_pipeline_is_started_and_close_ends_all_threads(

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from local_aws.cloudformation.dynamic_references import with_parameters
 from local_aws.cloudformation.intrinsics import Evaluation, Reference
 from local_aws.cloudformation.parameters import is_hidden, resolve_parameters, typed_parameters
 from local_aws.cloudformation.resource_types.tags import tags_in
@@ -119,7 +118,7 @@ def make_plan(
         declaration = template.resources[name]
         seen.clear()
         kind = RESOURCE_TYPES[declaration.type]
-        values = with_parameters(provisioner, sketching.value(declaration.properties))
+        values = sketching.value(declaration.properties)
         sketch = with_stack_tags(kind, values, tags)
         needed = frozenset((seen | set(declaration.depends_on)) & active)
         planned[name] = PlannedResource(

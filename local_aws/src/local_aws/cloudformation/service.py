@@ -72,16 +72,9 @@ class CloudFormation:
         params = call.params
         require_stack_name(params["StackName"])
         refuse_unsupported(params)
-        if params.get("DisableRollback") and params.get("OnFailure"):
-            raise AwsError(
-                "ValidationError", "You cannot specify both DisableRollback and OnFailure."
-            )
         settings = StackSettings(
             role_arn=params.get("RoleARN"),
             capabilities=tuple(params.get("Capabilities", ())),
-            on_failure="DO_NOTHING"
-            if params.get("DisableRollback")
-            else params.get("OnFailure", "ROLLBACK"),
             client_request_token=params.get("ClientRequestToken"),
         )
         template = template_of(params, self._own)
@@ -100,7 +93,7 @@ class CloudFormation:
     def update_stack(self, call: Call) -> Answer:
         """Check everything, then change the stack in the background."""
         params = call.params
-        refuse_unsupported(params, "DisableRollback")
+        refuse_unsupported(params)
         stack = self._stacks.find(params["StackName"])
         self._stacks.require_updatable(stack)
         before = stack.plan

@@ -42,8 +42,6 @@ class StackSettings:
 
     role_arn: str | None = None
     capabilities: tuple[str, ...] = ()
-    # What follows a failure: ROLLBACK, DELETE (of a new stack) or DO_NOTHING.
-    on_failure: str = "ROLLBACK"
     client_request_token: str | None = None
 
 
@@ -141,7 +139,7 @@ class Stack:
                 "Outputs": list(self.outputs),
                 "RoleARN": self.settings.role_arn,
                 "Capabilities": list(self.settings.capabilities),
-                "DisableRollback": self.settings.on_failure == "DO_NOTHING",
+                "DisableRollback": False,
                 "EnableTerminationProtection": self.termination_protection,
                 "NotificationARNs": [],
                 "DriftInformation": {"StackDriftStatus": "NOT_CHECKED"},

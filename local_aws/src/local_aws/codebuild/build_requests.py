@@ -66,6 +66,9 @@ def check_project(project: Mapping[str, Any], operation: str) -> None:
         raise invalid(f"Invalid project name: {project['name']!r}")
     _refuse(project, _PROJECT, operation)
     _refuse(project["environment"], _ENVIRONMENT, f"{operation}: environment")
+    for variable in project["environment"].get("environmentVariables", ()):
+        if variable.get("type", "PLAINTEXT") not in ("PLAINTEXT", "PARAMETER_STORE"):
+            raise _not_here(operation, f"variables of the type {variable['type']}")
     check_image(project["environment"]["image"], project["environment"]["type"])
     if project.get("logsConfig", {}).get("s3Logs", {}).get("status") == "ENABLED":
         raise _not_here(operation, "logsConfig.s3Logs")

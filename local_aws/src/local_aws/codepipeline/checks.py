@@ -76,9 +76,8 @@ def _structure_problems(pipeline: Pipeline) -> Iterable[str]:
                     f"Source action {action.name} is in stage {stage.name}: "
                     "only the first stage may contain source actions"
                 )
-    names = [variable["name"] for variable in declaration.get("variables", [])]
-    for name in repeated(names):
-        yield f"Pipeline variable {name} is declared more than once"
+    if declaration.get("variables"):
+        yield "local_aws does not emulate variables of a pipeline"
     if pipeline.execution_mode != "SUPERSEDED":
         yield f"local_aws does not emulate executionMode {pipeline.execution_mode}; use SUPERSEDED"
     if pipeline.type == "V1":
@@ -86,9 +85,8 @@ def _structure_problems(pipeline: Pipeline) -> Iterable[str]:
 
 
 def _v2_problems(pipeline: Pipeline) -> Iterable[str]:
-    for key in ("variables", "triggers"):
-        if pipeline.declaration.get(key):
-            yield f"{key} can be used in pipelines of type V2 only"
+    if pipeline.declaration.get("triggers"):
+        yield "triggers can be used in pipelines of type V2 only"
     for stage in pipeline.stages:
         for key in ("onFailure", "onSuccess", "beforeEntry"):
             if key in stage.declaration:

@@ -77,11 +77,6 @@ class Pipeline:
             for action in group
         ]
 
-    def variable_defaults(self) -> dict[str, str | None]:
-        """The pipeline's variables; None for those that each start has to give."""
-        declared = self.declaration.get("variables", [])
-        return {variable["name"]: variable.get("defaultValue") for variable in declared}
-
 
 def read_pipeline(declaration: Mapping[str, Any], version: int) -> Pipeline:
     """The declaration as values; it is complete afterwards: AWS's defaults are filled in."""

@@ -116,7 +116,6 @@ class Execution:
     stage_name: str = ""
     stages: dict[str, StageExecution] = field(default_factory=dict)
     history: list[ActionRun] = field(default_factory=list)
-    variables: Mapping[str, str] = field(default_factory=dict)
     # What the start asked for, by source action.
     wanted: Mapping[str, WantedRevision] = field(default_factory=dict)
     artifacts: dict[str, ArtifactLocation] = field(default_factory=dict)

@@ -13,11 +13,9 @@ from local_aws.codepipeline.pipeline_runs import PipelineRuns
 from local_aws.codepipeline.registry import Registry
 from local_aws.codepipeline.retry_and_rollback import retry_stage, roll_back_stage
 from local_aws.codepipeline.starts import (
-    given_variables,
     start_execution,
     start_trigger,
     stop_execution,
-    wanted_revisions,
 )
 from local_aws.errors import AwsError
 from local_aws.gateway import Handler
@@ -59,12 +57,13 @@ class ExecutionOperations:
         """Start one; the trigger's type says whether an EventBridge rule did it."""
         params = call.params
         runs = self._registry.runs(params["name"])
+        for member in ("variables", "sourceRevisions"):
+            if params.get(member):
+                raise AwsError("ValidationException", f"local_aws does not emulate {member}")
         execution = start_execution(
             runs,
             start_trigger(call.caller_arn),
-            given_variables(runs.pipeline, params.get("variables", [])),
-            wanted_revisions(runs.pipeline, params.get("sourceRevisions", [])),
-            params.get("clientRequestToken"),
+            token=params.get("clientRequestToken"),
         )
         return {"pipelineExecutionId": execution.id}
 

@@ -54,7 +54,6 @@ class PipelineRuns:
     def start(
         self,
         trigger: Trigger,
-        variables: Mapping[str, str],
         wanted: Mapping[str, WantedRevision],
         token: str | None = None,
     ) -> Execution:
@@ -64,7 +63,6 @@ class PipelineRuns:
                 pipeline=self.pipeline,
                 trigger=trigger,
                 number=len(self.executions) + 1,
-                variables=variables,
                 wanted=wanted,
                 client_token=token,
             )
@@ -132,7 +130,6 @@ class PipelineRuns:
                 pipeline=self.pipeline,
                 trigger=trigger,
                 number=len(self.executions) + 1,
-                variables=target.variables,
                 artifacts=dict(target.artifacts),
                 revisions=dict(target.revisions),
                 artifact_revisions=dict(target.artifact_revisions),

@@ -82,10 +82,7 @@ class CodePipelines:
         self._tags.check(arn, tags)
         self._registry.add(runs)
         self._tags.set(arn, tags)
-        defaults = pipeline.variable_defaults()
-        variables = {name: value for name, value in defaults.items() if value is not None}
-        if len(variables) == len(defaults):
-            start_execution(runs, Trigger(type="CreatePipeline", detail=call.caller_arn), variables)
+        start_execution(runs, Trigger(type="CreatePipeline", detail=call.caller_arn))
         return {"pipeline": pipeline.declaration, "tags": tags}
 
     def update_pipeline(self, call: Call) -> Answer:

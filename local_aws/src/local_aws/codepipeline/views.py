@@ -49,9 +49,7 @@ def pipeline_execution(execution: Execution) -> View:
         "pipelineName": execution.pipeline.name,
         "pipelineVersion": execution.pipeline.version,
         "artifactRevisions": revisions,
-        "variables": [
-            {"name": name, "resolvedValue": value} for name, value in execution.variables.items()
-        ],
+        "variables": [],
         **_execution(execution),
     }
 

@@ -115,12 +115,8 @@ def _pattern(own: OwnAws, resource: str) -> re.Pattern[str]:
 
 
 def _start_code_pipeline(client: Any, invocation: Invocation) -> Mapping[str, Any]:
-    overrides = _object(invocation) if invocation.chosen else {}
-    known = {
-        name: overrides[name] for name in ("variables", "sourceRevisions") if name in overrides
-    }
     answer: Mapping[str, Any] = client.start_pipeline_execution(
-        name=invocation.arn.rpartition(":")[2], clientRequestToken=str(uuid.uuid4()), **known
+        name=invocation.arn.rpartition(":")[2], clientRequestToken=str(uuid.uuid4())
     )
     return answer
 

@@ -20,9 +20,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "State": "ENABLED",
     "ActionAfterCompletion": "NONE",
 }
-_CHOICES = {"State": ("ENABLED", "DISABLED"), "ActionAfterCompletion": ("NONE", "DELETE")}
 _DEFAULT_RETRIES = {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
-_OLDEST_START = datetime.timedelta(minutes=5)
 _NAME = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
 DEFAULT_GROUP = "default"
 
@@ -43,20 +41,9 @@ class Schedule:
         target: Mapping[str, Any] = self.given["Target"]
         return target
 
-    @property
-    def deletes_itself(self) -> bool:
-        """Whether it goes away after its last invocation."""
-        return bool(self.given["ActionAfterCompletion"] == "DELETE")
-
     def next_after(self, moment: datetime.datetime) -> datetime.datetime | None:
-        """When it is due next, within StartDate and EndDate and whatever its state."""
-        start, end = self.given.get("StartDate"), self.given.get("EndDate")
-        if not self.expression.recurs:  # one-time schedules ignore both
-            start = end = None
-        if start is not None and moment < start:
-            moment = start - datetime.timedelta(microseconds=1)
-        due = self.expression.next_after(moment, first=start or self.modified)
-        return None if due is None or (end is not None and due > end) else due
+        """When it is due next, whatever its state."""
+        return self.expression.next_after(moment, first=self.modified)
 
     def describe(self) -> dict[str, Any]:
         """As GetSchedule shows it."""
@@ -86,16 +73,17 @@ def read_schedule(
     name = params["Name"]
     _require_name(name)
     given = {**_DEFAULTS, **params}
-    for member, choices in _CHOICES.items():
-        _require_choice(member, given[member], choices)
+    _require_choice("State", given["State"], ("ENABLED", "DISABLED"))
+    for member in ("StartDate", "EndDate"):
+        if member in given:
+            raise _not_here(member)
+    if given["ActionAfterCompletion"] != "NONE":
+        raise _not_here(f"ActionAfterCompletion {given['ActionAfterCompletion']}")
     for member in ("Name", "GroupName", "ClientToken"):
         given.pop(member, None)
-    for member in {"StartDate", "EndDate"} & given.keys():
-        time = given[member]  # what calls give is in UTC and doesn't say so
-        given[member] = time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
     expression = _expression(given)
-    _check_dates(given, now)
-    _check_window(given["FlexibleTimeWindow"])
+    if given["FlexibleTimeWindow"]["Mode"] != "OFF":
+        raise _not_here(f"FlexibleTimeWindow {given['FlexibleTimeWindow']['Mode']}")
     check_target(own, given["Target"])
     _require_role(own, given["Target"]["RoleArn"])
     given["Target"] = {
@@ -147,35 +135,8 @@ def _expression(given: Mapping[str, Any]) -> Expression:
         raise AwsError("ValidationException", f"Invalid Schedule Expression {text}. {err}") from err
 
 
-def _check_dates(given: Mapping[str, Any], now: datetime.datetime) -> None:
-    start, end = given.get("StartDate"), given.get("EndDate")
-    if start is not None and start < now - _OLDEST_START:
-        raise AwsError(
-            "ValidationException",
-            "The StartDate you specify cannot be earlier than 5 minutes ago.",
-        )
-    if end is not None and end < now:
-        raise AwsError("ValidationException", "The EndDate you specify must be in the future.")
-    if start is not None and end is not None and end <= start:
-        raise AwsError(
-            "ValidationException", "The EndDate you specify must come after the StartDate."
-        )
-
-
-def _check_window(window: Mapping[str, Any]) -> None:
-    minutes = window.get("MaximumWindowInMinutes")
-    _require_choice("FlexibleTimeWindow.Mode", window["Mode"], ("OFF", "FLEXIBLE"))
-    if window["Mode"] == "FLEXIBLE" and (minutes is None or not 1 <= minutes <= 1440):
-        raise AwsError(
-            "ValidationException",
-            "MaximumWindowInMinutes must be from 1 to 1440 when FlexibleTimeWindow Mode is "
-            "FLEXIBLE.",
-        )
-    if window["Mode"] == "OFF" and minutes is not None:
-        raise AwsError(
-            "ValidationException",
-            "MaximumWindowInMinutes must not be specified when FlexibleTimeWindow Mode is OFF.",
-        )
+def _not_here(what: str) -> AwsError:
+    return AwsError("ValidationException", f"local_aws does not support {what} of a schedule")
 
 
 def _require_choice(member: str, value: str, choices: tuple[str, ...]) -> None:

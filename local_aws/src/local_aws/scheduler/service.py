@@ -133,32 +133,26 @@ class Schedules:
         self._tokens = {t: arn for t, arn in self._tokens.items() if arn != schedule.arn}
         self._timer.cancel(schedule.arn)
 
-    def _wait_for_next(self, schedule: Schedule, moment: datetime.datetime) -> bool:
-        """Whether there is a next time."""
+    def _wait_for_next(self, schedule: Schedule, moment: datetime.datetime) -> None:
         due = schedule.next_after(moment)
         if due is None or schedule.given["State"] != "ENABLED":
             self._timer.cancel(schedule.arn)
         else:
             self._timer.set(schedule.arn, due, lambda due: self._on_due(schedule, due))
-        return due is not None
 
     def _on_due(self, schedule: Schedule, due: datetime.datetime) -> None:
         with self._lock:
             if self._schedules.get(schedule.name) is not schedule:
                 return  # deleted or updated since
-            more = self._wait_for_next(schedule, max(due, self._clock.now()))
-        self._deliver(schedule, due, is_last=not more)
+            self._wait_for_next(schedule, max(due, self._clock.now()))
+        self._deliver(schedule, due)
 
-    def _deliver(self, schedule: Schedule, due: datetime.datetime, *, is_last: bool) -> None:
+    def _deliver(self, schedule: Schedule, due: datetime.datetime) -> None:
         execution_id = str(uuid.uuid4())
         invocation = self._invocation(schedule, due, execution_id)
 
         def done(outcome: Outcome) -> None:
             log_invocation(self._own, schedule, due, outcome)
-            if is_last and schedule.deletes_itself:
-                with self._lock:
-                    if self._schedules.get(schedule.name) is schedule:
-                        self._forget(schedule)
 
         self._deliveries.submit(
             Delivery(

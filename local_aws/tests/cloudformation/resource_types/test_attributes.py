@@ -46,10 +46,6 @@ def minimal(role_arn: str) -> dict[str, Any]:
         },
         "ECR::Repository": {},
         "KMS::Key": {},
-        "KMS::Alias": {
-            "AliasName": {"Fn::Sub": "alias/${AWS::StackName}"},
-            "TargetKeyId": {"Ref": "KMSKey"},
-        },
         "IAM::Role": {
             "AssumeRolePolicyDocument": document(
                 Action="sts:AssumeRole", Principal={"Service": "events.amazonaws.com"}

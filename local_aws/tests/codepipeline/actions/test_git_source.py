@@ -76,19 +76,6 @@ def test_branch_of_a_codecommit_repository_is_cloned(
     assert commit_id in pipeline.action("Source", "Clone")["revisionUrl"]
 
 
-def test_older_commit_can_be_asked_for(account: Any, declare: Any, repository: str) -> None:
-    old = account.commit(repository, {"README.md": "old"})
-    account.commit(repository, {"README.md": "new"})
-    pipeline = account.create(code_commit(declare, repository), ask(declare))
-    pipeline.approve("Ask", "Approve", pipeline.first())
-
-    execution_id = pipeline.start(
-        sourceRevisions=[{"actionName": "Clone", "revisionType": "COMMIT_ID", "revisionValue": old}]
-    )
-
-    assert fetched(account, pipeline, execution_id) == {"README.md": "old"}
-
-
 @pytest.mark.parametrize("given", [{"BranchName": "other"}, {"RepositoryName": "nowhere"}])
 def test_missing_branch_or_repository_fails_the_action(
     account: Any, declare: Any, repository: str, given: dict[str, str]

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local_aws.cloudformation.resource_types.api_resource import ApiResource
 from local_aws.cloudformation.resource_types.calls import call, call_unless_gone
 from local_aws.cloudformation.resource_types.described import (
     DescribedType,
@@ -205,15 +204,5 @@ TYPES: tuple[ResourceType, ...] = (
         attributes=frozenset({"Arn", "KeyId"}),
         refused=frozenset({"RotationPeriodInDays"}),
         immutable=frozenset({"KeySpec", "KeyUsage", "Origin", "MultiRegion"}),
-    ),
-    ApiResource(
-        type="AWS::KMS::Alias",
-        service="kms",
-        creates="CreateAlias",
-        updates="UpdateAlias",
-        deletes="DeleteAlias",
-        named_by="AliasName",
-        identified_by="AliasName",
-        ref="AliasName",
     ),
 )

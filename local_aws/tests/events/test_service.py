@@ -326,20 +326,18 @@ def test_removing_a_target_that_is_not_there_is_a_failed_entry(account):
     assert answer["FailedEntries"][0]["TargetId"] == "other"
 
 
-def test_rules_and_targets_are_listed_in_pages(account):
-    queue, prefix = account.create_queue(), f"paged-{uuid.uuid4().hex[:6]}"
-    for number in range(3):
-        name = f"{prefix}-{number}"
-        account.events.put_rule(Name=name, EventPattern=_pattern("test.x"))
-        account.events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": queue}])
+def test_targets_are_listed_in_pages(account):
+    queues = [account.create_queue() for _ in range(3)]
+    name = account.put_rule(
+        [{"Id": str(number), "Arn": queue} for number, queue in enumerate(queues)],
+        EventPattern=_pattern("test.x"),
+    )
 
-    first = account.events.list_rules(NamePrefix=prefix, Limit=2)
-    rest = account.events.list_rules(NamePrefix=prefix, NextToken=first["NextToken"])
-    targets = account.events.list_targets_by_rule(Rule=f"{prefix}-0")["Targets"]
+    first = account.events.list_targets_by_rule(Rule=name, Limit=2)
+    rest = account.events.list_targets_by_rule(Rule=name, NextToken=first["NextToken"])
 
-    assert [rule["Name"] for rule in first["Rules"]] == [f"{prefix}-0", f"{prefix}-1"]
-    assert [rule["Name"] for rule in rest["Rules"]] == [f"{prefix}-2"]
-    assert targets == [{"Id": "queue", "Arn": queue}]
+    assert [target["Arn"] for target in first["Targets"]] == queues[:2]
+    assert [target["Arn"] for target in rest["Targets"]] == queues[2:]
 
 
 def test_tags_of_a_rule_are_added_changed_and_taken_away(account):
@@ -361,7 +359,10 @@ def test_tags_of_a_rule_are_added_changed_and_taken_away(account):
 def test_the_default_bus_is_the_only_one(account):
     bus = account.arn("events", "event-bus/default")
 
-    assert account.events.list_rules(EventBusName=bus)
+    name = account.events.put_rule(
+        Name=f"t-{uuid.uuid4().hex}", EventBusName=bus, EventPattern=_pattern("test.x")
+    )["RuleArn"].rpartition("/")[2]
+    assert account.events.describe_rule(Name=name)["EventBusName"] == "default"
     with pytest.raises(ClientError, match="Event bus mine does not exist"):
         account.events.put_rule(Name="x", EventBusName="mine", EventPattern=_pattern("test.x"))
 

@@ -53,7 +53,6 @@ class CloudFormation:
             "DeleteStack": self.delete_stack,
             "UpdateTerminationProtection": self.update_termination_protection,
             "DescribeStacks": self.describe_stacks,
-            "ListStacks": self.list_stacks,
             "DescribeStackEvents": self.describe_stack_events,
             "DescribeStackResources": self.describe_stack_resources,
             "ListStackResources": self.list_stack_resources,
@@ -153,20 +152,6 @@ class CloudFormation:
         name = call.params.get("StackName")
         stacks = [self._stacks.find(name)] if name else _existing(self._stacks.all())
         return {"Stacks": [stack.description() for stack in stacks]}
-
-    def list_stacks(self, call: Call) -> Answer:
-        """Summaries, deleted stacks included."""
-        wanted = call.params.get("StackStatusFilter")
-        stacks = [s for s in self._stacks.all() if not wanted or s.status in wanted]
-        return {
-            "StackSummaries": [
-                {
-                    **s.description(),
-                    "TemplateDescription": s.plan.template.description if s.plan else None,
-                }
-                for s in stacks
-            ]
-        }
 
     def describe_stack_events(self, call: Call) -> Answer:
         """All events, the newest first."""

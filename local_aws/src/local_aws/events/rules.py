@@ -34,7 +34,7 @@ class Rule:
         return self.state == "ENABLED"
 
     def describe(self) -> dict[str, Any]:
-        """As DescribeRule and ListRules show it."""
+        """As DescribeRule shows it."""
         return {
             "Name": self.name,
             "Arn": self.arn,

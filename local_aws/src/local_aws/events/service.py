@@ -46,7 +46,6 @@ class Events:
         handlers: dict[str, Handler] = {
             "PutRule": self.put_rule,
             "DescribeRule": self.describe_rule,
-            "ListRules": self.list_rules,
             "DeleteRule": self.delete_rule,
             "PutTargets": self.put_targets,
             "RemoveTargets": self.remove_targets,
@@ -75,19 +74,6 @@ class Events:
     def describe_rule(self, call: Call) -> Mapping[str, Any]:
         """DescribeRule."""
         return {**self._rule(call).describe(), "CreatedBy": self._own.account}
-
-    def list_rules(self, call: Call) -> Mapping[str, Any]:
-        """ListRules, by name."""
-        self._require_default(call.params.get("EventBusName"))
-        prefix = call.params.get("NamePrefix", "")
-        with self._lock:
-            rules = [rule.describe() for rule in self._rules.values()]
-        found = sorted(
-            (rule for rule in rules if rule["Name"].startswith(prefix)),
-            key=lambda r: str(r["Name"]),
-        )
-        page, more = page_of(found, lambda rule: str(rule["Name"]), call.params, size="Limit")
-        return {"Rules": page, **more}
 
     def delete_rule(self, call: Call) -> Mapping[str, Any]:
         """DeleteRule: refused while it has targets; a rule that isn't there is no error."""

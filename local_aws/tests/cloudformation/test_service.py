@@ -111,7 +111,7 @@ def test_resources_are_listed_with_physical_ids(stack: Stack) -> None:
     arn = stack.model()["ModelArn"]
 
     (listed,) = stack.client.list_stack_resources(StackName=stack.name)["StackResourceSummaries"]
-    (described,) = stack.client.describe_stack_resources(PhysicalResourceId=arn)["StackResources"]
+    (described,) = stack.client.describe_stack_resources(StackName=stack.name)["StackResources"]
     for resource in (listed, described):
         assert resource["PhysicalResourceId"] == arn
         assert resource["ResourceType"] == "AWS::SageMaker::Model"

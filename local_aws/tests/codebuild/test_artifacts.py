@@ -43,7 +43,7 @@ def test_globs_and_variables_choose_files_below_the_base_directory(account):
     }
     assert len(build["artifacts"]["sha256sum"]) == 64
 
-    spec = _spec("artifacts: {files: [$NAME, '${CODEBUILD_SRC_DIR}/out/one.txt']}")
+    spec = _spec("artifacts: {files: [$NAME, out/one.txt]}")
     build = account.run(spec, artifacts=_settings(account))
     assert account.content(build) == {"from-the-spec.json": "{}\n", "out/one.txt": "one\n"}
 

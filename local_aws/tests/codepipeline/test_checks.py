@@ -298,9 +298,10 @@ TRIGGERS: dict[str, tuple[dict[str, Any], str]] = {
         {"pullRequest": [{"branches": {"includes": ["main"]}}]},
         "does not emulate pullRequest",
     ),
-    "tags and branches": (
-        {"push": [{"tags": {"includes": ["v*"]}, "branches": {"includes": ["main"]}}]},
-        "either tags, or branches and filePaths",
+    "tags": ({"push": [{"tags": {"includes": ["v*"]}}]}, "does not emulate tags"),
+    "a set of letters": (
+        {"push": [{"branches": {"includes": ["v[0-9]"]}}]},
+        "does not emulate [ ], { } and \\ in patterns: v[0-9]",
     ),
     "nothing": ({"push": [{"branches": {}}]}, "branches needs includes or excludes"),
     "unknown action": ({"sourceActionName": "Other"}, "there is no source action of this name"),

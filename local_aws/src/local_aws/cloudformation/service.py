@@ -26,7 +26,7 @@ from local_aws.cloudformation.requests import (
     template_of,
 )
 from local_aws.cloudformation.resources import RESOURCE_TYPES
-from local_aws.cloudformation.stack import Stack, StackResource, StackSettings
+from local_aws.cloudformation.stack import Stack, StackSettings
 from local_aws.cloudformation.stacks import Stacks
 from local_aws.cloudformation.template import Template
 from local_aws.cloudformation.validation import check_template
@@ -159,23 +159,13 @@ class CloudFormation:
         return {"StackEvents": list(reversed(stack.events))}
 
     def describe_stack_resources(self, call: Call) -> Answer:
-        """A stack's resources, or the one with a logical or physical id."""
-        params = call.params
-        physical_id = params.get("PhysicalResourceId")
-        if "StackName" in params:
-            stack = self._stacks.find(params["StackName"])
-        else:
-            stack = self._stack_of(physical_id)
-        found = _resources(stack, params.get("LogicalResourceId"), physical_id)
-        return {"StackResources": [stack.resource_description(resource) for resource in found]}
+        """A stack's resources."""
+        refuse_unsupported(call.params, "LogicalResourceId", "PhysicalResourceId")
+        return {"StackResources": self._resources(call)}
 
     def list_stack_resources(self, call: Call) -> Answer:
         """Summaries of a stack's resources."""
-        stack = self._stacks.find(call.params["StackName"])
-        found = _resources(stack)
-        return {
-            "StackResourceSummaries": [stack.resource_description(resource) for resource in found]
-        }
+        return {"StackResourceSummaries": self._resources(call)}
 
     def get_template(self, call: Call) -> Answer:
         """The template's text as it was given."""
@@ -221,39 +211,15 @@ class CloudFormation:
         check_template(template, RESOURCE_TYPES, self._stacks.provisioner(None))
         return template
 
-    def _stack_of(self, physical_id: str | None) -> Stack:
-        for stack in _existing(self._stacks.all()):
-            if physical_id is not None and _has(stack, physical_id):
-                return stack
-        raise AwsError("ValidationError", f"Stack for {physical_id} does not exist")
+    def _resources(self, call: Call) -> list[Mapping[str, Any]]:
+        stack = self._stacks.find(call.params["StackName"])
+        with stack.lock:
+            resources = list(stack.resources.values())
+        return [stack.resource_description(resource) for resource in resources]
 
 
 def _existing(stacks: Iterable[Stack]) -> list[Stack]:
     return [stack for stack in stacks if stack.status != "DELETE_COMPLETE"]
-
-
-def _has(stack: Stack, physical_id: str) -> bool:
-    return any(
-        r.physical is not None and r.physical.id == physical_id for r in stack.resources.values()
-    )
-
-
-def _resources(
-    stack: Stack, logical_id: str | None = None, physical_id: str | None = None
-) -> list[StackResource]:
-    with stack.lock:
-        resources = list(stack.resources.values())
-    if logical_id is not None:
-        resources = [r for r in resources if r.logical_id == logical_id]
-        if not resources:
-            raise AwsError(
-                "ValidationError", f"Resource {logical_id} does not exist for stack {stack.name}"
-            )
-    if physical_id is not None:
-        resources = [
-            r for r in resources if r.physical is not None and r.physical.id == physical_id
-        ]
-    return resources
 
 
 def _parameter(name: str, declared: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import os
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,33 +25,17 @@ class ArtifactError(Exception):
     """There is nothing to keep, or S3 refused; the message is that of UPLOAD_ARTIFACTS."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuildFolders:
-    """Where a build's files are: as the build calls it, and as they are called outside."""
-
-    source: Path
-    root: Path
-    visible_root: Path
-
-    def real(self, path: str) -> Path:
-        """The file that the build calls `path`, which may be relative to its source."""
-        place = Path(os.path.normpath(self.source / path))
-        if path.startswith("/") and Path(path).is_relative_to(self.visible_root):
-            place = self.root / Path(path).relative_to(self.visible_root)
-        return place
-
-
 def expand(text: str, variables: Mapping[str, str]) -> str:
     """The text with $NAME and ${NAME} replaced; a variable that is not there is empty."""
     return _VARIABLE.sub(lambda m: variables.get(m["braced"] or m["plain"], ""), text)
 
 
 def find_files(
-    artifact: Artifact, folders: BuildFolders, variables: Mapping[str, str]
+    artifact: Artifact, source: Path, variables: Mapping[str, str]
 ) -> Mapping[str, Path]:
     """Name in the artifact -> file. Raises ArtifactError if folder or a pattern finds nothing."""
     directory = expand(artifact.base_directory, variables) or "."
-    bases = [Path(name) for name in sorted(glob.glob(str(folders.real(directory))))]
+    bases = [Path(name) for name in sorted(glob.glob(str(source / directory)))]
     bases = [base for base in bases if base.is_dir()]
     if not bases:
         raise ArtifactError(f"no matching base directory path found for {directory}")
@@ -61,13 +43,13 @@ def find_files(
     for base in bases:
         for pattern in artifact.files:
             wanted = expand(pattern, variables)
-            files = _matches(base, wanted, folders)
+            files = _matches(base, wanted)
             if not files:
                 raise ArtifactError(
                     f"no matching artifact paths found: {wanted or pattern} in {directory}"
                 )
             for file in files:
-                found[_name(file, base)] = file
+                found[file.relative_to(base).as_posix()] = file
     return found
 
 
@@ -106,20 +88,12 @@ def upload(
     }
 
 
-def _matches(base: Path, pattern: str, folders: BuildFolders) -> Sequence[Path]:
+def _matches(base: Path, pattern: str) -> Sequence[Path]:
     """Files, not folders, below `base`; `**` is any depth, and hidden files count."""
     if pattern.startswith("/"):
-        names = glob.glob(str(folders.real(pattern)), recursive=True, include_hidden=True)
-    else:
-        found = glob.glob(pattern, root_dir=base, recursive=True, include_hidden=True)
-        names = [str(base / name) for name in found]
-    return [path for path in map(Path, sorted(names)) if path.is_file()]
-
-
-def _name(file: Path, base: Path) -> str:
-    if not file.is_relative_to(base):
-        return file.name
-    return file.relative_to(base).as_posix()
+        raise ArtifactError(f"local_aws does not support absolute artifact paths: {pattern}")
+    found = glob.glob(pattern, root_dir=base, recursive=True, include_hidden=True)
+    return [base / name for name in sorted(found) if (base / name).is_file()]
 
 
 def _pack(files: Mapping[str, Path], archive: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from local_aws.codebuild import artifacts, variables
-from local_aws.codebuild.artifacts import ArtifactError, BuildFolders
+from local_aws.codebuild.artifacts import ArtifactError
 from local_aws.codebuild.build_log import BuildLog, log_names
 from local_aws.codebuild.build_record import (
     FAILED,
@@ -318,7 +318,7 @@ class BuildRun:
         log.write("Assembling file list")
         for pattern in artifact.files:
             log.write(f"Expanding {pattern}")
-        files = artifacts.find_files(artifact, plan.work.folders, shell.exported())
+        files = artifacts.find_files(artifact, plan.work.source, shell.exported())
         log.write(f"Found {len(files)} file(s)")
         described = artifacts.upload(
             self._client("s3"),
@@ -373,10 +373,6 @@ class _WorkFolder:
     @property
     def source(self) -> Path:
         return self.root / "src"
-
-    @property
-    def folders(self) -> BuildFolders:
-        return BuildFolders(source=self.source, root=self.root, visible_root=self.visible_root)
 
 
 @dataclass(frozen=True)

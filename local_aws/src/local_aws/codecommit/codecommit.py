@@ -118,20 +118,13 @@ class CodeCommitRepositories:
         return {"repositoryMetadata": self._metadata(repository)}
 
     def list_repositories(self, call: Call) -> Mapping[str, Any]:
-        """Names and ids, by name unless asked otherwise."""
+        """Names and ids, by name."""
         params = call.params
-        sort_by = params.get("sortBy", "repositoryName")
-        if sort_by not in ("repositoryName", "lastModifiedDate"):
-            raise AwsError("InvalidSortByException", f"sortBy {sort_by!r} is not valid")
-        order = params.get("order", "ascending")
-        if order not in ("ascending", "descending"):
-            raise AwsError("InvalidOrderException", f"order {order!r} is not valid")
+        for member in ("sortBy", "order"):
+            if member in params:
+                raise AwsError("InvalidParameterException", f"local_aws does not support {member}")
         with self._lock:
             repositories = sorted(self._repositories.values(), key=lambda one: one.name)
-            if sort_by == "lastModifiedDate":
-                repositories.sort(key=lambda one: one.modified)
-        if order == "descending":
-            repositories.reverse()
         pairs = [{"repositoryName": one.name, "repositoryId": one.id} for one in repositories]
         page, more = page_of(
             pairs,

@@ -139,11 +139,14 @@ def _trigger_problems(pipeline: Pipeline) -> Iterable[str]:
 
 
 def _push_problems(name: str, push_filter: Mapping[str, Any]) -> Iterable[str]:
-    if "tags" in push_filter and len(push_filter) > 1:
-        yield f"Trigger for {name}: a push filter has either tags, or branches and filePaths"
+    if "tags" in push_filter:
+        yield f"local_aws does not emulate tags, which the trigger for {name} has"
     for key, criteria in push_filter.items():
         if not criteria.get("includes") and not criteria.get("excludes"):
             yield f"Trigger for {name}: {key} needs includes or excludes"
+        for pattern in (*criteria.get("includes", ()), *criteria.get("excludes", ())):
+            if set(pattern) & set("[]{}\\"):
+                yield f"local_aws does not emulate [ ], {{ }} and \\ in patterns: {pattern}"
 
 
 def _require_roles(own: OwnAws, pipeline: Pipeline) -> None:

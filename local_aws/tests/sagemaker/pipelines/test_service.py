@@ -434,16 +434,10 @@ def test_independent_steps_run_side_by_side(aws: Aws) -> None:
     assert aws.jobs.most_running == 3
 
 
-def test_parallelism_is_limited_by_pipeline_or_start(aws: Aws) -> None:
-    name = aws.create(*(processing(name) for name in "ABCD"))
+def test_parallelism_is_refused_by_name(aws: Aws) -> None:
     limit = {"MaxParallelExecutionSteps": 1}
-    execution = aws.finish(aws.start(name, ParallelismConfiguration=limit))
-    assert execution["ParallelismConfiguration"] == limit
-    assert aws.jobs.most_running == 1
-    aws.sagemaker.update_pipeline(PipelineName=name, ParallelismConfiguration=limit)
-    execution = aws.finish(aws.start(name))
-    assert execution["ParallelismConfiguration"] == limit
-    assert aws.jobs.most_running == 1
+    with pytest.raises(ClientError, match="ParallelismConfiguration"):
+        aws.start(aws.create(processing("A")), ParallelismConfiguration=limit)
 
 
 def test_failing_step_lets_running_ones_finish_and_starts_no_other(aws: Aws) -> None:

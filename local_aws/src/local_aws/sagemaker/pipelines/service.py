@@ -77,6 +77,7 @@ class PipelineExecutions:
             "PipelineVersionId",
             "PipelineVersionAlias",
             "MlflowExperimentName",
+            "ParallelismConfiguration",
         )
         params = call.params
         pipeline = self._describe_pipeline(params["PipelineName"])
@@ -202,9 +203,6 @@ class PipelineExecutions:
     def _plan(self, params: Mapping[str, Any], pipeline: Mapping[str, Any]) -> ExecutionPlan:
         definition = parse_definition(pipeline["PipelineDefinition"])
         created = self._clock.now()
-        parallelism = params.get("ParallelismConfiguration") or pipeline.get(
-            "ParallelismConfiguration", {}
-        )
         return ExecutionPlan(
             pipeline_name=pipeline["PipelineName"],
             pipeline_arn=pipeline["PipelineArn"],
@@ -221,7 +219,6 @@ class PipelineExecutions:
             parameters=parameter_values(
                 definition.parameters, params.get("PipelineParameters", [])
             ),
-            max_parallel_steps=parallelism.get("MaxParallelExecutionSteps"),
             created=created,
         )
 

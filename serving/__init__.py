@@ -11,6 +11,7 @@ table           the table that a model was trained on, as its MLmodel file tells
 table_request   a request's body -> a frame of that table's columns
 cell_reading    one value of a column, from JSON or CSV
 model_failure   what the model did wrong: HTTP 500
+warnings_once   a log that does not grow with the requests
 errors          what is refused
 
 It runs in the model's own environment: the standard library, pandas and MLflow are all there is.

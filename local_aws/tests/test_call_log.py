@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from moto.core.request import Request
+from werkzeug.test import EnvironBuilder
 
-from local_aws.call_log import FILE_NAME, iam_action
+from local_aws import call_log
+from local_aws.call_log import FILE_NAME, FORMER_NAME, CallLog, iam_action
 from local_aws.gateway import Gateway
 
 
@@ -61,3 +64,19 @@ def test_calls_are_kept_with_caller_action_and_status_but_no_value(tmp_path):
     assert found["ssm:PutParameter", 200]["caller"].startswith("arn:aws:iam::")
     assert found["ssm:GetParameter", 400]["parameters"] == {"Name": "/absent"}
     assert found["iam:CreateRole", 200]["parameters"] == {"RoleName": "builder"}
+
+
+def test_a_long_file_becomes_the_former_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(call_log, "MOST_BYTES", 2000)
+    log = CallLog(tmp_path)
+    request = Request(EnvironBuilder(path="/bucket/key").get_environ())
+
+    for _ in range(50):
+        log.write(request, "s3", "", "me", 200)
+    log.close()
+
+    current, former = (
+        (tmp_path / name).read_text().splitlines() for name in (FILE_NAME, FORMER_NAME)
+    )
+    assert 0 < len(current) <= len(former) < 20
+    assert json.loads(current[-1])["action"] == "s3:GetObject"

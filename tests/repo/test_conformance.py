@@ -1,63 +1,55 @@
-"""The conformance table: each row has a test that exists, each operation a row."""
+"""The conformance table: each operation has its row, and each row says who uses the operation."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from local_aws.own_aws import OwnAws
-from local_aws.services import all_services
-
-PROJECT_DIR = Path(__file__).parents[2]
-TABLE = PROJECT_DIR / "docs" / "conformance.md"
-# Those that the project's CI/CD is made of; local_aws/README.md tells of the others.
-SERVICES = {
-    "codecommit": "CodeCommit",
-    "codeconnections": "Git connections",
-    "codebuild": "CodeBuild",
-    "codepipeline": "CodePipeline",
-    "events": "EventBridge",
-    "scheduler": "EventBridge Scheduler",
-    "cloudformation": "CloudFormation",
-}
+# Taken away with ListTrainingJobs, whose code it is.
+ONLY_BY_THE_WAY = {("sagemaker", "ListProcessingJobs")}
 
 
-def _sections() -> dict[str, str]:
-    parts = re.split(r"^## (.+)$", TABLE.read_text(), flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+@pytest.fixture(scope="module")
+def uses() -> Any:
+    """operation_uses, which is also a command."""
+    path = Path(__file__).with_name("operation_uses.py")
+    spec = importlib.util.spec_from_file_location("operation_uses", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def _rows() -> list[str]:
-    """The tables' rows: what follows a line of dashes."""
-    tables = re.findall(r"^\|---.*\n((?:\|.*\n)+)", TABLE.read_text(), re.MULTILINE)
-    return [row for table in tables for row in table.splitlines()]
-
-
-def test_every_row_names_tests_that_exist():
-    rows = _rows()
-    assert len(rows) > 100
-    for row in rows:
-        tests = re.findall(r"(tests/[\w/]+\.py)::(\w+)", row)
-        assert tests, f"no test: {row}"
-        for path, name in tests:
-            assert re.search(rf"^    def {name}\(|^def {name}\(", _text(path), re.MULTILINE), row
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_every_operation_that_local_aws_answers_itself_has_a_row(tmp_path, service):
-    services = all_services(OwnAws(tmp_path))
-    answered = {
-        operation for each in services for name, operation in each.operations() if name == service
+def test_each_operation_that_local_aws_answers_has_its_row(uses: Any) -> None:
+    parts = re.split(r"^### `([\w-]+)`.*$", uses.TABLE.read_text(), flags=re.MULTILINE)
+    told = {
+        (service, row)
+        for service, text in zip(parts[1::2], parts[2::2], strict=True)
+        for row in re.findall(r"^\| ([A-Z]\w+) \|", text.split("\n## ")[0], re.MULTILINE)
     }
-    for each in reversed(services):
-        each.close()
 
-    told = _sections()[SERVICES[service]]
-    assert len(answered) > 3
-    assert not [name for name in sorted(answered) if not re.search(rf"\b{name}\b", told)]
+    assert told == set(uses.answered())
 
 
-def _text(path: str) -> str:
-    return (PROJECT_DIR / path).read_text()
+def test_each_row_says_who_uses_the_operation_as_the_sources_say_it(uses: Any) -> None:
+    table = uses.TABLE.read_text()
+
+    assert table == uses.with_users(table), "run: python tests/repo/operation_uses.py"
+
+
+def test_an_operation_that_nobody_uses_is_taken_away(uses: Any) -> None:
+    unused = {key for key in uses.answered() if not uses.users(*key)}
+
+    assert unused - {(uses.OLD_NAME, o) for _, o in unused} == ONLY_BY_THE_WAY
+
+
+def test_a_folder_of_tests_that_is_named_exists(uses: Any) -> None:
+    folders = re.findall(r"^Tests: `(.+)`$", uses.TABLE.read_text(), re.MULTILINE)
+
+    assert len(folders) > 5
+    assert all((uses.TABLE.parent / folder).is_dir() for folder in folders)

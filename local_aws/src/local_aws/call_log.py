@@ -18,6 +18,9 @@ from typing import Any
 from moto.core.request import Request
 
 FILE_NAME = "api-calls.jsonl"
+# A longer file becomes the one of before, in place of the last such.
+MOST_BYTES = 64 << 20
+FORMER_NAME = "api-calls.1.jsonl"
 # Parameters that tell what a call is about; others may hold anything.
 _TELLING = re.compile(r"(name|names|arn|role|roles|id|ids)$", re.IGNORECASE)
 _LONGEST = 300
@@ -42,7 +45,8 @@ class CallLog:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / FILE_NAME).open("a", encoding="utf-8", buffering=1)
+        self._path = folder / FILE_NAME
+        self._file = self._path.open("a", encoding="utf-8", buffering=1)
         self._lock = threading.Lock()
 
     def write(
@@ -64,7 +68,14 @@ class CallLog:
             entry.update(parameters=dict(_telling(_parameters(request))))
         with self._lock:
             if not self._file.closed:
+                self._make_room()
                 self._file.write(json.dumps(entry) + "\n")
+
+    def _make_room(self) -> None:
+        if self._file.tell() > MOST_BYTES:
+            self._file.close()
+            self._path.replace(self._path.with_name(FORMER_NAME))
+            self._file = self._path.open("a", encoding="utf-8", buffering=1)
 
     def close(self) -> None:
         """Write out what is buffered."""

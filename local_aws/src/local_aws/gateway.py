@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from moto.core.common_models import BaseModel
 from moto.core.request import Request
 from moto.ecr.models import Image as EcrImage
 from moto.iam.access_control import PermissionResult
@@ -40,6 +41,7 @@ from local_aws.aws_protocol import (
 )
 from local_aws.call_log import CallLog
 from local_aws.errors import AwsError, StartFailed
+from local_aws.log_events import LOG_EVENTS
 from local_aws.login import caller_of, require_own_address, signature_of
 from local_aws.own_aws import OwnAws
 from local_aws.workers import cause_of, start_lasting
@@ -89,6 +91,17 @@ EcrImage._create_digest = lambda image: setattr(
 )
 
 
+def _made(kind: type[BaseModel], *_: Any, **__: Any) -> BaseModel:
+    """moto's own remembers each object that ever was, for a page of its own: memory that grows."""
+    instance: BaseModel = object.__new__(kind)
+    if kind.__module__.startswith("moto.s3"):  # it closes their files when it is reset
+        kind.instances_tracked.append(instance)
+    return instance
+
+
+BaseModel.__new__ = _made
+
+
 class Service(Protocol):
     """A part of AWS that local_aws executes itself."""
 
@@ -117,6 +130,7 @@ class Gateway:
         port: int = 0,
     ) -> None:
         self.own = OwnAws(state_dir)
+        LOG_EVENTS.use(state_dir / "log-events")
         self._services = services(self.own)
         self._handlers = {
             key: handler

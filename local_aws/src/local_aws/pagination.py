@@ -5,38 +5,44 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from local_aws.errors import AwsError
 
 _MOST = 100
+Item = TypeVar("Item")
 
 
 def page_of(
-    items: Sequence[Mapping[str, Any]],
-    key: Callable[[Mapping[str, Any]], str],
+    items: Sequence[Item],
+    key: Callable[[Item], str],
     params: Mapping[str, Any],
-) -> tuple[list[Mapping[str, Any]], dict[str, str]]:
-    """The items that MaxResults and NextToken in `params` ask for, and a NextToken if more follow.
+    *,
+    size: str = "MaxResults",
+    following: str = "NextToken",
+    refusal: str = "ValidationException",
+) -> tuple[list[Item], dict[str, str]]:
+    """The items that `params` ask for, and the member of the answer that leads to the next ones.
 
-    The token says after which item (by `key`) to go on, so that new items don't shift the pages.
+    `size` and `following` are what the service calls the two, `refusal` its error for a bad token.
+    A token says after which item (by `key`) to go on, so that new items don't shift the pages.
     """
     first = 0
-    if "NextToken" in params:
-        last = _decode(params["NextToken"])
+    if params.get(following):
+        last = _decode(params[following])
         keys = [key(item) for item in items]
         if last not in keys:
-            raise AwsError("ValidationException", f"Invalid NextToken {params['NextToken']!r}")
+            raise AwsError(refusal, f"Invalid {following} {params[following]!r}")
         first = keys.index(last) + 1
-    size = min(int(params.get("MaxResults", _MOST)), _MOST)
-    page = list(items[first : first + size])
-    if first + size >= len(items):
+    most = min(int(params.get(size, _MOST)), _MOST)
+    page = list(items[first : first + most])
+    if first + most >= len(items):
         return page, {}
-    return page, {"NextToken": base64.urlsafe_b64encode(key(page[-1]).encode()).decode()}
+    return page, {following: base64.urlsafe_b64encode(key(page[-1]).encode()).decode()}
 
 
-def _decode(token: str) -> str:
+def _decode(token: str) -> str | None:
     try:
         return base64.urlsafe_b64decode(token.encode()).decode()
-    except (binascii.Error, ValueError) as err:
-        raise AwsError("ValidationException", f"Invalid NextToken {token!r}") from err
+    except (binascii.Error, ValueError):
+        return None

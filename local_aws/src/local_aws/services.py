@@ -10,13 +10,13 @@ from local_aws.codecommit.service import Repositories
 from local_aws.codepipeline.service import CodePipelines
 from local_aws.containers.images import Images
 from local_aws.event_bus import EventBus
-from local_aws.events.schedules import Schedules
 from local_aws.events.service import Events
 from local_aws.gateway import Service
 from local_aws.own_aws import OwnAws
 from local_aws.sagemaker.endpoints.service import Endpoints
 from local_aws.sagemaker.jobs.service import Jobs
 from local_aws.sagemaker.pipelines.service import PipelineExecutions
+from local_aws.scheduler.service import Schedules
 
 
 def all_services(own: OwnAws) -> Sequence[Service]:

@@ -15,11 +15,11 @@ from local_aws.codebuild.service import Builds
 from local_aws.codecommit.service import Repositories
 from local_aws.codepipeline.service import CodePipelines
 from local_aws.event_bus import EventBus
-from local_aws.events.schedules import Schedules
 from local_aws.events.service import Events
 from local_aws.gateway import Gateway, Service
 from local_aws.own_aws import OwnAws
 from local_aws.sagemaker.pipelines.service import PipelineExecutions
+from local_aws.scheduler.service import Schedules
 
 IAM = ["CAPABILITY_NAMED_IAM"]
 

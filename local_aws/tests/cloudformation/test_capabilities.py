@@ -63,12 +63,8 @@ def test_either_is_enough_for_generated_names_and_updates_need_it_too(
         stack.update(Capabilities=[])
 
 
-def test_validation_and_summary_say_what_is_needed_and_why(account: Any) -> None:
+def test_a_summary_says_what_is_needed_and_why(account: Any) -> None:
     body = json.dumps(with_role(account, RoleName="custom").template)
-    client = account.cloudformation
-    for answer in (
-        client.validate_template(TemplateBody=body),
-        client.get_template_summary(TemplateBody=body),
-    ):
-        assert answer["Capabilities"] == ["CAPABILITY_NAMED_IAM"]
-        assert answer["CapabilitiesReason"].endswith("require capabilities: [AWS::IAM::Role]")
+    answer = account.cloudformation.get_template_summary(TemplateBody=body)
+    assert answer["Capabilities"] == ["CAPABILITY_NAMED_IAM"]
+    assert answer["CapabilitiesReason"].endswith("require capabilities: [AWS::IAM::Role]")

@@ -46,9 +46,9 @@ def test_a_creation_rolled_back_leaves_what_is_retained_without_exception(accoun
             "Kept": topic(DeletionPolicy="Retain"),
             "Gone": topic(DeletionPolicy="RetainExceptOnCreate"),
             "Broken": {
-                "Type": "AWS::SNS::Subscription",
+                "Type": "AWS::Events::Rule",
                 "DependsOn": ["Kept", "Gone"],
-                "Properties": {"TopicArn": "arn:aws:sns:us-east-1:1:none", "Protocol": "email"},
+                "Properties": {"EventPattern": {"source": "no list"}},
             },
         }
     )
@@ -65,9 +65,9 @@ def test_an_update_rolled_back_deletes_what_it_made(account: Any) -> None:
     stack.resources["First"]["Properties"]["DisplayName"] = "after"
     stack.resources["Second"] = topic()
     stack.resources["Broken"] = {
-        "Type": "AWS::SNS::Subscription",
+        "Type": "AWS::Events::Rule",
         "DependsOn": ["First", "Second"],
-        "Properties": {"TopicArn": "arn:aws:sns:us-east-1:1:none", "Protocol": "email"},
+        "Properties": {"EventPattern": {"source": "no list"}},
     }
     assert stack.update() == "UPDATE_ROLLBACK_COMPLETE"
 

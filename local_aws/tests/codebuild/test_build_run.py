@@ -270,6 +270,28 @@ def test_the_log_file_grows_while_a_command_runs(account, tmp_path):
     assert "unfinished" in account.log(build).splitlines()
 
 
+def test_a_build_that_prints_without_end_has_a_log_of_bounded_size(account):
+    build = account.run(
+        """
+        version: 0.2
+        phases:
+          build:
+            commands:
+              - echo first
+              - for n in 1 2 3; do yes "the same line again" | head -c 9000000; done
+              - echo last
+        """
+    )
+
+    path = Path(urlsplit(build["logs"]["deepLink"]).path)
+    assert build["buildStatus"] == "SUCCEEDED"
+    assert path.stat().st_size < 20 << 20
+    lines = path.read_text().splitlines()
+    assert "last" in lines
+    assert any(line.startswith(("local_aws left out", "local_aws dropped")) for line in lines)
+    assert "last" in account.log(build).splitlines()
+
+
 def test_a_build_keeps_its_log_and_nothing_else(account):
     build = account.run(
         """

@@ -33,6 +33,11 @@ def test_scalars_stay_the_text_that_was_written():
             "artifacts, cache, env, phases, reports, version",
         ),
         (
+            f"version: 0.2\nenv: {{parameter-store: {{A: /a}}}}\n{BUILD}",
+            "local_aws does not support in env: parameter-store. Known here: "
+            "exported-variables, git-credential-helper, shell, variables",
+        ),
+        (
             f"version: 0.2\nenv: {{shell: powershell.exe}}\n{BUILD}",
             "env/shell 'powershell.exe' cannot run here; use bash or sh",
         ),
@@ -53,7 +58,7 @@ def test_scalars_stay_the_text_that_was_written():
             "version: 0.2\nphases: {install: {runtime-versions: {nodejs: 22}}}",
             "unknown in phases/install/runtime-versions: nodejs. Known here: python",
         ),
-        (f"version: 0.2\nartifacts: {{name: a}}\n{BUILD}", "artifacts has no files"),
+        (f"version: 0.2\nartifacts: {{base-directory: a}}\n{BUILD}", "artifacts has no files"),
     ],
 )
 def test_what_is_wrong_is_said(text, message):

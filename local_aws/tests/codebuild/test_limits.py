@@ -86,16 +86,6 @@ def test_a_build_is_stopped_while_it_waits_in_the_queue(hasty, phase):
     assert phase(build, "QUEUED")["phaseStatus"] == "STOPPED"
 
 
-def test_a_project_may_limit_how_many_of_its_builds_run(hasty):
-    name = hasty.create_project(SLEEP.format(command="sleep 60"), concurrentBuildLimit=1)
-    running = hasty.start(name)
-
-    with pytest.raises(hasty.codebuild.exceptions.AccountLimitExceededException, match="1 builds"):
-        hasty.start(name)
-
-    hasty.codebuild.stop_build(id=running)
-
-
 def test_closing_ends_what_runs(tmp_path, make_account):
     accounts = make_account(tmp_path / "state")
     account = next(accounts)
@@ -112,12 +102,3 @@ def test_closing_ends_what_runs(tmp_path, make_account):
     assert time.monotonic() - started < 4
     assert not (tmp_path / "alive").exists()
     assert [p.suffix for p in (tmp_path / "state/builds").glob("*/*")] == [".log"]
-
-
-def test_a_complete_build_takes_no_room_while_its_folder_is_removed(hasty):
-    # Thousands of files, so that the removal takes a while.
-    spec = SLEEP.format(command="for n in $(seq 1000); do echo >f$n; done")
-    name = hasty.create_project(spec, concurrentBuildLimit=1, timeoutInMinutes=480)
-    hasty.finished(hasty.start(name))
-
-    hasty.finished(hasty.start(name, buildspecOverride=SLEEP.format(command="true")))

@@ -115,13 +115,3 @@ def test_a_missing_buildspec_fails_by_its_name(account, phase):
 
     (context,) = phase(build, "DOWNLOAD_SOURCE")["contexts"]
     assert context["message"] == "YAML file does not exist: buildspec.yml"
-
-
-def test_the_buildspec_may_be_an_object_in_s3(account):
-    account.s3.put_object(Bucket=account.bucket, Key="spec.yml", Body=SAY.encode())
-    name = account.create_project(files={"run.sh": "echo from S3"})
-    build = account.finished(
-        account.start(name, buildspecOverride=f"arn:aws:s3:::{account.bucket}/spec.yml")
-    )
-
-    assert "from S3" in account.log(build).splitlines()

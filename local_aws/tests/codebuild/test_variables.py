@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -78,37 +77,31 @@ def test_commands_inherit_nothing_from_the_developer(account, monkeypatch):
     assert "<>" in account.log(build).splitlines()
 
 
-def test_parameters_and_secrets_are_fetched_hidden_and_not_exported(account):
+def test_parameters_are_fetched_hidden_and_not_exported(account):
     unique = uuid.uuid4().hex
     account.own.client("ssm").put_parameter(
         Name=f"/p/{unique}", Value="parameter-value", Type="SecureString"
     )
-    secret = json.dumps({"user": "me", "word": "secret-value"})
-    account.own.client("secretsmanager").create_secret(Name=unique, SecretString=secret)
     build = account.run(
-        f"""
+        """
         version: 0.2
         env:
-          parameter-store: {{FROM_STORE: /p/{unique}}}
-          secrets-manager: {{WORD: "{unique}:word"}}
           exported-variables: [FROM_STORE, LENGTHS]
         phases:
           build:
             commands:
-              - export LENGTHS="${{#FROM_STORE}} ${{#WORD}} ${{#OTHER}} ${{#WHOLE}}"
-              - echo "store <$FROM_STORE> word <$WORD>"
+              - export LENGTHS="${#FROM_STORE} ${#OTHER}"
+              - echo "store <$FROM_STORE> other <$OTHER>"
         """,
         variables=[
+            {"name": "FROM_STORE", "value": f"/p/{unique}", "type": "PARAMETER_STORE"},
             {"name": "OTHER", "value": f"/p/{unique}", "type": "PARAMETER_STORE"},
-            {"name": "WHOLE", "value": unique, "type": "SECRETS_MANAGER"},
         ],
     )
 
     assert build["buildStatus"] == "SUCCEEDED", account.log(build)
-    assert build["exportedEnvironmentVariables"] == [
-        {"name": "LENGTHS", "value": f"15 12 15 {len(secret)}"}
-    ]
-    assert "store <***> word <***>" in account.log(build).splitlines()
+    assert build["exportedEnvironmentVariables"] == [{"name": "LENGTHS", "value": "15 15"}]
+    assert "store <***> other <***>" in account.log(build).splitlines()
     assert "parameter-value" not in Path(urlsplit(build["logs"]["deepLink"]).path).read_text()
 
 
@@ -116,12 +109,11 @@ def test_a_parameter_that_does_not_exist_fails_download_source(account, phase):
     build = account.run(
         """
         version: 0.2
-        env:
-          parameter-store: {GONE: /no/such/parameter}
         phases:
           build:
             commands: ["true"]
-        """
+        """,
+        variables=[{"name": "GONE", "value": "/no/such/parameter", "type": "PARAMETER_STORE"}],
     )
 
     assert phase(build, "DOWNLOAD_SOURCE")["contexts"] == [

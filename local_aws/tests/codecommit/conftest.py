@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from callers import git_logs_in
+from pushed import git_in, push_commit
 
 from local_aws.codecommit.service import Repositories
 from local_aws.event_bus import EventBus
 from local_aws.gateway import Gateway
-
-PERSON = {
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_AUTHOR_NAME": "Ada",
-    "GIT_AUTHOR_EMAIL": "ada@example.com",
-    "GIT_COMMITTER_NAME": "Ada",
-    "GIT_COMMITTER_EMAIL": "ada@example.com",
-    "LC_ALL": "C",
-}
 
 
 class Hosting:
@@ -51,17 +38,9 @@ class Hosting:
         keys = ("repositoryName", "fullRepositoryId")
         return [event for event in self._told if name in [event["detail"].get(k) for k in keys]]
 
-    def commit(self, name: str, files: dict[str, bytes], **arguments: Any) -> str:
-        """Id of a new commit on main over the API, on top of its tip."""
-        listed = self.codecommit.list_branches(repositoryName=name)["branches"]
-        if "main" in listed and "parentCommitId" not in arguments:
-            tip = self.codecommit.get_branch(repositoryName=name, branchName="main")
-            arguments["parentCommitId"] = tip["branch"]["commitId"]
-        puts = [{"filePath": path, "fileContent": text} for path, text in files.items()]
-        committed = self.codecommit.create_commit(
-            repositoryName=name, branchName="main", putFiles=puts, **arguments
-        )
-        return str(committed["commitId"])
+    def commit(self, name: str, files: dict[str, bytes]) -> str:
+        """Id of a new commit on main, on top of its tip."""
+        return push_commit(self.clone_url(name), files)
 
 
 class WorkTree:
@@ -72,17 +51,7 @@ class WorkTree:
 
     def __call__(self, *arguments: str, fails: bool | None = False, **environment: str) -> str:
         """What git prints; on stderr as well if it may fail (None) or a variable is set."""
-        inherited = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=self.path,
-            env={**inherited, **git_logs_in(), **PERSON, **environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = git_in(self.path, *arguments, **environment)
         assert fails is None or (done.returncode != 0) == fails, done.stderr
         told = done.stderr if fails is not False or environment else ""
         return (done.stdout + told).strip()

@@ -58,27 +58,6 @@ def test_connections_are_listed_by_provider_in_pages(client):
     assert other not in listed
 
 
-def test_a_deleted_connection_is_gone(client):
-    _, arn = _create(client)
-
-    client.delete_connection(ConnectionArn=arn)
-
-    code, message = _refused(client.get_connection, ConnectionArn=arn)
-    assert (code, message) == ("ResourceNotFoundException", f"Connection {arn} not found")
-    assert _refused(client.delete_connection, ConnectionArn=arn)[0] == code
-
-
-def test_tags_are_added_replaced_and_taken_away(client):
-    _, arn = _create(client, Tags=[{"Key": "team", "Value": "ml"}])
-
-    client.tag_resource(ResourceArn=arn, Tags=[{"Key": "stage", "Value": "dev"}])
-    client.tag_resource(ResourceArn=arn, Tags=[{"Key": "stage", "Value": "prod"}])
-    client.untag_resource(ResourceArn=arn, TagKeys=["team", "absent"])
-
-    tags = client.list_tags_for_resource(ResourceArn=arn)["Tags"]
-    assert tags == [{"Key": "stage", "Value": "prod"}]
-
-
 def test_what_needs_a_host_is_refused(client):
     code, message = _refused(
         client.create_connection, ConnectionName="c", ProviderType="GitHubEnterpriseServer"

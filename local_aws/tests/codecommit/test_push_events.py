@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 
 CALLER = f"arn:aws:iam::123456789012:user/{getpass.getuser()}"
 
@@ -67,48 +66,3 @@ def test_a_push_that_changes_nothing_tells_nothing(hosting, work_tree):
     work_tree("push", "--quiet", hosting.clone_url(name), "main")
 
     assert len(hosting.told(name)) == 1
-
-
-def test_api_calls_tell_as_pushes_do(hosting):
-    name, client = hosting.create(), hosting.codecommit
-    first = hosting.commit(name, {"a": b"1"})
-    put = client.put_file(
-        repositoryName=name,
-        branchName="main",
-        fileContent=b"2",
-        filePath="a",
-        parentCommitId=first,
-    )
-    client.create_branch(repositoryName=name, branchName="x", commitId=first)
-    client.delete_branch(repositoryName=name, branchName="x")
-
-    details = [event["detail"] for event in hosting.told(name)]
-    assert [
-        (one["event"], one["referenceName"], one.get("commitId"), one.get("oldCommitId"))
-        for one in details
-    ] == [
-        ("referenceCreated", "main", first, None),
-        ("referenceUpdated", "main", put["commitId"], first),
-        ("referenceCreated", "x", first, None),
-        ("referenceDeleted", "x", None, first),
-    ]
-    assert {one["callerUserArn"] for one in details} == {CALLER}
-
-
-def test_a_role_that_calls_is_named_as_the_one_who_did(hosting):
-    own, name = hosting.gateway.own, hosting.create()
-    trust = {
-        "Effect": "Allow",
-        "Principal": {"Service": "codebuild.amazonaws.com"},
-        "Action": "sts:AssumeRole",
-    }
-    role = own.client("iam").create_role(
-        RoleName="committer",
-        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
-    )["Role"]
-    own.client("codecommit", role["Arn"], principal="codebuild.amazonaws.com").put_file(
-        repositoryName=name, branchName="main", fileContent=b"1", filePath="a"
-    )
-
-    caller = hosting.told(name)[-1]["detail"]["callerUserArn"]
-    assert caller == "arn:aws:sts::123456789012:assumed-role/committer/codebuild"

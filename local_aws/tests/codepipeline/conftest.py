@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from pushed import push_commit
 from serving_image import put_image
 
 from local_aws.cloudformation.service import CloudFormation
@@ -63,9 +65,6 @@ class Account:
         self.source = f"source-{uuid.uuid4().hex[:12]}"
         for bucket in (self.store, self.source):
             self.s3.create_bucket(Bucket=bucket)
-        self.s3.put_bucket_versioning(
-            Bucket=self.source, VersioningConfiguration={"Status": "Enabled"}
-        )
         self.s3.put_object(Bucket=self.source, Key="model.tar.gz", Body=b"model")
         # Nothing is served here: a stack's models only have to be made.
         self.image_uri = put_image(gateway.own, f"image-{uuid.uuid4().hex[:12]}", command=["true"])
@@ -88,41 +87,23 @@ class Account:
         return str(role["Role"]["Arn"])
 
     def put_source(self, **files: str) -> str:
-        """Key of a new zip in the source bucket with these files (`__` in a name is a dot)."""
-        key = f"{uuid.uuid4().hex}.zip"
-        self.put_revision(key, **files)
-        return key
+        """Name of a new repository with these files (`__` in a name is a dot)."""
+        repository = f"source-{uuid.uuid4().hex[:12]}"
+        self.put_revision(repository, **files)
+        return repository
 
-    def put_revision(self, key: str, **files: str) -> str:
-        """Version of the zip."""
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            for name, text in files.items():
-                archive.writestr(name.replace("__", "."), text)
-        answer = self.s3.put_object(Bucket=self.source, Key=key, Body=buffer.getvalue())
-        return str(answer["VersionId"])
+    def put_revision(self, repository: str, **files: str) -> str:
+        """Id of a commit with these files."""
+        named = {name.replace("__", "."): text for name, text in files.items()}
+        return self.commit(repository, named)
 
     def commit(self, repository: str, files: Mapping[str, str], branch: str = "main") -> str:
         """Id of a new commit in a CodeCommit repository, which is made if it isn't there."""
         codecommit = self.gateway.own.client("codecommit")
-        parent: dict[str, str] = {}
-        try:
-            tip = codecommit.get_branch(repositoryName=repository, branchName=branch)
-            parent = {"parentCommitId": tip["branch"]["commitId"]}
-        except codecommit.exceptions.RepositoryDoesNotExistException:
+        with contextlib.suppress(codecommit.exceptions.RepositoryNameExistsException):
             codecommit.create_repository(repositoryName=repository)
-        answer = codecommit.create_commit(
-            repositoryName=repository,
-            branchName=branch,
-            authorName="Ada",
-            email="ada@example.com",
-            commitMessage=f"Write {', '.join(files)}",
-            putFiles=[
-                {"filePath": path, "fileContent": text.encode()} for path, text in files.items()
-            ],
-            **parent,
-        )
-        return str(answer["commitId"])
+        contents = {path: text.encode() for path, text in files.items()}
+        return push_commit(f"{self.gateway.url}/v1/repos/{repository}", contents, branch)
 
     def read_artifact(self, artifact: Mapping[str, Any]) -> zipfile.ZipFile:
         """The zip that ListActionExecutions shows."""
@@ -151,17 +132,15 @@ class Account:
         self.codepipeline.create_pipeline(pipeline=declaration)
         return PipelineUnderTest(self, declaration)
 
-    def source_stage(self, key: str | None = None, **members: Any) -> dict[str, Any]:
-        """A stage that takes a zip from S3, as the artifact `Code`."""
-        key = key or self.put_source(readme__md="hello")
+    def source_stage(self, repository: str | None = None, **members: Any) -> dict[str, Any]:
+        """A stage that takes the repository's main, as the artifact `Code`."""
         configuration = {
-            "S3Bucket": self.source,
-            "S3ObjectKey": key,
+            "RepositoryName": repository or self.put_source(readme__md="hello"),
+            "BranchName": "main",
             "PollForSourceChanges": "false",
         }
-        return stage(
-            "Source", action("Fetch", "Source/S3", configuration, outputs=["Code"], **members)
-        )
+        fetch = action("Fetch", "Source/CodeCommit", configuration, outputs=["Code"], **members)
+        return stage("Source", fetch)
 
     def deploy(self, name: str, stack_name: str, **configuration: str) -> dict[str, Any]:
         """A CloudFormation action on the artifact `Code`."""

@@ -101,7 +101,7 @@ def test_notification_has_the_documented_form(account: Any, declare: Any) -> Non
     )
     configuration = {
         "NotificationArn": topic,
-        "CustomData": "version #{Source.VersionId}",
+        "CustomData": "version #{Source.CommitId}",
         "ExternalEntityLink": "https://example.com/7",
     }
     approval = declare.approval(configuration=configuration)

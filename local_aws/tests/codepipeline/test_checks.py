@@ -154,11 +154,11 @@ ACTIONS: dict[str, tuple[Change, str]] = {
     ),
     "mode": (
         lambda d, _: deploy(d)["configuration"].update(ActionMode="UPSERT"),
-        "ActionMode 'UPSERT' is none of CREATE_UPDATE",
+        "ActionMode 'UPSERT' is none that local_aws has: CREATE_UPDATE",
     ),
-    "mode without its key": (
+    "mode of change sets": (
         lambda d, _: deploy(d)["configuration"].update(ActionMode="CHANGE_SET_EXECUTE"),
-        "ChangeSetName is required for ActionMode CHANGE_SET_EXECUTE",
+        "ActionMode 'CHANGE_SET_EXECUTE' is none that local_aws has",
     ),
     "template of another artifact": (
         lambda d, _: deploy(d)["configuration"].update(TemplatePath="Other::stack.yml"),
@@ -202,9 +202,9 @@ ACTIONS: dict[str, tuple[Change, str]] = {
         lambda d, _: deploy(d).update(timeoutInMinutes=5),
         "timeoutInMinutes is for manual approvals",
     ),
-    "polling of a bucket": (
-        lambda d, _: d["stages"][0]["actions"][0]["configuration"].pop("PollForSourceChanges"),
-        "PollForSourceChanges must be false",
+    "a source in a bucket": (
+        lambda d, _: d["stages"][0]["actions"][0]["actionTypeId"].update(provider="S3"),
+        "Provider: 'S3', Owner: 'AWS', Version: '1') in action 'Fetch' is not available",
     ),
     "no primary source": (
         lambda d, _: d["stages"][2]["actions"].append(code_build("Build", ["Code", "Code"])),
@@ -244,10 +244,23 @@ def test_wrong_action(case: str, account: Any, declare: Any, declaration: dict[s
     assert expected in message
 
 
-V2_ONLY: dict[str, dict[str, Any]] = {
-    "variables": {"variables": [{"name": "color", "defaultValue": "red"}]},
-    "executionMode QUEUED": {"executionMode": "QUEUED"},
+PUSHED = {
+    "providerType": "CodeStarSourceConnection",
+    "gitConfiguration": {"sourceActionName": "Clone"},
 }
+V2_ONLY: dict[str, dict[str, Any]] = {
+    "triggers": {"triggers": [PUSHED]},
+}
+
+
+@pytest.mark.parametrize("mode", ["QUEUED", "PARALLEL"])
+def test_other_modes_are_refused_by_name(
+    mode: str, account: Any, declaration: dict[str, Any]
+) -> None:
+    declaration.update(executionMode=mode)
+    code, message = refusal(account, declaration)
+    assert code == "InvalidStructureException"
+    assert message == f"local_aws does not emulate executionMode {mode}; use SUPERSEDED"
 
 
 @pytest.mark.parametrize("what", V2_ONLY)
@@ -281,9 +294,10 @@ TRIGGERS: dict[str, tuple[dict[str, Any], str]] = {
         {"pullRequest": [{"branches": {"includes": ["main"]}}]},
         "does not emulate pullRequest",
     ),
-    "tags and branches": (
-        {"push": [{"tags": {"includes": ["v*"]}, "branches": {"includes": ["main"]}}]},
-        "either tags, or branches and filePaths",
+    "tags": ({"push": [{"tags": {"includes": ["v*"]}}]}, "does not emulate tags"),
+    "a set of letters": (
+        {"push": [{"branches": {"includes": ["v[0-9]"]}}]},
+        "does not emulate [ ], { } and \\ in patterns: v[0-9]",
     ),
     "nothing": ({"push": [{"branches": {}}]}, "branches needs includes or excludes"),
     "unknown action": ({"sourceActionName": "Other"}, "there is no source action of this name"),

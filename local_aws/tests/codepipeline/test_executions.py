@@ -74,32 +74,6 @@ def test_newer_execution_supersedes_the_one_that_waits_not_the_one_inside(
     assert pipeline.states("Pipeline", older) == ["STARTED", "SUPERSEDED"]
 
 
-def test_queued_executions_enter_in_their_order(account: Any, declare: Any) -> None:
-    pipeline = waiting_pipeline(account, declare, executionMode="QUEUED")
-    inside = pipeline.first()
-    pipeline.asked("Ask", "Approve", inside)
-    second, third = pipeline.start(), pipeline.start()
-    declare.eventually(lambda: len(pipeline.stage("Ask")["inboundExecutions"]) == 2)
-
-    waiting = [e["pipelineExecutionId"] for e in pipeline.stage("Ask")["inboundExecutions"]]
-    assert waiting == [second, third]
-    for execution_id in (inside, second, third):
-        pipeline.approve("Ask", "Approve", execution_id)
-    for execution_id in (inside, second, third):
-        pipeline.approve("Last", "Again", execution_id)
-        assert pipeline.ended(execution_id) == "Succeeded"
-
-
-def test_parallel_executions_do_not_wait_for_each_other(account: Any, declare: Any) -> None:
-    pipeline = waiting_pipeline(account, declare, executionMode="PARALLEL")
-    first, second = pipeline.first(), pipeline.start()
-
-    for execution_id in (first, second):
-        declare.eventually(lambda one=execution_id: len(pipeline.runs(one)) == 2)
-    assert (pipeline.status(first), pipeline.status(second)) == ("InProgress", "InProgress")
-    assert pipeline.stage("Ask")["inboundExecutions"] == []
-
-
 def test_failing_action_stops_what_comes_later(account: Any, declare: Any) -> None:
     source = account.source_stage()
     source["actions"] += [

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local_aws.codecommit.service import Repositories
 from local_aws.codepipeline.service import CodePipelines
 from local_aws.event_bus import EventBus
 from local_aws.gateway import Gateway
@@ -149,8 +150,9 @@ def test_close_leaves_nothing_running(tmp_path: Any, declare: Any, account: Any)
     services: list[CodePipelines] = []
 
     def start(own: Any) -> list[Any]:
-        services.append(CodePipelines(own, EventBus(own)))
-        return services
+        bus = EventBus(own)
+        services.append(CodePipelines(own, bus))
+        return [*services, Repositories(own, bus)]
 
     gateway = Gateway(tmp_path, start).start()
     other = type(account)(gateway, EventBus(gateway.own))

@@ -68,3 +68,39 @@ def test_logs_that_are_refused_are_a_warning_not_a_failure(
         stream.send()
         stream.send(to_the_end=True)
     assert [record.message[:31] for record in caplog.records] == ["no CloudWatch Logs for stream: "]
+
+
+def test_a_file_that_a_server_fills_keeps_its_newest_lines(logs: Any, tmp_path: Path) -> None:
+    name, path = uuid.uuid4().hex, tmp_path / "log"
+    stream, number = LogStream(logs, GROUP, name, path), 0
+    with path.open("ab", buffering=0) as server:  # as a process's output is opened
+        for _ in range(40):  # 40 MB, of which the last 4 come after the last cut
+            server.write(b"".join(b"%08d %s\n" % (number + n, b"x" * 990) for n in range(1000)))
+            number += 1000
+            stream.send()
+        server.write(b"the end\n")
+    stream.send(to_the_end=True)
+
+    assert path.stat().st_size < 18 << 20
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("local_aws dropped what stood before: ")
+    assert [int(line.split()[0]) for line in lines[1:-1]][-1] == number - 1
+    sent = messages(logs, name)
+    assert sent[0].startswith("local_aws dropped the ")
+    assert sent[-1] == "the end"
+    numbers = [int(message.split()[0]) for message in sent[1:-1]]
+    assert numbers == list(range(numbers[0], number))  # none is missing, none came twice
+
+
+def test_what_comes_faster_than_it_is_sent_is_left_out_by_a_line(logs: Any, tmp_path: Path) -> None:
+    name, path = uuid.uuid4().hex, tmp_path / "log"
+    path.write_bytes(b"x" * 99 + b"\n")
+    with path.open("ab") as file:
+        file.writelines(b"%08d %s\n" % (number, b"x" * 990) for number in range(10_000))
+
+    stream = LogStream(logs, GROUP, name, path)
+    stream.send()
+
+    sent = messages(logs, name)
+    assert any(message.startswith("local_aws left out ") for message in sent[:2])
+    assert sent[-1].startswith("00009999 ")

@@ -7,8 +7,9 @@ import logging
 import queue
 import threading
 
+from local_aws.clock import SystemClock
 from local_aws.events import delivery
-from local_aws.events.timer import SystemClock, Timer
+from local_aws.scheduler.timer import Timer
 
 CAUSE = "local_aws: KeyError: 'planted'"
 

@@ -49,11 +49,8 @@ def topic(**properties: Any) -> dict[str, Any]:
     return {"Type": "AWS::SNS::Topic", "Properties": properties}
 
 
-# An address that AWS and local_aws refuse.
-BROKEN = {
-    "Type": "AWS::SNS::Subscription",
-    "Properties": {"TopicArn": "arn:aws:sns:us-east-1:1:none", "Protocol": "email"},
-}
+# A pattern that AWS and local_aws refuse.
+BROKEN = {"Type": "AWS::Events::Rule", "Properties": {"EventPattern": {"source": "no list"}}}
 SHOWN = {"One": topic(DisplayName={"Ref": "Shown"})}
 
 
@@ -186,7 +183,7 @@ def test_the_first_real_reason_is_told_and_what_to_do(
         deploy_stack(local_account, plan({**SHOWN, "Broken": BROKEN}), UNASKED, Seen())
     title, reason, remedy = str(failed.value).splitlines()
     assert title == f"{plan(SHOWN).name} ended in ROLLBACK_COMPLETE:"
-    assert reason.startswith("  - Broken (AWS::SNS::Subscription): ")
+    assert reason.startswith("  - Broken (AWS::Events::Rule): ")
     assert "the next `deploy` clears the stack away and begins anew" in remedy
     assert stack().status == "ROLLBACK_COMPLETE"
 

@@ -91,13 +91,8 @@ class ChangeSets:
         settings = StackSettings(
             role_arn=params.get("RoleARN"),
             capabilities=tuple(params.get("Capabilities", ())),
-            on_failure=params.get("OnStackFailure", "ROLLBACK"),
             client_request_token=params.get("ClientToken"),
         )
-        if kind == "UPDATE" and settings.on_failure != "ROLLBACK":
-            raise AwsError(
-                "ValidationError", "local_aws does not support OnStackFailure for updates"
-            )
         stack = self._stack_for(kind, params["StackName"], settings)
         try:
             change_set = self._computed(stack, params, settings)
@@ -136,12 +131,7 @@ class ChangeSets:
                 f"[{_summary(change_set)['Status']}]",
             )
         stack, settings = change_set.stack, change_set.settings
-        if call.params.get("DisableRollback"):
-            if change_set.before is not None:
-                raise AwsError(
-                    "ValidationError", "local_aws does not support DisableRollback for updates"
-                )
-            settings = StackSettings(settings.role_arn, settings.capabilities, "DO_NOTHING")
+        refuse_unsupported(call.params)
         if change_set.before is None:
             stack.settings = settings
             self._stacks.create(stack, change_set.plan)
@@ -195,9 +185,7 @@ class ChangeSets:
             stack=stack,
             plan=self._stacks.plan(stack, template, given, tags, role_arn),
             before=before,
-            settings=StackSettings(
-                role_arn, settings.capabilities, settings.on_failure, settings.client_request_token
-            ),
+            settings=StackSettings(role_arn, settings.capabilities, settings.client_request_token),
             description=params.get("Description"),
         )
         with self._lock:

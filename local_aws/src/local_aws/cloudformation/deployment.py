@@ -20,7 +20,6 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_aws.cloudformation.dynamic_references import with_parameters, with_secrets
 from local_aws.cloudformation.plan import Plan, PlannedResource, with_stack_tags
 from local_aws.cloudformation.resources import (
     Interrupted,
@@ -111,14 +110,8 @@ class Deployment:
             self._roll_back(f"{cause}. ")
 
     def _undo_creation(self, reason: str) -> None:
-        stack = self._stack
-        on_failure = stack.settings.on_failure
-        if on_failure == "DO_NOTHING":
-            stack.enter("CREATE_FAILED", reason)
-            return
-        verb = "DELETE" if on_failure == "DELETE" else "ROLLBACK"
-        stack.enter(f"{verb}_IN_PROGRESS", f"{reason}{verb.capitalize()} requested by user.")
-        self._delete_all(verb, undoing=True)
+        self._stack.enter("ROLLBACK_IN_PROGRESS", f"{reason}Rollback requested by user.")
+        self._delete_all("ROLLBACK", undoing=True)
 
     def _converge(self, plan: Plan) -> None:
         """Bring each resource about, in order. _ResourceFailed at the first that can't be."""
@@ -134,18 +127,12 @@ class Deployment:
                 raise _ResourceFailed(
                     f"The following resource(s) failed to {verb.lower()}: [{name}]. "
                 )
-        try:
-            outputs = with_parameters(self._by, stack.evaluate_outputs(plan))
-        except AwsError as err:
-            raise _ResourceFailed(f"{err}. ") from err
-        stack.outputs = outputs
+        stack.outputs = stack.evaluate_outputs(plan)
 
     def _bring(self, name: str, planned: PlannedResource, plan: Plan) -> None:
         """Make the resource what the plan says: as it is, updated in place, or made anew."""
         stack, kind = self._stack, planned.type
-        values = with_parameters(
-            self._by, plan.evaluation(stack.lookup).value(planned.declaration.properties)
-        )
+        values = plan.evaluation(stack.lookup).value(planned.declaration.properties)
         properties = with_stack_tags(kind, values, plan.tags)
         before = stack.resources.get(name)
         after = StackResource(
@@ -186,7 +173,7 @@ class Deployment:
         self._start(
             _Change(before, after), f"{verb}_IN_PROGRESS", "" if before is None else _REPLACING
         )
-        properties = self._for_calls(kind, after.properties)
+        properties = kind.typed(after.properties)
         made = kind.create(self._by, properties, generated_name(stack.name, after.logical_id))
         after.physical = made
         stack.mark(after, f"{verb}_IN_PROGRESS", "Resource creation Initiated")
@@ -201,13 +188,9 @@ class Deployment:
         old: Mapping[str, Any],
         new: Mapping[str, Any],
     ) -> None:
-        properties = self._for_calls(kind, new)
-        kind.update(self._by, physical, self._for_calls(kind, old), properties)
+        properties = kind.typed(new)
+        kind.update(self._by, physical, kind.typed(old), properties)
         kind.settle(self._by, physical, properties)
-
-    def _for_calls(self, kind: ResourceType, properties: Mapping[str, Any]) -> dict[str, Any]:
-        """The properties as the type's calls take them: secrets filled in, scalars typed."""
-        return kind.typed(with_secrets(self._by, properties))
 
     def _start(self, change: _Change, status: str, reason: str = "") -> None:
         self._changes.append(change)

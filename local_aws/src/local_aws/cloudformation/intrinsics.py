@@ -8,8 +8,6 @@ Semantics: CloudFormation user guide, "Intrinsic function reference".
 
 from __future__ import annotations
 
-import base64
-import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -47,7 +45,7 @@ class Evaluation:
     """Values of one template for one stack.
 
     `pseudo`: the pseudo parameters by name; `resource(reference)`: the Ref or attribute of a
-    resource that exists; `imported(name)`: the value of another stack's export.
+    resource that exists.
     """
 
     def __init__(
@@ -57,26 +55,16 @@ class Evaluation:
         parameters: Mapping[str, str | list[str]],
         pseudo: Mapping[str, Any],
         resource: Callable[[Reference], Any],
-        imported: Callable[[str], str],
     ) -> None:
         self._template = template
         self._parameters = parameters
         self._pseudo = pseudo
         self._resource = resource
-        self._imported = imported
         self._functions: Mapping[str, Callable[[Any], Any]] = {
             "Ref": lambda name: self._refer(Reference(name)),
-            "Fn::Base64": lambda text: base64.b64encode(
-                as_text(self.value(text)).encode()
-            ).decode(),
-            "Fn::Cidr": self._cidr,
             "Fn::FindInMap": self._find_in_map,
             "Fn::GetAtt": lambda argument: self._refer(attribute_reference(argument)),
-            "Fn::GetAZs": lambda region: [
-                f"{self.value(region) or self._pseudo['AWS::Region']}{z}" for z in "abc"
-            ],
             "Fn::If": lambda a: self.value(a[1] if self.condition(a[0]) else a[2]),
-            "Fn::ImportValue": lambda name: self._imported(as_text(self.value(name))),
             "Fn::Join": lambda a: a[0].join(as_text(item) for item in self.value(a[1])),
             "Fn::Select": self._select,
             "Fn::Split": lambda a: as_text(self.value(a[1])).split(a[0]),
@@ -157,12 +145,6 @@ class Evaluation:
             return as_text(self._refer(_substituted(name)))
 
         return _SUBSTITUTION.sub(replacement, text)
-
-    def _cidr(self, argument: Any) -> list[str]:
-        block, count, *bits = self.value(argument)
-        size = 32 - int(bits[0]) if bits else 24
-        subnets = ipaddress.ip_network(block).subnets(new_prefix=size)
-        return [str(subnet) for _, subnet in zip(range(int(count)), subnets, strict=False)]
 
 
 def intrinsic_of(raw: Any) -> str | None:

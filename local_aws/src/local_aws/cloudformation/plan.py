@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from local_aws.cloudformation.dynamic_references import with_parameters
 from local_aws.cloudformation.intrinsics import Evaluation, Reference
 from local_aws.cloudformation.parameters import is_hidden, resolve_parameters, typed_parameters
 from local_aws.cloudformation.resource_types.tags import tags_in
@@ -38,17 +37,15 @@ class PlannedResource:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A stack as it is to be: `resources` in order of creation, `imports` the exports it uses."""
+    """A stack as it is to be: `resources` in order of creation."""
 
     template: Template
     parameters: Mapping[str, str]
     typed_parameters: Mapping[str, str | list[str]]
     tags: Mapping[str, str]
     pseudo: Mapping[str, Any]
-    imported: Callable[[str], str]
     resources: Mapping[str, PlannedResource]
     outputs: Mapping[str, Mapping[str, Any]]
-    imports: frozenset[str]
 
     def evaluation(self, resource: Callable[[Reference], Any]) -> Evaluation:
         """The template's values, where `resource` gives Refs and attributes."""
@@ -57,7 +54,6 @@ class Plan:
             parameters=self.typed_parameters,
             pseudo=self.pseudo,
             resource=resource,
-            imported=self.imported,
         )
 
     @property
@@ -92,7 +88,6 @@ def make_plan(
     given: Mapping[str, str],
     tags: Mapping[str, str],
     pseudo: Mapping[str, Any],
-    imported: Callable[[str], str],
     provisioner: Provisioner,
 ) -> Plan:
     """The plan. AwsError ValidationError for whatever is wrong and can be known by now."""
@@ -100,13 +95,8 @@ def make_plan(
     parameters = resolve_parameters(template.parameters, given)
     typed = typed_parameters(template.parameters, parameters, _ssm_lookup(provisioner))
     check_rules(template, typed, pseudo)
-    imports: set[str] = set()
     seen: set[str] = set()
     active: set[str] = set()
-
-    def recorded_import(name: str) -> str:
-        imports.add(name)
-        return imported(name)
 
     def placeholder(reference: Reference) -> str:
         if reference.name not in active:
@@ -119,13 +109,7 @@ def make_plan(
             "${" + reference.name + ("." + reference.attribute if reference.attribute else "") + "}"
         )
 
-    sketching = Evaluation(
-        template,
-        parameters=typed,
-        pseudo=pseudo,
-        resource=placeholder,
-        imported=recorded_import,
-    )
+    sketching = Evaluation(template, parameters=typed, pseudo=pseudo, resource=placeholder)
     for name, declaration in template.resources.items():
         if declaration.condition is None or sketching.condition(declaration.condition):
             active.add(name)
@@ -134,7 +118,7 @@ def make_plan(
         declaration = template.resources[name]
         seen.clear()
         kind = RESOURCE_TYPES[declaration.type]
-        values = with_parameters(provisioner, sketching.value(declaration.properties))
+        values = sketching.value(declaration.properties)
         sketch = with_stack_tags(kind, values, tags)
         needed = frozenset((seen | set(declaration.depends_on)) & active)
         planned[name] = PlannedResource(
@@ -151,10 +135,8 @@ def make_plan(
         typed_parameters=typed,
         tags=tags,
         pseudo=pseudo,
-        imported=imported,
         resources={name: planned[name] for name in _order(planned)},
         outputs=outputs,
-        imports=frozenset(imports),
     )
 
 

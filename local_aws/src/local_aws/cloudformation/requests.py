@@ -24,6 +24,7 @@ _UNSUPPORTED = (
     *("StackPolicyBody", "StackPolicyDuringUpdateBody", "StackPolicyDuringUpdateURL"),
     *("StackPolicyURL", "TimeoutInMinutes", "RetainExceptOnCreate", "ImportExistingResources"),
     *("IncludeNestedStacks", "StackSetName", "DeploymentConfig", "DeploymentMode", "CallAs"),
+    *("DisableRollback", "OnFailure", "OnStackFailure"),
 )
 _STACK_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
 _VIRTUAL_HOST = re.compile(r"(?P<bucket>.+?)\.s3[.-](?:[\w-]+\.)?amazonaws\.com")

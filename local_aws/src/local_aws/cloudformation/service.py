@@ -26,7 +26,7 @@ from local_aws.cloudformation.requests import (
     template_of,
 )
 from local_aws.cloudformation.resources import RESOURCE_TYPES
-from local_aws.cloudformation.stack import Stack, StackResource, StackSettings
+from local_aws.cloudformation.stack import Stack, StackSettings
 from local_aws.cloudformation.stacks import Stacks
 from local_aws.cloudformation.template import Template
 from local_aws.cloudformation.validation import check_template
@@ -53,16 +53,11 @@ class CloudFormation:
             "DeleteStack": self.delete_stack,
             "UpdateTerminationProtection": self.update_termination_protection,
             "DescribeStacks": self.describe_stacks,
-            "ListStacks": self.list_stacks,
             "DescribeStackEvents": self.describe_stack_events,
-            "DescribeStackResource": self.describe_stack_resource,
             "DescribeStackResources": self.describe_stack_resources,
             "ListStackResources": self.list_stack_resources,
             "GetTemplate": self.get_template,
             "GetTemplateSummary": self.get_template_summary,
-            "ValidateTemplate": self.validate_template,
-            "ListExports": self.list_exports,
-            "ListImports": self.list_imports,
             **self._change_sets.handlers(),
         }
         return {("cloudformation", name): handler for name, handler in handlers.items()}
@@ -76,16 +71,9 @@ class CloudFormation:
         params = call.params
         require_stack_name(params["StackName"])
         refuse_unsupported(params)
-        if params.get("DisableRollback") and params.get("OnFailure"):
-            raise AwsError(
-                "ValidationError", "You cannot specify both DisableRollback and OnFailure."
-            )
         settings = StackSettings(
             role_arn=params.get("RoleARN"),
             capabilities=tuple(params.get("Capabilities", ())),
-            on_failure="DO_NOTHING"
-            if params.get("DisableRollback")
-            else params.get("OnFailure", "ROLLBACK"),
             client_request_token=params.get("ClientRequestToken"),
         )
         template = template_of(params, self._own)
@@ -104,7 +92,7 @@ class CloudFormation:
     def update_stack(self, call: Call) -> Answer:
         """Check everything, then change the stack in the background."""
         params = call.params
-        refuse_unsupported(params, "DisableRollback")
+        refuse_unsupported(params)
         stack = self._stacks.find(params["StackName"])
         self._stacks.require_updatable(stack)
         before = stack.plan
@@ -165,49 +153,19 @@ class CloudFormation:
         stacks = [self._stacks.find(name)] if name else _existing(self._stacks.all())
         return {"Stacks": [stack.description() for stack in stacks]}
 
-    def list_stacks(self, call: Call) -> Answer:
-        """Summaries, deleted stacks included."""
-        wanted = call.params.get("StackStatusFilter")
-        stacks = [s for s in self._stacks.all() if not wanted or s.status in wanted]
-        return {
-            "StackSummaries": [
-                {
-                    **s.description(),
-                    "TemplateDescription": s.plan.template.description if s.plan else None,
-                }
-                for s in stacks
-            ]
-        }
-
     def describe_stack_events(self, call: Call) -> Answer:
         """All events, the newest first."""
         stack = self._stacks.find(call.params["StackName"])
         return {"StackEvents": list(reversed(stack.events))}
 
-    def describe_stack_resource(self, call: Call) -> Answer:
-        """One resource by its logical id."""
-        stack = self._stacks.find(call.params["StackName"])
-        (resource,) = _resources(stack, call.params["LogicalResourceId"])
-        return {"StackResourceDetail": stack.resource_description(resource)}
-
     def describe_stack_resources(self, call: Call) -> Answer:
-        """A stack's resources, or the one with a logical or physical id."""
-        params = call.params
-        physical_id = params.get("PhysicalResourceId")
-        if "StackName" in params:
-            stack = self._stacks.find(params["StackName"])
-        else:
-            stack = self._stack_of(physical_id)
-        found = _resources(stack, params.get("LogicalResourceId"), physical_id)
-        return {"StackResources": [stack.resource_description(resource) for resource in found]}
+        """A stack's resources."""
+        refuse_unsupported(call.params, "LogicalResourceId", "PhysicalResourceId")
+        return {"StackResources": self._resources(call)}
 
     def list_stack_resources(self, call: Call) -> Answer:
         """Summaries of a stack's resources."""
-        stack = self._stacks.find(call.params["StackName"])
-        found = _resources(stack)
-        return {
-            "StackResourceSummaries": [stack.resource_description(resource) for resource in found]
-        }
+        return {"StackResourceSummaries": self._resources(call)}
 
     def get_template(self, call: Call) -> Answer:
         """The template's text as it was given."""
@@ -242,34 +200,6 @@ class CloudFormation:
             "Version": "2010-09-09",
         }
 
-    def validate_template(self, call: Call) -> Answer:
-        """Parameters and description of a template without mistakes."""
-        template = self._checked_template(call.params)
-        return {
-            "Parameters": [
-                _parameter(name, declared) for name, declared in template.parameters.items()
-            ],
-            "Description": template.description,
-            **described_capabilities(template),
-        }
-
-    def list_exports(self, _: Call) -> Answer:
-        """Every export of every stack."""
-        return {
-            "Exports": [
-                {"ExportingStackId": stack.id, "Name": name, "Value": value}
-                for name, (stack, value) in sorted(self._stacks.exports().items())
-            ]
-        }
-
-    def list_imports(self, call: Call) -> Answer:
-        """Stacks that use an export."""
-        name = call.params["ExportName"]
-        importers = self._stacks.importers(name)
-        if not importers:
-            raise AwsError("ValidationError", f"Export '{name}' is not imported by any stack.")
-        return {"Imports": importers}
-
     def _checked_template(self, params: Mapping[str, Any]) -> Template:
         name = params.get("StackName")
         if name:
@@ -281,39 +211,15 @@ class CloudFormation:
         check_template(template, RESOURCE_TYPES, self._stacks.provisioner(None))
         return template
 
-    def _stack_of(self, physical_id: str | None) -> Stack:
-        for stack in _existing(self._stacks.all()):
-            if physical_id is not None and _has(stack, physical_id):
-                return stack
-        raise AwsError("ValidationError", f"Stack for {physical_id} does not exist")
+    def _resources(self, call: Call) -> list[Mapping[str, Any]]:
+        stack = self._stacks.find(call.params["StackName"])
+        with stack.lock:
+            resources = list(stack.resources.values())
+        return [stack.resource_description(resource) for resource in resources]
 
 
 def _existing(stacks: Iterable[Stack]) -> list[Stack]:
     return [stack for stack in stacks if stack.status != "DELETE_COMPLETE"]
-
-
-def _has(stack: Stack, physical_id: str) -> bool:
-    return any(
-        r.physical is not None and r.physical.id == physical_id for r in stack.resources.values()
-    )
-
-
-def _resources(
-    stack: Stack, logical_id: str | None = None, physical_id: str | None = None
-) -> list[StackResource]:
-    with stack.lock:
-        resources = list(stack.resources.values())
-    if logical_id is not None:
-        resources = [r for r in resources if r.logical_id == logical_id]
-        if not resources:
-            raise AwsError(
-                "ValidationError", f"Resource {logical_id} does not exist for stack {stack.name}"
-            )
-    if physical_id is not None:
-        resources = [
-            r for r in resources if r.physical is not None and r.physical.id == physical_id
-        ]
-    return resources
 
 
 def _parameter(name: str, declared: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,8 +42,6 @@ class StackSettings:
 
     role_arn: str | None = None
     capabilities: tuple[str, ...] = ()
-    # What follows a failure: ROLLBACK, DELETE (of a new stack) or DO_NOTHING.
-    on_failure: str = "ROLLBACK"
     client_request_token: str | None = None
 
 
@@ -120,8 +118,6 @@ class Stack:
             output = {"OutputKey": key, "OutputValue": as_text(evaluation.value(raw["Value"]))}
             if "Description" in raw:
                 output["Description"] = raw["Description"]
-            if "Export" in raw:
-                output["ExportName"] = as_text(evaluation.value(raw["Export"]["Name"]))
             outputs.append(output)
         return outputs
 
@@ -143,7 +139,7 @@ class Stack:
                 "Outputs": list(self.outputs),
                 "RoleARN": self.settings.role_arn,
                 "Capabilities": list(self.settings.capabilities),
-                "DisableRollback": self.settings.on_failure == "DO_NOTHING",
+                "DisableRollback": False,
                 "EnableTerminationProtection": self.termination_protection,
                 "NotificationARNs": [],
                 "DriftInformation": {"StackDriftStatus": "NOT_CHECKED"},

@@ -102,18 +102,13 @@ class Stacks:
             "AWS::StackName": stack.name,
             "AWS::URLSuffix": "amazonaws.com",
         }
-        plan = make_plan(
+        return make_plan(
             template,
             given=given,
             tags=tags,
             pseudo=pseudo,
-            imported=self.imported,
             provisioner=self.provisioner(role_arn),
         )
-        self._check_exports(
-            stack, {o["Export"]["Name"] for o in plan.outputs.values() if "Export" in o}
-        )
-        return plan
 
     def create(self, stack: Stack, plan: Plan) -> None:
         """Start to create the stack's resources."""
@@ -136,7 +131,6 @@ class Stacks:
                     "ValidationError",
                     f"Stack [{stack.name}] cannot be deleted while in status {stack.status}",
                 )
-            self._check_exports(stack, set())
             stack.enter("DELETE_IN_PROGRESS", "User Initiated")
         self._run(stack, lambda deployment: deployment.delete(retained))
 
@@ -148,48 +142,11 @@ class Stacks:
                 f"Stack:{stack.id} is in {stack.status} state and can not be updated.",
             )
 
-    def exports(self) -> dict[str, tuple[Stack, str]]:
-        """Each export's stack and value, by name."""
-        return {
-            output["ExportName"]: (stack, output["OutputValue"])
-            for stack in self.all()
-            for output in stack.outputs
-            if "ExportName" in output
-        }
-
-    def imported(self, name: str) -> str:
-        """The value of an export. AwsError ValidationError if there is none of that name."""
-        exports = self.exports()
-        if name not in exports:
-            raise AwsError("ValidationError", f"No export named {name} found.")
-        return exports[name][1]
-
-    def importers(self, name: str) -> list[str]:
-        """Names of the stacks that import the export."""
-        return sorted(
-            s.name for s in self.all() if s.plan and name in s.plan.imports and not s.deleted
-        )
-
     def close(self) -> None:
         """End deployments that are in progress."""
         self._closing.set()
         for thread in self._threads:
             thread.join(timeout=10)
-
-    def _check_exports(self, stack: Stack, wanted: set[str]) -> None:
-        """AwsError for an export that another stack has, or that goes while others import it."""
-        for name, (owner, _) in self.exports().items():
-            if name in wanted and owner is not stack:
-                raise AwsError(
-                    "ValidationError",
-                    f"Export with name {name} is already exported by stack {owner.name}",
-                )
-            users = self.importers(name)
-            if owner is stack and name not in wanted and users:
-                raise AwsError(
-                    "ValidationError",
-                    f"Cannot delete export {name} as it is in use by {', '.join(users)}",
-                )
 
     def _run(self, stack: Stack, action: Callable[[Deployment], None]) -> None:
         deployment = Deployment(

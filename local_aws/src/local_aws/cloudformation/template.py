@@ -58,8 +58,8 @@ _PLAIN_TAGS = frozenset({"Ref", "Condition"})
 # (Fn::Length and Fn::ToJsonString need a transform on AWS too.)
 INTRINSICS = frozenset(
     {
-        *("Base64", "Cidr", "FindInMap", "GetAtt", "GetAZs", "If", "ImportValue", "Join", "Select"),
-        *("Split", "Sub", "And", "Or", "Not", "Equals"),
+        *("FindInMap", "GetAtt", "If", "Join", "Select", "Split", "Sub"),
+        *("And", "Or", "Not", "Equals"),
     }
 )
 # Functions of the section Rules only.
@@ -124,6 +124,8 @@ def parse_template(body: str) -> Template:
             raise format_error(
                 f"Every Outputs member must contain a Value object; {name} does not."
             )
+        if "Export" in output:
+            raise format_error(f"local_aws does not support Export (output {name})")
     return Template(
         body=body,
         description=raw.get("Description"),

@@ -36,6 +36,11 @@ def check_template(
             f"Unrecognized resource types: [{', '.join(unknown)}]; "
             f"local_aws knows {', '.join(types)}"
         )
+    if "{{resolve:" in template.body:
+        raise format_error(
+            "local_aws does not support dynamic references ({{resolve:...}}); a parameter of the "
+            "type AWS::SSM::Parameter::Value<String> takes what Parameter Store holds"
+        )
     check_rule_functions(template)
     for block in (
         template.conditions,

@@ -1,4 +1,4 @@
-"""What a build keeps: files chosen by patterns, as a zip archive or as a folder in S3."""
+"""What a build keeps: files chosen by patterns, as a zip archive in S3."""
 
 # Path.glob knows neither absolute patterns nor a way to leave hidden files in.
 # ruff: noqa: PTH207
@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import os
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,50 +25,31 @@ class ArtifactError(Exception):
     """There is nothing to keep, or S3 refused; the message is that of UPLOAD_ARTIFACTS."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuildFolders:
-    """Where a build's files are: as the build calls it, and as they are called outside."""
-
-    source: Path
-    root: Path
-    visible_root: Path
-
-    def real(self, path: str) -> Path:
-        """The file that the build calls `path`, which may be relative to its source."""
-        place = Path(os.path.normpath(self.source / path))
-        if path.startswith("/") and Path(path).is_relative_to(self.visible_root):
-            place = self.root / Path(path).relative_to(self.visible_root)
-        return place
-
-
 def expand(text: str, variables: Mapping[str, str]) -> str:
     """The text with $NAME and ${NAME} replaced; a variable that is not there is empty."""
     return _VARIABLE.sub(lambda m: variables.get(m["braced"] or m["plain"], ""), text)
 
 
 def find_files(
-    artifact: Artifact, folders: BuildFolders, variables: Mapping[str, str]
+    artifact: Artifact, source: Path, variables: Mapping[str, str]
 ) -> Mapping[str, Path]:
     """Name in the artifact -> file. Raises ArtifactError if folder or a pattern finds nothing."""
     directory = expand(artifact.base_directory, variables) or "."
-    bases = [Path(name) for name in sorted(glob.glob(str(folders.real(directory))))]
+    bases = [Path(name) for name in sorted(glob.glob(str(source / directory)))]
     bases = [base for base in bases if base.is_dir()]
     if not bases:
         raise ArtifactError(f"no matching base directory path found for {directory}")
     found: dict[str, Path] = {}
     for base in bases:
-        left_out: set[Path] = set()
-        for pattern in artifact.exclude_paths:
-            left_out |= set(_matches(base, expand(pattern, variables), folders))
         for pattern in artifact.files:
             wanted = expand(pattern, variables)
-            files = [file for file in _matches(base, wanted, folders) if file not in left_out]
+            files = _matches(base, wanted)
             if not files:
                 raise ArtifactError(
                     f"no matching artifact paths found: {wanted or pattern} in {directory}"
                 )
             for file in files:
-                found[_name(file, base, discard=artifact.discard_paths)] = file
+                found[file.relative_to(base).as_posix()] = file
     return found
 
 
@@ -79,65 +58,42 @@ def upload(
     files: Mapping[str, Path],
     *,
     settings: Mapping[str, Any],
-    artifact: Artifact,
-    build_uuid: str,
     default_name: str,
     kms_key: str,
     scratch: Path,
-    variables: Mapping[str, str],
 ) -> dict[str, Any]:
     """Store the files where the project's artifact `settings` say.
 
     The answer is the build's member `artifacts`. Raises ArtifactError.
     """
     bucket, prefix = split_location(settings["location"])
-    override = settings.get("overrideArtifactName", False) and artifact.name
-    name = expand(artifact.name, variables) if override else settings.get("name") or default_name
-    unique = build_uuid if settings.get("namespaceType") == "BUILD_ID" else ""
-    parts = [prefix, settings.get("path", ""), unique, name]
+    parts = [prefix, settings.get("path", ""), settings.get("name") or default_name]
     key = "/".join(part.strip("/") for part in parts if part.strip("/"))
     encryption: Mapping[str, str] = {}
     if kms_key and not settings.get("encryptionDisabled"):
         encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key}
-    described: dict[str, Any] = {
-        "location": f"arn:aws:s3:::{bucket}/{key}",
-        "encryptionDisabled": bool(settings.get("encryptionDisabled", False)),
-        "overrideArtifactName": bool(settings.get("overrideArtifactName", False)),
-    }
-    if "artifactIdentifier" in settings:
-        described["artifactIdentifier"] = settings["artifactIdentifier"]
+    archive = scratch / "artifact.zip"
+    _pack(files, archive)
+    content = archive.read_bytes()
+    archive.unlink()
     try:
-        if settings.get("packaging") == "ZIP":
-            archive = scratch / "artifact.zip"
-            _pack(files, archive)
-            content = archive.read_bytes()
-            archive.unlink()
-            described["sha256sum"] = hashlib.sha256(content).hexdigest()
-            described["md5sum"] = hashlib.md5(content, usedforsecurity=False).hexdigest()
-            s3.put_object(Bucket=bucket, Key=key, Body=content, **encryption)
-        else:
-            for path, file in files.items():
-                with file.open("rb") as body:
-                    s3.put_object(Bucket=bucket, Key=f"{key}/{path}", Body=body, **encryption)
+        s3.put_object(Bucket=bucket, Key=key, Body=content, **encryption)
     except (ClientError, BotoCoreError) as err:
         raise ArtifactError(f"Error in UPLOAD_ARTIFACTS to s3://{bucket}/{key}: {err}") from err
-    return described
+    return {
+        "location": f"arn:aws:s3:::{bucket}/{key}",
+        "encryptionDisabled": bool(settings.get("encryptionDisabled", False)),
+        "sha256sum": hashlib.sha256(content).hexdigest(),
+        "md5sum": hashlib.md5(content, usedforsecurity=False).hexdigest(),
+    }
 
 
-def _matches(base: Path, pattern: str, folders: BuildFolders) -> Sequence[Path]:
+def _matches(base: Path, pattern: str) -> Sequence[Path]:
     """Files, not folders, below `base`; `**` is any depth, and hidden files count."""
     if pattern.startswith("/"):
-        names = glob.glob(str(folders.real(pattern)), recursive=True, include_hidden=True)
-    else:
-        found = glob.glob(pattern, root_dir=base, recursive=True, include_hidden=True)
-        names = [str(base / name) for name in found]
-    return [path for path in map(Path, sorted(names)) if path.is_file()]
-
-
-def _name(file: Path, base: Path, *, discard: bool) -> str:
-    if discard or not file.is_relative_to(base):
-        return file.name
-    return file.relative_to(base).as_posix()
+        raise ArtifactError(f"local_aws does not support absolute artifact paths: {pattern}")
+    found = glob.glob(pattern, root_dir=base, recursive=True, include_hidden=True)
+    return [base / name for name in sorted(found) if (base / name).is_file()]
 
 
 def _pack(files: Mapping[str, Path], archive: Path) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from local_aws.containers.log_stream import LogStream
+from local_aws.containers.log_stream import (
+    MOST_FILE_BYTES,
+    MOST_UNSENT_BYTES,
+    LogStream,
+    keep_newest,
+)
 
 ENABLED = "ENABLED"
 
@@ -15,8 +21,8 @@ ENABLED = "ENABLED"
 class BuildLog:
     """Lines of CodeBuild's own, as AWS writes them, among what the commands print.
 
-    Commands print to the file `output_path`, from where it is copied, secrets hidden. Used by the
-    build's thread only.
+    Commands print to the file `output_path`, from where it is copied, secrets hidden; of what they
+    print faster than that, the newest. Used by the build's thread only.
     """
 
     def __init__(self, path: Path, output_path: Path, stream: LogStream | None) -> None:
@@ -44,6 +50,8 @@ class BuildLog:
         self._copy()
         if self._stream is not None:
             self._stream.send()
+        elif self.path.stat().st_size > MOST_FILE_BYTES:
+            keep_newest(self.path)
 
     def close(self) -> None:
         """Send the rest."""
@@ -54,12 +62,22 @@ class BuildLog:
     def _copy(self, *, to_the_end: bool = False) -> None:
         if not self.output_path.exists():
             return
+        size = self.output_path.stat().st_size
+        left_out = max(0, size - self._position - MOST_UNSENT_BYTES)
         with self.output_path.open("rb") as file:
-            file.seek(self._position)
-            printed = file.read()
+            file.seek(self._position + left_out)
+            printed = file.read(MOST_UNSENT_BYTES)
+        if left_out:  # whole lines only: a half one might show half of a secret
+            left_out += printed.find(b"\n") + 1
+            printed = printed[printed.find(b"\n") + 1 :]
         if not to_the_end:
             printed = printed[: printed.rfind(b"\n") + 1]
-        self._position += len(printed)
+        self._position += left_out + len(printed)
+        if size > MOST_FILE_BYTES:  # its commands go on at the beginning
+            os.truncate(self.output_path, 0)
+            self._position = 0
+        if left_out:
+            printed = f"local_aws left out {left_out} bytes here\n".encode() + printed
         if printed and not printed.endswith(b"\n"):
             printed += b"\n"
         self._append(printed)

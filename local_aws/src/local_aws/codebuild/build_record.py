@@ -24,14 +24,12 @@ _REPEATED = (
 class BuildRecord:
     """One build. Safe to use from several threads.
 
-    `request` is the project with the overrides of StartBuild; `start_request` is StartBuild's own,
-    for RetryBuild.
+    `request` is the project with the overrides of StartBuild.
     """
 
     def __init__(
         self,
         request: Mapping[str, Any],
-        start_request: Mapping[str, Any],
         *,
         build_number: int,
         arn_prefix: str,
@@ -39,7 +37,6 @@ class BuildRecord:
         bus: EventBus,
     ) -> None:
         self.request = request
-        self.start_request = start_request
         self.project_name: str = request["name"]
         self.uuid = str(uuid.uuid4())
         self.id = f"{self.project_name}:{self.uuid}"

@@ -15,28 +15,28 @@ _SOURCE_TYPES = ("S3", "CODEPIPELINE", "NO_SOURCE")
 # Members that are honoured, or whose effect nobody can see here.
 _PROJECT = frozenset(
     {"name", "description", "source", "secondarySources", "sourceVersion", "artifacts"}
-    | {"secondaryArtifacts", "cache", "environment", "serviceRole", "timeoutInMinutes"}
+    | {"cache", "environment", "serviceRole", "timeoutInMinutes"}
     | {"queuedTimeoutInMinutes", "encryptionKey", "tags", "vpcConfig", "logsConfig"}
-    | {"concurrentBuildLimit", "secondarySourceVersions"}
+    | {"secondarySourceVersions"}
 )
 _ENVIRONMENT = frozenset(
     {"type", "image", "computeType", "environmentVariables", "imagePullCredentialsType"}
 )
 _SOURCE = frozenset({"type", "location", "buildspec", "sourceIdentifier"})
+_ARTIFACTS = frozenset({"type", "location", "path", "name", "packaging", "encryptionDisabled"})
 _START = frozenset(
     {"projectName", "sourceVersion", "sourceTypeOverride", "sourceLocationOverride"}
     | {"secondarySourcesOverride", "secondarySourcesVersionOverride", "artifactsOverride"}
-    | {"secondaryArtifactsOverride", "environmentVariablesOverride", "buildspecOverride"}
+    | {"environmentVariablesOverride", "buildspecOverride"}
     | {"environmentTypeOverride", "imageOverride", "computeTypeOverride", "cacheOverride"}
     | {"serviceRoleOverride", "timeoutInMinutesOverride", "queuedTimeoutInMinutesOverride"}
-    | {"encryptionKeyOverride", "idempotencyToken", "logsConfigOverride"}
+    | {"encryptionKeyOverride", "logsConfigOverride"}
     | {"imagePullCredentialsTypeOverride"}
 )
 _OVERRIDES_OF_PROJECT = {
     "secondarySourcesOverride": "secondarySources",
     "secondarySourcesVersionOverride": "secondarySourceVersions",
     "artifactsOverride": "artifacts",
-    "secondaryArtifactsOverride": "secondaryArtifacts",
     "cacheOverride": "cache",
     "serviceRoleOverride": "serviceRole",
     "timeoutInMinutesOverride": "timeoutInMinutes",
@@ -62,13 +62,19 @@ def check_project(project: Mapping[str, Any], operation: str) -> None:
     """Raise AwsError unless builds of the project can run here."""
     _refuse(project, _PROJECT, operation)
     _refuse(project["environment"], _ENVIRONMENT, f"{operation}: environment")
+    for variable in project["environment"].get("environmentVariables", ()):
+        if variable.get("type", "PLAINTEXT") not in ("PLAINTEXT", "PARAMETER_STORE"):
+            raise _not_here(operation, f"variables of the type {variable['type']}")
     check_image(project["environment"]["image"], project["environment"]["type"])
     if project.get("logsConfig", {}).get("s3Logs", {}).get("status") == "ENABLED":
         raise _not_here(operation, "logsConfig.s3Logs")
     _check_sources(project, operation)
-    for settings in (project["artifacts"], *project.get("secondaryArtifacts", ())):
-        if settings["type"] == "S3" and not settings.get("location"):
+    if project["artifacts"]["type"] == "S3":
+        if not project["artifacts"].get("location"):
             raise invalid("Invalid artifacts: location must not be null for type S3")
+        _refuse(project["artifacts"], _ARTIFACTS, f"{operation}: artifacts")
+        if project["artifacts"].get("packaging") != "ZIP":
+            raise _not_here(operation, "artifacts without packaging ZIP")
     pipeline = {project["source"]["type"], project["artifacts"]["type"]} - {"NO_ARTIFACTS"}
     if operation != "StartBuild" and "CODEPIPELINE" in pipeline and len(pipeline) > 1:
         raise invalid("CODEPIPELINE must be the type of both source and artifacts, or of neither")
@@ -131,7 +137,7 @@ def _refuse(given: Mapping[str, Any], known: frozenset[str], where: str) -> None
     refused = sorted(
         name
         for name, value in given.items()
-        if name not in known and value and value != {"fetchSubmodules": False}
+        if name not in known and value and value not in ({"fetchSubmodules": False}, "NONE", -1)
     )
     if refused:
         raise _not_here(where, ", ".join(refused))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from local_aws.codebuild import artifacts, variables
-from local_aws.codebuild.artifacts import ArtifactError, BuildFolders
+from local_aws.codebuild.artifacts import ArtifactError
 from local_aws.codebuild.build_log import BuildLog, log_names
 from local_aws.codebuild.build_record import (
     FAILED,
@@ -31,7 +31,7 @@ from local_aws.codebuild.build_record import (
 from local_aws.codebuild.build_shell import BuildShell, ShellStopped
 from local_aws.codebuild.buildspec import PHASES, Buildspec, BuildspecError, Phase, parse_buildspec
 from local_aws.codebuild.image import BuildEnvironment, BuildImageError, BuildImages
-from local_aws.codebuild.sources import SourceError, download_source, split_location
+from local_aws.codebuild.sources import SourceError, download_source
 from local_aws.containers.container import Isolation
 from local_aws.containers.log_stream import LogStream
 from local_aws.containers.path_rewriting import shell_safe
@@ -205,7 +205,7 @@ class BuildRun:
             seen[f"CODEBUILD_SRC_DIR_{name}"] = work.visible_root / "secondary" / name
         log.write("Phase is DOWNLOAD_SOURCE")
         log.write(f"CODEBUILD_SRC_DIR={seen['CODEBUILD_SRC_DIR']}")
-        text, location = self._read_buildspec(s3, work)
+        text, location = self._read_buildspec(work)
         log.write(f"YAML location is {location}")
         spec = parse_buildspec(text)
         for key in spec.ignored:
@@ -227,7 +227,7 @@ class BuildRun:
         log.write(f"Phases found in YAML: {len(spec.phases)}")
         for name, phase in spec.phases.items():
             log.write(f" {name.upper()}: {len(phase.commands)} commands")
-        secret_names = variables.secret_names(spec, listed)
+        secret_names = variables.secret_names(listed)
         log.hide(resolved[name] for name in secret_names)
         return _Plan(spec, resolved, secret_names, work)
 
@@ -236,14 +236,11 @@ class BuildRun:
             self.build.request["serviceRole"], principal=PRINCIPAL
         )
 
-    def _read_buildspec(self, s3: Any, work: _WorkFolder) -> tuple[str, str]:
+    def _read_buildspec(self, work: _WorkFolder) -> tuple[str, str]:
         """The buildspec's text, and where it was."""
         named = self.build.request["source"].get("buildspec") or "buildspec.yml"
         if "\n" in named:
             return named, "the project"
-        if named.startswith("arn:aws:s3:::"):
-            bucket, key = split_location(named)
-            return s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode(), named
         path = (work.source / named).resolve()
         if not path.is_relative_to(work.source.resolve()) or not path.is_file():
             raise BuildspecError(f"YAML file does not exist: {named}")
@@ -311,48 +308,27 @@ class BuildRun:
         return contexts
 
     def _upload(self, plan: _Plan, shell: BuildShell, log: BuildLog) -> None:
-        request = self.build.request
-        wanted = [
-            settings
-            for settings in (request["artifacts"], *request.get("secondaryArtifacts", ()))
-            if settings["type"] == "S3"
-        ]
-        if not wanted:
+        request, artifact = self.build.request, plan.spec.artifact
+        if request["artifacts"]["type"] != "S3":
             return
-        current = shell.exported()
-        described: list[dict[str, Any]] = []
-        for settings in wanted:
-            name = settings.get("artifactIdentifier", "")
-            primary = settings is request["artifacts"]
-            found = plan.spec.artifact if primary else plan.spec.secondary_artifacts.get(name)
-            if found is None:
-                if primary:
-                    log.write("The buildspec names no artifacts: nothing to upload")
-                    continue
-                raise ArtifactError(f"no artifact {name} in secondary-artifacts of the buildspec")
-            log.write(f"Expanding base directory path: {found.base_directory or '.'}")
-            log.write("Assembling file list")
-            for pattern in found.files:
-                log.write(f"Expanding {pattern}")
-            files = artifacts.find_files(found, plan.work.folders, current)
-            log.write(f"Found {len(files)} file(s)")
-            described.append(
-                artifacts.upload(
-                    self._client("s3"),
-                    files,
-                    settings=settings,
-                    artifact=found,
-                    build_uuid=self.build.uuid,
-                    default_name=self.build.project_name,
-                    kms_key=request.get("encryptionKey", ""),
-                    scratch=self._work,
-                    variables=current,
-                )
-            )
-            if primary:
-                self.build.update(artifacts=described.pop())
-        if described:
-            self.build.update(secondaryArtifacts=described)
+        if artifact is None:
+            log.write("The buildspec names no artifacts: nothing to upload")
+            return
+        log.write(f"Expanding base directory path: {artifact.base_directory or '.'}")
+        log.write("Assembling file list")
+        for pattern in artifact.files:
+            log.write(f"Expanding {pattern}")
+        files = artifacts.find_files(artifact, plan.work.source, shell.exported())
+        log.write(f"Found {len(files)} file(s)")
+        described = artifacts.upload(
+            self._client("s3"),
+            files,
+            settings=request["artifacts"],
+            default_name=self.build.project_name,
+            kms_key=request.get("encryptionKey", ""),
+            scratch=self._work,
+        )
+        self.build.update(artifacts=described)
 
     def _export(self, plan: _Plan, log: BuildLog) -> None:
         if not plan.spec.exported_variables or self._shell is None:
@@ -397,10 +373,6 @@ class _WorkFolder:
     @property
     def source(self) -> Path:
         return self.root / "src"
-
-    @property
-    def folders(self) -> BuildFolders:
-        return BuildFolders(source=self.source, root=self.root, visible_root=self.visible_root)
 
 
 @dataclass(frozen=True)

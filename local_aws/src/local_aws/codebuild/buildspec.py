@@ -13,16 +13,15 @@ import yaml
 
 PHASES = ("install", "pre_build", "build", "post_build")
 SHELLS = ("bash", "sh", "/bin/bash", "/bin/sh")
-YES = frozenset({"yes", "true", "on"})
 _KEYS = frozenset({"version", "env", "phases", "artifacts", "reports", "cache"})
-_ENV_KEYS = frozenset(
-    {"shell", "variables", "parameter-store", "secrets-manager", "exported-variables"}
-    | {"git-credential-helper"}
-)
+_ENV_KEYS = frozenset({"shell", "variables", "exported-variables", "git-credential-helper"})
 _PHASE_KEYS = frozenset({"commands", "finally", "on-failure"})
-_ARTIFACT_KEYS = frozenset({"files", "name", "discard-paths", "base-directory", "exclude-paths"})
+_ARTIFACT_KEYS = frozenset({"files", "name", "base-directory"})
 # Keys that AWS has and local_aws has not.
-_NOT_HERE = frozenset({"run-as", "proxy", "batch", "enable-symlinks", "s3-prefix"})
+_NOT_HERE = frozenset(
+    {"run-as", "proxy", "batch", "enable-symlinks", "s3-prefix", "parameter-store"}
+    | {"secrets-manager", "discard-paths", "exclude-paths", "secondary-artifacts"}
+)
 
 
 class BuildspecError(Exception):
@@ -41,13 +40,10 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """Which files to keep; `name` only matters where the project says that it overrides."""
+    """Which files to keep."""
 
     files: Sequence[str]
-    name: str = ""
     base_directory: str = ""
-    exclude_paths: Sequence[str] = ()
-    discard_paths: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +52,9 @@ class Buildspec:
 
     shell: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
-    parameter_store: Mapping[str, str] = field(default_factory=dict)
-    secrets_manager: Mapping[str, str] = field(default_factory=dict)
     exported_variables: Sequence[str] = ()
     phases: Mapping[str, Phase] = field(default_factory=dict)
     artifact: Artifact | None = None
-    secondary_artifacts: Mapping[str, Artifact] = field(default_factory=dict)
     ignored: Sequence[str] = ()
 
 
@@ -84,17 +77,13 @@ def parse_buildspec(text: str) -> Buildspec:
     phases = _mapping(spec.get("phases", {}), "phases", frozenset(PHASES))
     if not phases:
         raise BuildspecError("the buildspec has no phases")
-    primary, secondary = _artifacts(spec.get("artifacts", {}))
     exported = _texts(env.get("exported-variables", []), "env/exported-variables")
     return Buildspec(
         shell=shell.rpartition("/")[2],
         variables=_table(env, "variables"),
-        parameter_store=_table(env, "parameter-store"),
-        secrets_manager=_table(env, "secrets-manager"),
         exported_variables=exported,
         phases={name: _phase(name, phases[name]) for name in PHASES if name in phases},
-        artifact=primary,
-        secondary_artifacts=secondary,
+        artifact=_artifact(spec["artifacts"]) if spec.get("artifacts") else None,
         ignored=[
             *(key for key in ("reports", "cache") if spec.get(key)),
             *(["env/git-credential-helper"] if "git-credential-helper" in env else []),
@@ -120,31 +109,14 @@ def _phase(name: str, value: Any) -> Phase:
     )
 
 
-def _artifacts(value: Any) -> tuple[Artifact | None, Mapping[str, Artifact]]:
-    artifacts = _mapping(value, "artifacts", _ARTIFACT_KEYS | {"secondary-artifacts"})
-    secondary = _mapping(artifacts.get("secondary-artifacts", {}), "artifacts/secondary-artifacts")
-    primary = {key: entry for key, entry in artifacts.items() if key != "secondary-artifacts"}
-    return (
-        _artifact(primary, "artifacts") if primary else None,
-        {
-            name: _artifact(entry, f"artifacts/secondary-artifacts/{name}")
-            for name, entry in secondary.items()
-        },
-    )
-
-
-def _artifact(value: Any, where: str) -> Artifact:
-    artifact = _mapping(value, where, _ARTIFACT_KEYS)
-    files = _texts(artifact.get("files", []), f"{where}/files")
+def _artifact(value: Any) -> Artifact:
+    artifact = _mapping(value, "artifacts", _ARTIFACT_KEYS)
+    files = _texts(artifact.get("files", []), "artifacts/files")
     if not files:
-        raise BuildspecError(f"{where} has no files")
+        raise BuildspecError("artifacts has no files")
     return Artifact(
         files=files,
-        name=_text(artifact.get("name", ""), f"{where}/name"),
-        base_directory=_text(artifact.get("base-directory", ""), f"{where}/base-directory"),
-        exclude_paths=_texts(artifact.get("exclude-paths", []), f"{where}/exclude-paths"),
-        discard_paths=_text(artifact.get("discard-paths", ""), f"{where}/discard-paths").lower()
-        in YES,
+        base_directory=_text(artifact.get("base-directory", ""), "artifacts/base-directory"),
     )
 
 

@@ -33,7 +33,6 @@ from local_aws.codebuild.layers import (
     LayerError,
     RealUv,
     ensure_layer,
-    file_lock,
     link_tree,
     protect,
 )
@@ -41,6 +40,7 @@ from local_aws.containers.cache import default_cache_dir, make_cache_dir
 from local_aws.containers.container import SYSTEM_PATH
 from local_aws.containers.images import PIP_VARIABLES
 from local_aws.containers.job_pip.environment import Interpreter
+from local_aws.containers.job_pip.layer_cache import file_lock
 from local_aws.errors import AwsError, LocalAwsError
 
 logger = logging.getLogger(__name__)

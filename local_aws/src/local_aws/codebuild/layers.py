@@ -1,34 +1,29 @@
 """Locked requirements, installed and compiled once, then hard-linked into environments of builds.
 
-A layer is named by a digest of interpreter and lock. It is made by the real uv in an environment of
-its own and put in place by a rename under a file lock, so it is complete or absent. Its files are
-copies, not links into uv's cache, and read-only: nothing that a build does reaches the developer's
-packages.
+A layer's content is decided by interpreter and lock. It is made by the real uv in an environment of
+its own. Its files are copies, not links into uv's cache, and read-only: nothing that a build does
+reaches the developer's packages.
 
 Runs in the process of local_aws and, started by the build's uv, without any installed package: it
 needs the standard library only.
 """
 
-import contextlib
 import errno
-import fcntl
-import hashlib
 import json
 import os
 import re
 import shutil
 import struct
 import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from local_aws.containers.job_pip.environment import Interpreter
+from local_aws.containers.job_pip.layer_cache import LAST_LINES, kept_layer
 from local_aws.containers.job_pip.requirement_files import read_all
 
 LAYOUT_VERSION = "2"
-LAST_LINES = 20
 _LINK_IS_IMPOSSIBLE = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP})
 _PINNED = re.compile(r"^[A-Za-z0-9][\w.-]*(\[[^\]]*\])?\s*==\s*[^\s;*]+\s*(;.*)?$")
 _NOT_OF_A_LAYER = re.compile(r"python[\d.]*|activate.*|deactivate.*|pydoc\.bat")
@@ -60,13 +55,9 @@ def ensure_layer(lock: Path, interpreter: Interpreter, layers_dir: Path, uv: Rea
     if texts is None or not all(_is_pinned(text) for text in texts):
         return None
     facts = [LAYOUT_VERSION, interpreter.tag, *texts]
-    key = hashlib.sha256("\0".join(facts).encode()).hexdigest()[:24]
-    layer = layers_dir / key
-    if not layer.is_dir():
-        layers_dir.mkdir(parents=True, exist_ok=True)
-        with file_lock(layers_dir / f"{key}.lock"):
-            if not layer.is_dir():
-                _make(layer, lock, "".join(texts), interpreter, uv)
+    layer, _ = kept_layer(
+        layers_dir, facts, lambda scratch: _make(scratch, lock, "".join(texts), interpreter, uv)
+    )
     return layer
 
 
@@ -156,14 +147,6 @@ def adopt_compiled(site_packages: Path, donor: Path, cache_tag: str) -> list[Pat
     return rest
 
 
-@contextlib.contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with this process, however it ends."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def protect(folder: Path) -> None:
     """Take the write permission from all files below."""
     for place, _, names in os.walk(folder):
@@ -182,42 +165,33 @@ def _is_pinned(text: str) -> bool:
     return True
 
 
-def _make(layer: Path, lock: Path, text: str, interpreter: Interpreter, uv: RealUv) -> None:
-    for leftover in layer.parent.glob(f".{layer.name}-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{layer.name}-", dir=layer.parent))
-    try:
-        environment = scratch / "layer" / "tree"
-        environment.parent.mkdir()
-        _run(uv, "venv", "--quiet", "--python", interpreter.base_python, str(environment))
-        hashes = ("--require-hashes",) if "--hash=" in text else ()
-        python = str(environment / "bin" / "python")
-        copy = ("--link-mode", "copy")
-        _run(uv, "pip", "sync", "--quiet", *hashes, *copy, "--python", python, str(lock))
-        site_packages = environment / "lib" / f"python{interpreter.minor_version}/site-packages"
-        if uv.donor.tag == interpreter.tag:
-            cache_tag = "-".join(interpreter.tag.split("-")[:2])
-            rest = adopt_compiled(site_packages, Path(uv.donor.site_packages[0]), cache_tag)
-        else:
-            rest = list(site_packages.rglob("*.py"))
-        # Some packages hold templates that are no Python: what can't be compiled stays as it is.
-        subprocess.run(
-            [interpreter.base_python, "-m", "compileall", "-q", "-j", "0", "-i", "-"],
-            input="".join(f"{path}\n" for path in rest),
-            text=True,
-            capture_output=True,
-            check=False,
-        )
-        _leave_packages_only(environment, site_packages)
-        facts = {
-            "built_in": str(environment),
-            "distributions": sorted(distributions(site_packages)),
-        }
-        (environment.parent / "layer.json").write_text(json.dumps(facts))
-        protect(environment)
-        environment.parent.rename(layer)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+def _make(scratch: Path, lock: Path, text: str, interpreter: Interpreter, uv: RealUv) -> Path:
+    environment = scratch / "layer" / "tree"
+    environment.parent.mkdir()
+    _run(uv, "venv", "--quiet", "--python", interpreter.base_python, str(environment))
+    hashes = ("--require-hashes",) if "--hash=" in text else ()
+    python = str(environment / "bin" / "python")
+    copy = ("--link-mode", "copy")
+    _run(uv, "pip", "sync", "--quiet", *hashes, *copy, "--python", python, str(lock))
+    site_packages = environment / "lib" / f"python{interpreter.minor_version}/site-packages"
+    if uv.donor.tag == interpreter.tag:
+        cache_tag = "-".join(interpreter.tag.split("-")[:2])
+        rest = adopt_compiled(site_packages, Path(uv.donor.site_packages[0]), cache_tag)
+    else:
+        rest = list(site_packages.rglob("*.py"))
+    # Some packages hold templates that are no Python: what can't be compiled stays as it is.
+    subprocess.run(
+        [interpreter.base_python, "-m", "compileall", "-q", "-j", "0", "-i", "-"],
+        input="".join(f"{path}\n" for path in rest),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    _leave_packages_only(environment, site_packages)
+    facts = {"built_in": str(environment), "distributions": sorted(distributions(site_packages))}
+    (environment.parent / "layer.json").write_text(json.dumps(facts))
+    protect(environment)
+    return environment.parent
 
 
 def _leave_packages_only(environment: Path, site_packages: Path) -> None:

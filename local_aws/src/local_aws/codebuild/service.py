@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,6 @@ class Builds:
         self._builds: dict[str, BuildRecord] = {}
         self._runs: dict[str, BuildRun] = {}
         self._threads: list[threading.Thread] = []
-        self._tokens: dict[str, tuple[Mapping[str, Any], str]] = {}
         self._closed = False
 
     def operations(self) -> Mapping[tuple[str, str], Handler]:
@@ -68,13 +67,9 @@ class Builds:
             "UpdateProject": self.update_project,
             "DeleteProject": self.delete_project,
             "BatchGetProjects": self.batch_get_projects,
-            "ListProjects": self.list_projects,
             "StartBuild": self.start_build,
-            "RetryBuild": self.retry_build,
             "StopBuild": self.stop_build,
             "BatchGetBuilds": self.batch_get_builds,
-            "BatchDeleteBuilds": self.batch_delete_builds,
-            "ListBuilds": self.list_builds,
             "ListBuildsForProject": self.list_builds_for_project,
         }
         return {("codebuild", name): handler for name, handler in handlers.items()}
@@ -131,26 +126,9 @@ class Builds:
             "projectsNotFound": [name for name, project in names.items() if not project],
         }
 
-    def list_projects(self, call: Call) -> Mapping[str, Any]:
-        member = {"CREATED_TIME": "created", "LAST_MODIFIED_TIME": "lastModified"}.get(
-            call.params.get("sortBy", "NAME"), "name"
-        )
-        with self._lock:
-            projects = sorted(self._projects.values(), key=lambda project: project[member])
-        if call.params.get("sortOrder") == "DESCENDING":
-            projects.reverse()
-        return _page("projects", [project["name"] for project in projects], call)
-
     def start_build(self, call: Call) -> Mapping[str, Any]:
-        """The build, which runs from now on; the same idempotencyToken gives the same one again."""
+        """The build, which runs from now on."""
         return {"build": self._start(call.params, call.caller_arn)}
-
-    def retry_build(self, call: Call) -> Mapping[str, Any]:
-        build = self._build(call.params.get("id", ""))
-        start = {k: v for k, v in build.start_request.items() if k != "idempotencyToken"}
-        if "idempotencyToken" in call.params:
-            start["idempotencyToken"] = call.params["idempotencyToken"]
-        return {"build": self._start(start, call.caller_arn)}
 
     def stop_build(self, call: Call) -> Mapping[str, Any]:
         """The build once it has ended; one that had ended before stays as it is."""
@@ -172,53 +150,26 @@ class Builds:
             "buildsNotFound": [name for name, build in builds.items() if not build],
         }
 
-    def batch_delete_builds(self, call: Call) -> Mapping[str, Any]:
-        deleted: list[str] = []
-        kept: list[Mapping[str, str]] = []
-        with self._lock:
-            for name in call.params["ids"]:
-                build = self._builds.get(_build_id(name))
-                if build is not None and not build.complete:
-                    kept.append({"id": build.arn, "statusCode": "BUILD_IN_PROGRESS"})
-                elif build is not None:
-                    deleted.append(self._builds.pop(build.id).arn)
-        return {"buildsDeleted": deleted, "buildsNotDeleted": kept}
-
-    def list_builds(self, call: Call) -> Mapping[str, Any]:
-        return self._list(call, lambda _: True)
-
     def list_builds_for_project(self, call: Call) -> Mapping[str, Any]:
         name = self._project(call.params["projectName"])["name"]
-        return self._list(call, lambda build: build.project_name == name)
-
-    def _list(self, call: Call, wanted: Callable[[BuildRecord], bool]) -> Mapping[str, Any]:
         with self._lock:
-            ids = [build.id for build in self._builds.values() if wanted(build)]
+            ids = [build.id for build in self._builds.values() if build.project_name == name]
         if call.params.get("sortOrder", "DESCENDING") == "DESCENDING":
             ids.reverse()
-        return _page("ids", ids, call)
+        page, more = page_of(ids, str, call.params, following="nextToken")
+        return {"ids": page, **more}
 
     def _start(self, start: Mapping[str, Any], caller_arn: str) -> Mapping[str, Any]:
-        token = start.get("idempotencyToken", "")
-        with self._lock:
-            project = self._project(start["projectName"])
-            if token in self._tokens:
-                former, build_id = self._tokens[token]
-                if former != start:
-                    raise invalid("idempotencyToken was used before with other parameters")
-                if build_id in self._builds:
-                    return self._builds[build_id].describe()
+        project = self._project(start["projectName"])
         request = overridden(_settings(project), start)
         self._require_role(request["serviceRole"])
         with self._lock:
             if self._closed:
                 raise AwsError("ServiceUnavailable", "local_aws is shutting down", 503)
-            self._require_room(project)
             name = project["name"]
             self._numbers[name] = self._numbers.get(name, 0) + 1
             build = BuildRecord(
                 request,
-                start,
                 build_number=self._numbers[name],
                 arn_prefix=self._own.arn("codebuild", ""),
                 initiator=_initiator(request, caller_arn),
@@ -235,8 +186,6 @@ class Builds:
             self._builds[build.id] = build
             self._line.append(build.id)
             self._runs[build.id] = run
-            if token:
-                self._tokens[token] = (start, build.id)
             described = build.describe()
             self._threads = [other for other in self._threads if other.is_alive()]
             self._threads.append(start_worker(build.id, lambda: self._run(run), run.fail))
@@ -267,20 +216,6 @@ class Builds:
                 self._running.add(build.id)
             self._turn.notify_all()
         return has_turn
-
-    def _require_room(self, project: Mapping[str, Any]) -> None:
-        limit = project.get("concurrentBuildLimit")
-        # A run outlives its build by the seconds that its folder takes to be removed.
-        running = [
-            run
-            for run in self._runs.values()
-            if run.build.project_name == project["name"] and not run.build.complete
-        ]
-        if limit and len(running) >= limit:
-            raise AwsError(
-                "AccountLimitExceededException",
-                f"Cannot have more than {limit} builds in queue for the project {project['name']}",
-            )
 
     def _check(self, project: Mapping[str, Any], operation: str) -> None:
         check_project(project, operation)
@@ -336,14 +271,3 @@ def _last_part(name: str) -> str:
 def _build_id(name: str) -> str:
     """A build's id from its id or ARN."""
     return name.partition(":build/")[2] or name
-
-
-def _page(member: str, names: Sequence[str], call: Call) -> Mapping[str, Any]:
-    token = call.params.get("nextToken")
-    page, more = page_of(
-        [{"name": name} for name in names],
-        lambda item: str(item["name"]),
-        {"NextToken": token} if token else {},
-    )
-    following = {"nextToken": more["NextToken"]} if more else {}
-    return {member: [item["name"] for item in page], **following}

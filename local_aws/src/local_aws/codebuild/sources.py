@@ -22,16 +22,13 @@ def split_location(location: str) -> tuple[str, str]:
 
 
 def download_source(s3: Any, location: str, folder: Path) -> None:
-    """Unpack the zip archive at `location` into the folder; a key that ends with / is copied.
+    """Unpack the zip archive at `location` into the folder.
 
     Permissions are kept. Raises SourceError.
     """
     bucket, key = split_location(location)
     folder.mkdir(parents=True)
     try:
-        if key.endswith("/"):
-            _copy_folder(s3, bucket, key, folder)
-            return
         archive = folder.with_name(f"{folder.name}.zip")
         body = s3.get_object(Bucket=bucket, Key=key)["Body"]
         with body, archive.open("wb") as file:
@@ -78,14 +75,3 @@ def _is_inside(place: Path, folder: Path) -> bool:
         return place.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError):  # links in a circle
         return False
-
-
-def _copy_folder(s3: Any, bucket: str, prefix: str, folder: Path) -> None:
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for entry in page.get("Contents", ()):
-            name = entry["Key"][len(prefix) :]
-            place = (folder / name).resolve()
-            if not name or name.endswith("/") or not place.is_relative_to(folder.resolve()):
-                continue
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read())

@@ -2,7 +2,7 @@
 
     StartBuild's  >  the project's  >  the buildspec's  >  CodeBuild's own
 
-Values from Parameter Store and Secrets Manager are fetched under the build's role, never printed.
+Values from Parameter Store are fetched under the build's role, never printed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.codebuild.build_record import BuildRecord
 from local_aws.codebuild.buildspec import Buildspec
-from local_aws.secret_value import read_secret
 
 Client = Callable[[str], Any]
 
@@ -74,24 +73,17 @@ def resolve(
     """
     table: dict[str, tuple[str, str]] = {
         **{name: ("PLAINTEXT", value) for name, value in buildspec.variables.items()},
-        **{name: ("PARAMETER_STORE", value) for name, value in buildspec.parameter_store.items()},
-        **{name: ("SECRETS_MANAGER", value) for name, value in buildspec.secrets_manager.items()},
         **{v["name"]: (v.get("type", "PLAINTEXT"), v["value"]) for v in variables},
     }
-    fetch = {"PARAMETER_STORE": _parameter, "SECRETS_MANAGER": _secret}
     return {
-        name: fetch[kind](value, client) if kind in fetch else value
+        name: _parameter(value, client) if kind == "PARAMETER_STORE" else value
         for name, (kind, value) in table.items()
     }
 
 
-def secret_names(buildspec: Buildspec, variables: Iterable[Mapping[str, Any]]) -> set[str]:
+def secret_names(variables: Iterable[Mapping[str, Any]]) -> set[str]:
     """The variables whose values are fetched; they are never exported."""
-    return {
-        *buildspec.parameter_store,
-        *buildspec.secrets_manager,
-        *(v["name"] for v in variables if v.get("type", "PLAINTEXT") != "PLAINTEXT"),
-    }
+    return {v["name"] for v in variables if v.get("type", "PLAINTEXT") != "PLAINTEXT"}
 
 
 def _parameter(name: str, client: Client) -> str:
@@ -103,19 +95,3 @@ def _parameter(name: str, client: Client) -> str:
     if not answer["Parameters"]:
         raise VariableError("Decrypted Variables Error", f"parameter does not exist: {name}")
     return str(answer["Parameters"][0]["Value"])
-
-
-def _secret(reference: str, client: Client) -> str:
-    """The value for `secret-id:json-key:version-stage:version-id`, the last three optional."""
-    words = reference.split(":")
-    length = 7 if reference.startswith("arn:") else 1
-    secret_id = ":".join(words[:length])
-    key, stage, version = [*words[length:], "", "", ""][:3]
-    try:
-        return read_secret(
-            client("secretsmanager"), secret_id, key=key, stage=stage, version=version
-        )
-    except (ClientError, BotoCoreError) as err:
-        raise VariableError("Secrets Manager Error", f"{secret_id}: {err}") from err
-    except LookupError as err:
-        raise VariableError("Secrets Manager Error", str(err)) from err

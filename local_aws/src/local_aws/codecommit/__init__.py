@@ -3,14 +3,9 @@
 service.py                what the gateway gets: all operations, and two places on its HTTP port
 smart_http.py             `git clone` and `git push` by git's own http-backend
 push_events.py            what became of branches and tags, as events
-codecommit.py             CodeCommit's repositories, by name: CreateRepository, tags, ...
-branches.py               CodeCommit's branches
-files.py                  CodeCommit's commits, files and folders, read
-file_changes.py           CreateCommit, PutFile, DeleteFile
+codecommit.py             CodeCommit's repositories, by name: CreateRepository, GetBranch, tags
 connections.py            CodeConnections
 connection_repositories.py  what is behind a connection, made by its first push
 bare_repository.py        one bare repository: its refs, and who may change them when
-objects.py                commits, trees, blobs and differences of a bare repository
-tree_changes.py           which files a commit puts, moves and deletes: a pure function
 git.py                    git as a program, in an environment of its own
 """

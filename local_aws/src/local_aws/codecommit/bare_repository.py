@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_aws.codecommit.git import GitError, run_git
+from local_aws.codecommit.git import run_git
 
 BRANCHES = "refs/heads/"
 TAGS = "refs/tags/"
 _DEFAULT_BRANCH = "main"
-_FULL_ID = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,23 +103,6 @@ class BareRepository:
         """Let clones check out that branch."""
         self.git("symbolic-ref", "HEAD", BRANCHES + name)
 
-    def find_commit(self, specifier: str) -> str | None:
-        """The id of the commit that a branch, a tag, a full ref, HEAD or a full id names."""
-        if is_full_id(specifier):
-            return self._peel(specifier)
-        refs = self.refs()
-        if specifier == "HEAD":
-            return refs.get(BRANCHES + (self.default_branch() or ""))
-        named = (specifier, BRANCHES + specifier, TAGS + specifier)
-        return next((refs[ref] for ref in named if ref in refs), None)
-
-    def _peel(self, object_id: str) -> str | None:
-        try:
-            found = self.git("rev-parse", "--verify", "--quiet", f"{object_id}^{{commit}}")
-        except GitError:
-            return None
-        return found.decode().strip()
-
     def _choose_default_branch(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
         """After the first push: main if it is there, else the first branch there is."""
         first = sorted(ref for ref in after if ref.startswith(BRANCHES))
@@ -138,8 +119,3 @@ def compare_refs(before: Mapping[str, str], after: Mapping[str, str]) -> list[Re
         for ref in sorted({*before, *after})
         if before.get(ref) != after.get(ref)
     ]
-
-
-def is_full_id(text: str) -> bool:
-    """Whether the text has the form of a full object id."""
-    return _FULL_ID.fullmatch(text) is not None

@@ -19,12 +19,11 @@ from local_aws.event_bus import EventBus
 from local_aws.gateway import Handler
 from local_aws.own_aws import OwnAws
 from local_aws.pagination import page_of
+from local_aws.tags import Tags
 
 CLONE_PATH = "/v1/repos/"
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _ARN = re.compile(r"arn:aws:codecommit:[^:]+:\d{12}:(?P<name>.+)")
-_BATCH_LIMIT = 100
-_TAG_LIMIT = 50
 
 
 @dataclass
@@ -36,7 +35,6 @@ class Repository:
     bare: BareRepository
     description: str | None = None
     kms_key_id: str | None = None
-    tags: dict[str, str] = field(default_factory=dict)
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     modified: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -50,20 +48,24 @@ class CodeCommitRepositories:
         self._folder = own.state_dir.absolute() / "repositories" / "codecommit"
         self._lock = threading.RLock()
         self._repositories: dict[str, Repository] = {}
+        self._tags = Tags(
+            self._find_by_arn,
+            None,
+            too_many="TooManyTagsException",
+            reserved="InvalidSystemTagUsageException",
+            invalid="InvalidTagsMapException",
+        )
 
     def handlers(self) -> Mapping[str, Handler]:
         """Operation name to handler."""
         return {
             "CreateRepository": self.create_repository,
             "GetRepository": self.get_repository,
-            "BatchGetRepositories": self.batch_get_repositories,
             "ListRepositories": self.list_repositories,
             "UpdateRepositoryDescription": self.update_repository_description,
-            "UpdateRepositoryName": self.update_repository_name,
             "DeleteRepository": self.delete_repository,
-            "TagResource": self.tag_resource,
-            "UntagResource": self.untag_resource,
-            "ListTagsForResource": self.list_tags_for_resource,
+            "GetBranch": self.get_branch,
+            **self._tags.handlers(),
         }
 
     def find(self, name: str | None) -> Repository:
@@ -86,6 +88,8 @@ class CodeCommitRepositories:
         params = call.params
         name, tags = params["repositoryName"], params.get("tags", {})
         _check_name(name)
+        arn = self._own.arn("codecommit", name)
+        self._tags.check(arn, tags)
         _require_git()
         with self._lock:
             self._require_free(name)
@@ -100,10 +104,10 @@ class CodeCommitRepositories:
                 bare=bare,
                 description=params.get("repositoryDescription"),
                 kms_key_id=params.get("kmsKeyId"),
-                tags=dict(tags),
             )
             bare.create()
             self._repositories[name] = repository
+            self._tags.set(arn, tags)
             return {"repositoryMetadata": self._metadata(repository)}
 
     def get_repository(self, call: Call) -> Mapping[str, Any]:
@@ -111,41 +115,22 @@ class CodeCommitRepositories:
         repository = self.find(call.params.get("repositoryName"))
         return {"repositoryMetadata": self._metadata(repository)}
 
-    def batch_get_repositories(self, call: Call) -> Mapping[str, Any]:
-        """The same of several, and the names of those that don't exist."""
-        names = call.params["repositoryNames"]
-        if len(names) > _BATCH_LIMIT:
-            raise AwsError(
-                "MaximumRepositoryNamesExceededException",
-                f"{len(names)} names; at most {_BATCH_LIMIT} are allowed in one call",
-            )
-        found, missing = [], []
-        for name in dict.fromkeys(names):
-            try:
-                found.append(self._metadata(self.find(name)))
-            except AwsError as err:
-                if err.code != "RepositoryDoesNotExistException":
-                    raise
-                missing.append(name)
-        return {"repositories": found, "repositoriesNotFound": missing}
-
     def list_repositories(self, call: Call) -> Mapping[str, Any]:
-        """Names and ids, by name unless asked otherwise."""
+        """Names and ids, by name."""
         params = call.params
-        sort_by = params.get("sortBy", "repositoryName")
-        if sort_by not in ("repositoryName", "lastModifiedDate"):
-            raise AwsError("InvalidSortByException", f"sortBy {sort_by!r} is not valid")
-        order = params.get("order", "ascending")
-        if order not in ("ascending", "descending"):
-            raise AwsError("InvalidOrderException", f"order {order!r} is not valid")
+        for member in ("sortBy", "order"):
+            if member in params:
+                raise AwsError("InvalidParameterException", f"local_aws does not support {member}")
         with self._lock:
             repositories = sorted(self._repositories.values(), key=lambda one: one.name)
-            if sort_by == "lastModifiedDate":
-                repositories.sort(key=lambda one: one.modified)
-        if order == "descending":
-            repositories.reverse()
         pairs = [{"repositoryName": one.name, "repositoryId": one.id} for one in repositories]
-        page, more = page_by_token(pairs, "repositoryId", params)
+        page, more = page_of(
+            pairs,
+            lambda pair: str(pair["repositoryId"]),
+            params,
+            following="nextToken",
+            refusal="InvalidContinuationTokenException",
+        )
         return {"repositories": page, **more}
 
     def update_repository_description(self, call: Call) -> None:
@@ -155,17 +140,6 @@ class CodeCommitRepositories:
         with self._lock:
             repository.description, repository.modified = description, datetime.now(UTC)
 
-    def update_repository_name(self, call: Call) -> None:
-        """Another name, ARN and URL for the same repository."""
-        old, new = call.params["oldName"], call.params["newName"]
-        _check_name(new)
-        with self._lock:
-            repository = self.find(old)
-            self._require_free(new)
-            del self._repositories[old]
-            repository.name, repository.modified = new, datetime.now(UTC)
-            self._repositories[new] = repository
-
     def delete_repository(self, call: Call) -> Mapping[str, Any]:
         """Remove it with all it holds; nothing happens if there is none, as on AWS."""
         name = call.params["repositoryName"]
@@ -174,26 +148,20 @@ class CodeCommitRepositories:
             repository = self._repositories.pop(name, None)
         if repository is None:
             return {}
+        self._tags.forget(self._own.arn("codecommit", name))
         repository.bare.delete()
         return {"repositoryId": repository.id}
 
-    def tag_resource(self, call: Call) -> None:
-        """Add tags, or give them other values."""
-        repository = self._find_by_arn(call.params["resourceArn"])
-        with self._lock:
-            _check_tags(call.params["tags"], repository.tags)
-            repository.tags.update(call.params["tags"])
-
-    def untag_resource(self, call: Call) -> None:
-        """Take tags away; keys that are not there are passed over."""
-        repository = self._find_by_arn(call.params["resourceArn"])
-        with self._lock:
-            for key in call.params["tagKeys"]:
-                repository.tags.pop(key, None)
-
-    def list_tags_for_resource(self, call: Call) -> Mapping[str, Any]:
-        """All tags."""
-        return {"tags": dict(self._find_by_arn(call.params["resourceArn"]).tags)}
+    def get_branch(self, call: Call) -> Mapping[str, Any]:
+        """The commit at its tip."""
+        bare = self.find(call.params.get("repositoryName")).bare
+        name = call.params.get("branchName")
+        if not name:
+            raise AwsError("BranchNameRequiredException", "A branch name is required.")
+        branches = bare.branches()
+        if name not in branches:
+            raise AwsError("BranchDoesNotExistException", f"Branch {name} does not exist")
+        return {"branch": {"branchName": name, "commitId": branches[name]}}
 
     def _find_by_arn(self, arn: str) -> Repository:
         match = _ARN.fullmatch(arn)
@@ -237,18 +205,6 @@ class CodeCommitRepositories:
         )
 
 
-def page_by_token(
-    items: Sequence[Mapping[str, Any]], key: str, params: Mapping[str, Any]
-) -> tuple[list[Mapping[str, Any]], dict[str, str]]:
-    """A page as CodeCommit gives it, whose members are `nextToken` and have no size to choose."""
-    token = {"NextToken": params["nextToken"]} if params.get("nextToken") else {}
-    try:
-        page, more = page_of(items, lambda item: str(item[key]), token)
-    except AwsError as err:
-        raise AwsError("InvalidContinuationTokenException", err.message) from err
-    return page, {"nextToken": more["NextToken"]} if more else {}
-
-
 def _require_git() -> None:
     try:
         find_git()
@@ -265,8 +221,3 @@ def _check_name(name: str) -> None:
         f"{name!r} is not a valid repository name: 1 to 100 letters, digits, '.', '_' or '-', "
         "not ending in '.git'",
     )
-
-
-def _check_tags(tags: Mapping[str, str], present: Mapping[str, str]) -> None:
-    if len({*tags, *present}) > _TAG_LIMIT:
-        raise AwsError("TooManyTagsException", f"a repository has at most {_TAG_LIMIT} tags")

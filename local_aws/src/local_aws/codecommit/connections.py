@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from local_aws.aws_protocol import Call
@@ -20,17 +20,15 @@ from local_aws.pagination import page_of
 
 SERVICES = ("codeconnections", "codestar-connections")
 _PROVIDERS = ("Bitbucket", "GitHub", "GitLab", "AzureDevOps")
-_TAG_LIMIT = 200
 
 
 @dataclass
 class Connection:
-    """One connection; its tags are changed under the lock only."""
+    """One connection."""
 
     name: str
     arn: str
     provider: str
-    tags: dict[str, str] = field(default_factory=dict)
 
 
 class Connections:
@@ -47,10 +45,6 @@ class Connections:
             "CreateConnection": self.create_connection,
             "GetConnection": self.get_connection,
             "ListConnections": self.list_connections,
-            "DeleteConnection": self.delete_connection,
-            "TagResource": self.tag_resource,
-            "UntagResource": self.untag_resource,
-            "ListTagsForResource": self.list_tags_for_resource,
         }
         return {
             (service, name): handler for service in SERVICES for name, handler in handlers.items()
@@ -73,7 +67,7 @@ class Connections:
                 f"{', '.join(_PROVIDERS)}.",
             )
         arn = self._own.arn(call.service, f"connection/{uuid.uuid4()}")
-        connection = Connection(name, arn, provider, _tags(params.get("Tags", [])))
+        connection = Connection(name, arn, provider)
         with self._lock:
             if any(other.name == name for other in self._connections.values()):
                 raise AwsError(
@@ -81,7 +75,7 @@ class Connections:
                     f"There is a connection {name!r} already; names are unique in an account.",
                 )
             self._connections[arn] = connection
-            return {"ConnectionArn": arn, "Tags": _listed(connection.tags)}
+            return {"ConnectionArn": arn, "Tags": params.get("Tags", [])}
 
     def get_connection(self, call: Call) -> Mapping[str, Any]:
         """Name, provider, status."""
@@ -101,35 +95,6 @@ class Connections:
         page, more = page_of(found, lambda one: str(one["ConnectionArn"]), params)
         return {"Connections": page, **more}
 
-    def delete_connection(self, call: Call) -> Mapping[str, Any]:
-        """Forget it; the repositories behind it stay, as they do at the provider."""
-        with self._lock:
-            del self._connections[self._find(call.params["ConnectionArn"]).arn]
-        return {}
-
-    def tag_resource(self, call: Call) -> Mapping[str, Any]:
-        """Add tags, or give them other values."""
-        with self._lock:
-            connection = self._find(call.params["ResourceArn"])
-            together = {**connection.tags, **_tags(call.params["Tags"])}
-            if len(together) > _TAG_LIMIT:
-                raise AwsError("LimitExceededException", f"at most {_TAG_LIMIT} tags are allowed")
-            connection.tags = together
-        return {}
-
-    def untag_resource(self, call: Call) -> Mapping[str, Any]:
-        """Take tags away; keys that are not there are passed over."""
-        with self._lock:
-            connection = self._find(call.params["ResourceArn"])
-            for key in call.params["TagKeys"]:
-                connection.tags.pop(key, None)
-        return {}
-
-    def list_tags_for_resource(self, call: Call) -> Mapping[str, Any]:
-        """All tags."""
-        with self._lock:
-            return {"Tags": _listed(self._find(call.params["ResourceArn"]).tags)}
-
     def _find(self, arn: str) -> Connection:
         if arn not in self._connections:
             raise AwsError("ResourceNotFoundException", f"Connection {arn} not found")
@@ -143,11 +108,3 @@ class Connections:
             "OwnerAccountId": self._own.account,
             "ConnectionStatus": "AVAILABLE",
         }
-
-
-def _tags(listed: list[dict[str, str]]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in listed}
-
-
-def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from local_aws.codecommit.bare_repository import BRANCHES, TAGS, BareRepository, RefChange
-from local_aws.codecommit.objects import changed_paths
 from local_aws.event_bus import EventBus
 
 
@@ -50,7 +49,7 @@ def publish_connection(
         kind, short = _name(change)
         paths = []
         if kind == "branch" and change.new is not None:
-            paths = changed_paths(repository, change.old, change.new)
+            paths = _changed_paths(repository, change.old, change.new)
         detail = {
             "fullRepositoryId": name,
             "referenceType": kind,
@@ -76,3 +75,14 @@ def _name(change: RefChange) -> tuple[str, str]:
 def _ids(change: RefChange) -> dict[str, str]:
     ids = {"commitId": change.new, "oldCommitId": change.old}
     return {name: value for name, value in ids.items() if value is not None}
+
+
+def _changed_paths(repository: BareRepository, before: str | None, after: str) -> list[str]:
+    """The paths whose content or mode differs; without `before`, all files."""
+    if before is None:
+        listed = repository.git("ls-tree", "-r", "-z", "--full-tree", "--name-only", after)
+    else:
+        listed = repository.git(
+            "diff-tree", "-r", "-z", "--no-renames", "--name-only", before, after
+        )
+    return sorted(listed.decode(errors="surrogateescape").split("\0")[:-1])

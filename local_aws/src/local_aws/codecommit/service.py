@@ -12,12 +12,9 @@ from collections.abc import Mapping
 from wsgiref.types import WSGIApplication
 
 from local_aws.codecommit.bare_repository import BareRepository
-from local_aws.codecommit.branches import CodeCommitBranches
 from local_aws.codecommit.codecommit import CLONE_PATH, CodeCommitRepositories
 from local_aws.codecommit.connection_repositories import CONNECTION_PATH, ConnectionRepositories
 from local_aws.codecommit.connections import Connections
-from local_aws.codecommit.file_changes import CodeCommitFileChanges
-from local_aws.codecommit.files import CodeCommitFiles
 from local_aws.codecommit.smart_http import RepositoryNotFound, SmartHttp
 from local_aws.errors import AwsError
 from local_aws.event_bus import EventBus
@@ -37,14 +34,8 @@ class Repositories:
 
     def operations(self) -> Mapping[tuple[str, str], Handler]:
         """What the gateway hands to this service."""
-        codecommit = {
-            **self._codecommit.handlers(),
-            **CodeCommitBranches(self._codecommit).handlers(),
-            **CodeCommitFiles(self._codecommit).handlers(),
-            **CodeCommitFileChanges(self._codecommit).handlers(),
-        }
         return {
-            **{("codecommit", name): handler for name, handler in codecommit.items()},
+            **{("codecommit", name): each for name, each in self._codecommit.handlers().items()},
             **self._connections.operations(),
         }
 

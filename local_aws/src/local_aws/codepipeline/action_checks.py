@@ -117,8 +117,6 @@ def _namespace_problems(pipeline: Pipeline) -> Iterable[str]:
         yield f"The namespace {name} is reserved"
     for before, (stage, action) in _before_groups(pipeline):
         known = {earlier.namespace for _, earlier in before} | {EXECUTION_VARIABLES}
-        if pipeline.variable_defaults():
-            known.add(PIPELINE_VARIABLES)
         for key, text in action.configuration.items():
             for reference in references(text):
                 namespace = reference.partition(".")[0]

@@ -30,7 +30,6 @@ from local_aws.codepipeline.execution import (
 from local_aws.codepipeline.state_changes import StateChanges
 from local_aws.codepipeline.variables import (
     EXECUTION_VARIABLES,
-    PIPELINE_VARIABLES,
     UnresolvedVariable,
     resolve,
 )
@@ -154,7 +153,6 @@ def _inputs(execution: Execution, run: ActionRun) -> Mapping[str, ArtifactLocati
 def _configuration(execution: Execution, run: ActionRun) -> Mapping[str, str]:
     values = {
         **execution.outputs,
-        PIPELINE_VARIABLES: execution.variables,
         EXECUTION_VARIABLES: {"PipelineExecutionId": execution.id},
     }
     try:

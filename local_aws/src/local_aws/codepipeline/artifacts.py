@@ -92,14 +92,6 @@ class ArtifactStore:
                 ) from err
 
 
-def zip_of_text(name: str, text: str) -> bytes:
-    """A zip that holds one file."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, text)
-    return buffer.getvalue()
-
-
 def zip_of_folder(folder: Path) -> bytes:
     """A zip of all files below `folder` except .git, with their modes.
 

@@ -52,19 +52,17 @@ def _structure_problems(pipeline: Pipeline) -> Iterable[str]:
                     f"Source action {action.name} is in stage {stage.name}: "
                     "only the first stage may contain source actions"
                 )
-    names = [variable["name"] for variable in declaration.get("variables", [])]
-    for name in repeated(names):
-        yield f"Pipeline variable {name} is declared more than once"
+    if declaration.get("variables"):
+        yield "local_aws does not emulate variables of a pipeline"
+    if pipeline.execution_mode != "SUPERSEDED":
+        yield f"local_aws does not emulate executionMode {pipeline.execution_mode}; use SUPERSEDED"
     if pipeline.type == "V1":
         yield from _v2_problems(pipeline)
 
 
 def _v2_problems(pipeline: Pipeline) -> Iterable[str]:
-    for key in ("variables", "triggers"):
-        if pipeline.declaration.get(key):
-            yield f"{key} can be used in pipelines of type V2 only"
-    if pipeline.execution_mode != "SUPERSEDED":
-        yield f"executionMode {pipeline.execution_mode} can be used in pipelines of type V2 only"
+    if pipeline.declaration.get("triggers"):
+        yield "triggers can be used in pipelines of type V2 only"
     for stage in pipeline.stages:
         for key in ("onFailure", "onSuccess", "beforeEntry"):
             if key in stage.declaration:
@@ -89,8 +87,8 @@ def _stage_problems(pipeline: Pipeline) -> Iterable[str]:
             yield f"onFailure of stage {stage.name}: SKIP is for conditions, which local_aws lacks"
         if failure.get("result") == "ROLLBACK" and position == 0:
             yield f"onFailure of stage {stage.name}: a source stage cannot be rolled back"
-        if "retryConfiguration" in failure and failure.get("result") != "RETRY":
-            yield f"onFailure of stage {stage.name}: retryConfiguration needs the result RETRY"
+        if failure.get("result") == "RETRY" or "retryConfiguration" in failure:
+            yield f"local_aws does not emulate RETRY, which onFailure of stage {stage.name} has"
 
 
 def _trigger_problems(pipeline: Pipeline) -> Iterable[str]:
@@ -117,11 +115,14 @@ def _trigger_problems(pipeline: Pipeline) -> Iterable[str]:
 
 
 def _push_problems(name: str, push_filter: Mapping[str, Any]) -> Iterable[str]:
-    if "tags" in push_filter and len(push_filter) > 1:
-        yield f"Trigger for {name}: a push filter has either tags, or branches and filePaths"
+    if "tags" in push_filter:
+        yield f"local_aws does not emulate tags, which the trigger for {name} has"
     for key, criteria in push_filter.items():
         if not criteria.get("includes") and not criteria.get("excludes"):
             yield f"Trigger for {name}: {key} needs includes or excludes"
+        for pattern in (*criteria.get("includes", ()), *criteria.get("excludes", ())):
+            if set(pattern) & set("[]{}\\"):
+                yield f"local_aws does not emulate [ ], {{ }} and \\ in patterns: {pattern}"
 
 
 def _require_roles(own: OwnAws, pipeline: Pipeline) -> None:

@@ -29,12 +29,11 @@ class Action:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage. `on_failure` is ROLLBACK, RETRY or FAIL."""
+    """One stage. `on_failure` is ROLLBACK or FAIL."""
 
     name: str
     actions: tuple[Action, ...]
     on_failure: str
-    retry_mode: str
     declaration: Mapping[str, Any]
 
     def run_orders(self) -> list[list[Action]]:
@@ -78,11 +77,6 @@ class Pipeline:
             for action in group
         ]
 
-    def variable_defaults(self) -> dict[str, str | None]:
-        """The pipeline's variables; None for those that each start has to give."""
-        declared = self.declaration.get("variables", [])
-        return {variable["name"]: variable.get("defaultValue") for variable in declared}
-
 
 def read_pipeline(declaration: Mapping[str, Any], version: int) -> Pipeline:
     """The declaration as values; it is complete afterwards: AWS's defaults are filled in."""
@@ -122,12 +116,10 @@ def _complete_stage(stage: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_stage(stage: Mapping[str, Any]) -> Stage:
-    failure = stage.get("onFailure", {})
     return Stage(
         name=stage["name"],
         actions=tuple(_read_action(action) for action in stage["actions"]),
-        on_failure=failure.get("result", "FAIL"),
-        retry_mode=failure.get("retryConfiguration", {}).get("retryMode", "FAILED_ACTIONS"),
+        on_failure=stage.get("onFailure", {}).get("result", "FAIL"),
         declaration=stage,
     )
 

@@ -86,7 +86,6 @@ class StageExecution:
     stage: Stage
     status: str = IN_PROGRESS
     runs: dict[str, ActionRun] = field(default_factory=dict)
-    automatic_retries: int = 0
     manual_retries: int = 0
     # How often it was begun or abandoned: a StageRun of a former pass has no say any more.
     passes: int = 0
@@ -117,7 +116,6 @@ class Execution:
     stage_name: str = ""
     stages: dict[str, StageExecution] = field(default_factory=dict)
     history: list[ActionRun] = field(default_factory=list)
-    variables: Mapping[str, str] = field(default_factory=dict)
     # What the start asked for, by source action.
     wanted: Mapping[str, WantedRevision] = field(default_factory=dict)
     artifacts: dict[str, ArtifactLocation] = field(default_factory=dict)

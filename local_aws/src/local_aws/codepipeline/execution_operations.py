@@ -9,21 +9,26 @@ from local_aws.aws_protocol import Call
 from local_aws.codepipeline import views
 from local_aws.codepipeline.approvals import put_approval_result
 from local_aws.codepipeline.execution import SUCCEEDED, ActionRun, Execution, now
-from local_aws.codepipeline.pages import page
 from local_aws.codepipeline.pipeline_runs import PipelineRuns
 from local_aws.codepipeline.registry import Registry
-from local_aws.codepipeline.second_chances import retry_stage, roll_back_stage
+from local_aws.codepipeline.retry_and_rollback import retry_stage, roll_back_stage
 from local_aws.codepipeline.starts import (
-    given_variables,
     start_execution,
     start_trigger,
-    wanted_revisions,
+    stop_execution,
 )
-from local_aws.codepipeline.stops import stop_execution
 from local_aws.errors import AwsError
 from local_aws.gateway import Handler
+from local_aws.pagination import page_of
 
 Answer = Mapping[str, Any]
+
+# CodePipeline's names for `page_of`.
+PAGES = {
+    "size": "maxResults",
+    "following": "nextToken",
+    "refusal": "InvalidNextTokenException",
+}
 
 
 class ExecutionOperations:
@@ -52,12 +57,13 @@ class ExecutionOperations:
         """Start one; the trigger's type says whether an EventBridge rule did it."""
         params = call.params
         runs = self._registry.runs(params["name"])
+        for member in ("variables", "sourceRevisions"):
+            if params.get(member):
+                raise AwsError("ValidationException", f"local_aws does not emulate {member}")
         execution = start_execution(
             runs,
             start_trigger(call.caller_arn),
-            given_variables(runs.pipeline, params.get("variables", [])),
-            wanted_revisions(runs.pipeline, params.get("sourceRevisions", [])),
-            params.get("clientRequestToken"),
+            token=params.get("clientRequestToken"),
         )
         return {"pipelineExecutionId": execution.id}
 
@@ -92,9 +98,8 @@ class ExecutionOperations:
                 for execution in reversed(runs.executions)
                 if stage_name is None or _succeeded_in(execution, stage_name)
             ]
-        return page(
-            "pipelineExecutionSummaries", items, lambda item: item["pipelineExecutionId"], params
-        )
+        found, more = page_of(items, lambda item: str(item["pipelineExecutionId"]), params, **PAGES)
+        return {"pipelineExecutionSummaries": found, **more}
 
     def list_action_executions(self, call: Call) -> Answer:
         """The newest first."""
@@ -107,16 +112,17 @@ class ExecutionOperations:
             self._registry.execution_of(params["pipelineName"], execution_id)
         only_latest = latest.get("startTimeRange") == "Latest"
         with runs.lock:
-            found = [
+            runs_found = [
                 run
                 for execution in runs.executions
                 if execution_id in (None, execution.id)
                 for run in execution.history
                 if not only_latest or _is_latest(execution, run)
             ]
-            found.sort(key=lambda run: run.started, reverse=True)
-            items = [views.action_execution(run) for run in found]
-        return page("actionExecutionDetails", items, lambda item: item["actionExecutionId"], params)
+            runs_found.sort(key=lambda run: run.started, reverse=True)
+            items = [views.action_execution(run) for run in runs_found]
+        found, more = page_of(items, lambda item: str(item["actionExecutionId"]), params, **PAGES)
+        return {"actionExecutionDetails": found, **more}
 
     def retry_stage_execution(self, call: Call) -> Answer:
         """Once more the failed actions, or all."""

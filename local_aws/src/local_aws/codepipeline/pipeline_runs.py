@@ -1,11 +1,11 @@
 """One pipeline with all its executions: how they move from stage to stage.
 
-    start ─▶ arrive ─▶ (waits in the lane) ─▶ enter ─▶ StageRun ─▶ leave ─▶ arrive at the next ...
+    start ─▶ arrive ─▶ (waits in the queue) ─▶ enter ─▶ StageRun ─▶ leave ─▶ arrive at the next ...
                                                 │                   └─▶ failed: retry, roll back
              superseded by a newer one ◀────────┘
 
 All state is guarded by `lock`; work happens in the threads of StageRun. What people may
-ask for is decided in starts, stops and second_chances.
+ask for is decided in starts and retry_and_rollback.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from local_aws.codepipeline.execution import (
     Trigger,
     now,
 )
-from local_aws.codepipeline.lanes import Lane
+from local_aws.codepipeline.stage_queue import StageQueue
 from local_aws.codepipeline.stage_run import StageRun
 from local_aws.codepipeline.state_changes import StateChanges
 from local_aws.own_aws import OwnAws
@@ -45,7 +45,7 @@ class PipelineRuns:
         self.pipeline = pipeline
         self.created = self.updated = now()
         self.executions: list[Execution] = []
-        self.lanes = {stage.name: Lane() for stage in pipeline.stages}
+        self.queues = {stage.name: StageQueue() for stage in pipeline.stages}
         self._changes = changes
         self._runner = ActionRunner(own=own, changes=changes, minute_seconds=minute_seconds)
         self.lock, self._closing = self._runner.lock, self._runner.closing
@@ -54,7 +54,6 @@ class PipelineRuns:
     def start(
         self,
         trigger: Trigger,
-        variables: Mapping[str, str],
         wanted: Mapping[str, WantedRevision],
         token: str | None = None,
     ) -> Execution:
@@ -64,7 +63,6 @@ class PipelineRuns:
                 pipeline=self.pipeline,
                 trigger=trigger,
                 number=len(self.executions) + 1,
-                variables=variables,
                 wanted=wanted,
                 client_token=token,
             )
@@ -84,8 +82,8 @@ class PipelineRuns:
                     self._finish(execution, CANCELLED, "CANCELED")
             self.pipeline = pipeline
             self.updated = now()
-            # Executions that still finish an action hold the lanes that they are in.
-            self.lanes = {s.name: self.lanes.get(s.name) or Lane() for s in pipeline.stages}
+            # Executions that still finish an action hold the stages that they are in.
+            self.queues = {s.name: self.queues.get(s.name) or StageQueue() for s in pipeline.stages}
 
     def stop(self, execution: Execution, *, abandon: bool, reason: str) -> None:
         """Start nothing more; with `abandon` don't wait for what runs either."""
@@ -105,7 +103,7 @@ class PipelineRuns:
     def set_transition(self, stage_name: str, *, enabled: bool, by: str, reason: str = "") -> None:
         """Open or close the way into a stage."""
         with self.lock:
-            transition = self.lanes[stage_name].transition
+            transition = self.queues[stage_name].transition
             transition.enabled = enabled
             transition.changed_by, transition.changed_at = by, now()
             transition.reason = reason
@@ -132,7 +130,6 @@ class PipelineRuns:
                 pipeline=self.pipeline,
                 trigger=trigger,
                 number=len(self.executions) + 1,
-                variables=target.variables,
                 artifacts=dict(target.artifacts),
                 revisions=dict(target.revisions),
                 artifact_revisions=dict(target.artifact_revisions),
@@ -161,14 +158,14 @@ class PipelineRuns:
     def _arrive(self, execution: Execution, stage_name: str) -> None:
         execution.stage_name = stage_name
         execution.updated = now()
-        for older in self.lanes[stage_name].arrive(execution, self.pipeline.execution_mode):
+        for older in self.queues[stage_name].arrive(execution):
             self._finish(older, SUPERSEDED, "SUPERSEDED")
         self._admit(stage_name)
 
     def _admit(self, stage_name: str) -> None:
-        lane = self.lanes.get(stage_name)
-        while lane is not None and not self._closing.is_set():
-            execution = lane.admit(self.pipeline.execution_mode)
+        queue = self.queues.get(stage_name)
+        while queue is not None and not self._closing.is_set():
+            execution = queue.admit()
             if execution is None:
                 return
             self._enter(execution, stage_name)
@@ -185,11 +182,11 @@ class PipelineRuns:
     def _run_stage(
         self, execution: Execution, stage: StageExecution, actions: Collection[Action]
     ) -> None:
-        lane = self.lanes[stage.stage.name]
-        lane.inside.append(execution)
-        lane.latest, lane.latest_execution = stage, execution
+        queue = self.queues[stage.stage.name]
+        queue.inside.append(execution)
+        queue.latest, queue.latest_execution = stage, execution
         stage.passes += 1
-        run = StageRun(self._runner, lane, execution, stage, self._leave, self._break_off)
+        run = StageRun(self._runner, queue, execution, stage, self._leave, self._break_off)
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         self._threads.append(run.start(actions))
 
@@ -250,16 +247,9 @@ class PipelineRuns:
             self._arrive(execution, stages[execution.pipeline.index(stage_name) + 1].name)
 
     def _after_failure(self, execution: Execution, stage: StageExecution) -> None:
-        """What the stage's onFailure asks for: once more, or back to what last succeeded."""
-        on_failure = stage.stage.on_failure
-        if on_failure == "RETRY" and not stage.automatic_retries:
-            stage.automatic_retries += 1
-            everything = stage.stage.retry_mode == "ALL_ACTIONS"
-            actions = stage.stage.actions if everything else stage.unfinished()
-            self.resume(execution, stage.stage.name, actions)
-            return
+        """What the stage's onFailure asks for: the end, or back to what last succeeded."""
         self._finish(execution, FAILED, "FAILED")
-        if on_failure == "ROLLBACK" and execution.rollback_target is None:
+        if stage.stage.on_failure == "ROLLBACK" and execution.rollback_target is None:
             target = self._last_success(stage.stage.name)
             if target is not None:
                 self.roll_back(
@@ -280,10 +270,10 @@ class PipelineRuns:
         return None
 
     def _withdraw(self, execution: Execution) -> bool:
-        """Take the execution out of the lane where it waits, if it waits."""
-        for lane in self.lanes.values():
-            if execution in lane.waiting:
-                lane.waiting.remove(execution)
+        """Take the execution out of the queue where it waits, if it waits."""
+        for queue in self.queues.values():
+            if execution in queue.waiting:
+                queue.waiting.remove(execution)
                 return True
         return False
 
@@ -302,9 +292,9 @@ class PipelineRuns:
         self._admit(execution.stage_name)
 
     def _vacate(self, execution: Execution) -> None:
-        for lane in self.lanes.values():
-            if execution in lane.inside:
-                lane.inside.remove(execution)
+        for queue in self.queues.values():
+            if execution in queue.inside:
+                queue.inside.remove(execution)
 
     def _finish(self, execution: Execution, status: str, state: str) -> None:
         execution.status = status

@@ -17,17 +17,17 @@ from local_aws.aws_protocol import Call
 from local_aws.codepipeline.checks import check_pipeline
 from local_aws.codepipeline.definition import Pipeline, read_pipeline
 from local_aws.codepipeline.execution import Trigger
-from local_aws.codepipeline.execution_operations import ExecutionOperations
-from local_aws.codepipeline.pages import page
+from local_aws.codepipeline.execution_operations import PAGES, ExecutionOperations
 from local_aws.codepipeline.pipeline_runs import PipelineRuns
 from local_aws.codepipeline.registry import Registry
 from local_aws.codepipeline.starts import start_by_event, start_execution
 from local_aws.codepipeline.state_changes import StateChanges
-from local_aws.codepipeline.tags import Tags
 from local_aws.errors import AwsError
 from local_aws.event_bus import Event, EventBus
 from local_aws.gateway import Handler
 from local_aws.own_aws import OwnAws
+from local_aws.pagination import page_of
+from local_aws.tags import SMALL, Tags
 
 Answer = Mapping[str, Any]
 
@@ -43,7 +43,13 @@ class CodePipelines:
         self._minute_seconds = minute_seconds
         self._registry = Registry(own.account)
         self._executions = ExecutionOperations(self._registry)
-        self._tags = Tags(own, lambda name: name in self._registry)
+        self._tags = Tags(
+            self._require,
+            SMALL,
+            too_many="TooManyTagsException",
+            reserved="InvalidTagsException",
+            invalid="InvalidTagsException",
+        )
         self._ending: list[threading.Thread] = []
         bus.subscribe(self._hear)
 
@@ -72,13 +78,11 @@ class CodePipelines:
         declaration, tags = call.params["pipeline"], call.params.get("tags", [])
         pipeline = self._checked(declaration, version=1)
         runs = PipelineRuns(self._own, self._changes, pipeline, self._minute_seconds)
-        self._tags.check(pipeline.name, tags)
+        arn = self._own.arn("codepipeline", pipeline.name)
+        self._tags.check(arn, tags)
         self._registry.add(runs)
-        self._tags.set(pipeline.name, tags)
-        defaults = pipeline.variable_defaults()
-        variables = {name: value for name, value in defaults.items() if value is not None}
-        if len(variables) == len(defaults):
-            start_execution(runs, Trigger(type="CreatePipeline", detail=call.caller_arn), variables)
+        self._tags.set(arn, tags)
+        start_execution(runs, Trigger(type="CreatePipeline", detail=call.caller_arn))
         return {"pipeline": pipeline.declaration, "tags": tags}
 
     def update_pipeline(self, call: Call) -> Answer:
@@ -93,7 +97,7 @@ class CodePipelines:
         """End what runs of it and forget it; one that doesn't exist is fine."""
         runs = self._registry.remove(call.params["name"])
         if runs is not None:
-            self._tags.forget(call.params["name"])
+            self._tags.forget(self._own.arn("codepipeline", call.params["name"]))
             self._ending = [t for t in self._ending if t.is_alive()] + runs.close()
 
     def get_pipeline(self, call: Call) -> Answer:
@@ -126,7 +130,13 @@ class CodePipelines:
             }
             for runs in self._registry.everything()
         ]
-        return page("pipelines", items, lambda item: item["name"], call.params)
+        found, more = page_of(items, lambda item: str(item["name"]), call.params, **PAGES)
+        return {"pipelines": found, **more}
+
+    def _require(self, arn: str) -> None:
+        prefix = self._own.arn("codepipeline", "")
+        if not arn.startswith(prefix) or arn.removeprefix(prefix) not in self._registry:
+            raise AwsError("ResourceNotFoundException", f"There is no pipeline with the ARN {arn}")
 
     def _hear(self, event: Event) -> None:
         """Start what a push starts; the bus calls it."""

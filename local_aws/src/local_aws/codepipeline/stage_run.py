@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from local_aws.codepipeline.action_run import ActionRunner
 from local_aws.codepipeline.definition import Action
 from local_aws.codepipeline.execution import SUCCEEDED, ActionRun, Execution, StageExecution
-from local_aws.codepipeline.lanes import Lane
+from local_aws.codepipeline.stage_queue import StageQueue
 from local_aws.workers import start_worker
 
 
@@ -20,7 +20,7 @@ class StageRun:
     def __init__(
         self,
         runner: ActionRunner,
-        lane: Lane,
+        queue: StageQueue,
         execution: Execution,
         stage: StageExecution,
         done: Callable[[StageRun], None],
@@ -30,7 +30,7 @@ class StageRun:
         self.stage = stage
         self._pass = stage.passes
         self._runner = runner
-        self._lane = lane
+        self._queue = queue
         self._done = done
         self._broken_off = broken_off
 
@@ -84,7 +84,7 @@ class StageRun:
             ]
             for run in runs:
                 self.stage.runs[run.action.name] = run
-                self._lane.latest_runs[run.action.name] = run
+                self._queue.latest_runs[run.action.name] = run
                 execution.history.append(run)
                 self._runner.changes.action(execution, run, "STARTED")
             return runs

@@ -1,44 +1,33 @@
-"""What starts executions: a call with variables and revisions, or a push."""
+"""What starts executions, a call or a push; what may be stopped."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from local_aws.codepipeline.actions.action import WantedRevision
 from local_aws.codepipeline.definition import Pipeline
-from local_aws.codepipeline.execution import Execution, Trigger
+from local_aws.codepipeline.execution import STOPPING, Execution, Trigger
 from local_aws.codepipeline.pipeline_runs import PipelineRuns
 from local_aws.codepipeline.triggers import Push, source_started_by
 from local_aws.errors import AwsError
 
-# In QUEUED and PARALLEL mode.
-MOST_CONCURRENT = 50
 _EVENTS_SESSION = re.compile(r":assumed-role/.+/events$")
-_GIT_PROVIDERS = ("CodeCommit", "CodeStarSourceConnection")
 
 
 def start_execution(
     runs: PipelineRuns,
     trigger: Trigger,
-    variables: Mapping[str, str],
     wanted: Mapping[str, WantedRevision] | None = None,
     token: str | None = None,
 ) -> Execution:
-    """A new execution, or the one that the token started; AwsError if there are too many."""
+    """A new execution, or the one that the token started."""
     with runs.lock:
         for execution in runs.executions:
             if token is not None and execution.client_token == token:
                 return execution
-        going = sum(not execution.is_over for execution in runs.executions)
-        if runs.pipeline.execution_mode != "SUPERSEDED" and going >= MOST_CONCURRENT:
-            raise AwsError(
-                "ConcurrentPipelineExecutionsLimitExceededException",
-                f"Pipeline {runs.pipeline.name} has {going} executions in progress; "
-                f"{MOST_CONCURRENT} is the most",
-            )
-        return runs.start(trigger, variables, wanted or {}, token)
+        return runs.start(trigger, wanted or {}, token)
 
 
 def start_trigger(caller_arn: str) -> Trigger:
@@ -47,50 +36,6 @@ def start_trigger(caller_arn: str) -> Trigger:
     return Trigger(
         type="CloudWatchEvent" if by_event else "StartPipelineExecution", detail=caller_arn
     )
-
-
-def given_variables(pipeline: Pipeline, given: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """The pipeline's variables with the values given for this execution; raises AwsError."""
-    defaults = pipeline.variable_defaults()
-    values = {variable["name"]: variable["value"] for variable in given}
-    unknown = sorted(set(values) - set(defaults))
-    if unknown:
-        raise AwsError(
-            "ValidationException",
-            f"Pipeline {pipeline.name} declares no variable {', '.join(unknown)}; "
-            f"it declares: {', '.join(defaults) or 'none'}",
-        )
-    merged = {**defaults, **values}
-    missing = [name for name, value in merged.items() if value is None]
-    if missing:
-        raise AwsError(
-            "ValidationException",
-            f"Pipeline variables without a default value need one: {', '.join(missing)}",
-        )
-    return {name: value for name, value in merged.items() if value is not None}
-
-
-def wanted_revisions(
-    pipeline: Pipeline, revisions: Iterable[Mapping[str, str]]
-) -> dict[str, WantedRevision]:
-    """The commits asked for, by source action; raises AwsError."""
-    wanted = {}
-    for revision in revisions:
-        action = pipeline.stages[0].action(revision["actionName"])
-        if action is None or action.category != "Source":
-            raise AwsError(
-                "ValidationException",
-                f"Pipeline {pipeline.name} has no source action {revision['actionName']}",
-            )
-        if revision["revisionType"] != "COMMIT_ID" or action.provider not in _GIT_PROVIDERS:
-            raise AwsError(
-                "ValidationException",
-                "local_aws does not emulate the source revision "
-                f"{revision['revisionType']} for a {action.provider} action; "
-                f"it has COMMIT_ID for {', '.join(_GIT_PROVIDERS)}",
-            )
-        wanted[action.name] = WantedRevision(commit_id=revision["revisionValue"])
-    return wanted
 
 
 def start_by_event(runs: PipelineRuns, document: Mapping[str, Any]) -> None:
@@ -104,13 +49,9 @@ def start_by_event(runs: PipelineRuns, document: Mapping[str, Any]) -> None:
         action = source_started_by(pipeline, push)
         if action is not None:
             trigger = Trigger(type="WebhookV2", detail=action.configuration["ConnectionArn"])
-            _start(runs, trigger, {action.name: push.wanted()})
+            start_execution(runs, trigger, {action.name: push.wanted()})
     elif _polls(pipeline, detail):
-        _start(runs, Trigger(type="PollForSourceChanges", detail=""), {})
-
-
-def _start(runs: PipelineRuns, trigger: Trigger, wanted: Mapping[str, WantedRevision]) -> None:
-    start_execution(runs, trigger, given_variables(runs.pipeline, ()), wanted)
+        start_execution(runs, Trigger(type="PollForSourceChanges", detail=""))
 
 
 def _polls(pipeline: Pipeline, detail: Mapping[str, Any]) -> bool:
@@ -123,3 +64,21 @@ def _polls(pipeline: Pipeline, detail: Mapping[str, Any]) -> bool:
         and detail.get("referenceName") == action.configuration["BranchName"]
         for action in pipeline.stages[0].actions
     )
+
+
+def stop_execution(runs: PipelineRuns, execution: Execution, *, abandon: bool, reason: str) -> None:
+    """Stop it, now or after its running actions; raises AwsError if that can't be asked for."""
+    with runs.lock:
+        if execution.status == STOPPING and not abandon:
+            raise AwsError(
+                "DuplicatedStopRequestException",
+                f"Pipeline execution {execution.id} is already in a Stopping state. "
+                "To stop it now, abandon its actions.",
+            )
+        if execution.is_over:
+            raise AwsError(
+                "PipelineExecutionNotStoppableException",
+                f"Pipeline execution {execution.id} cannot be stopped: "
+                f"its status is {execution.status}",
+            )
+        runs.stop(execution, abandon=abandon, reason=reason)

@@ -38,7 +38,7 @@ class Push:
 
     def wanted(self) -> WantedRevision:
         """What the source action is to fetch."""
-        return WantedRevision(commit_id=self.commit_id, **{self.reference_type: self.reference})
+        return WantedRevision(commit_id=self.commit_id, branch=self.reference)
 
 
 def source_started_by(pipeline: Pipeline, push: Push) -> Action | None:
@@ -69,10 +69,8 @@ def source_started_by(pipeline: Pipeline, push: Push) -> Action | None:
 
 
 def matches(push_filter: Mapping[str, Any], push: Push) -> bool:
-    """Whether a push filter lets the push through: tags, or branches and file paths together."""
-    if push.reference_type == "tag":
-        return "tags" in push_filter and _passes(push_filter["tags"], push.reference)
-    if "tags" in push_filter:
+    """Whether a push filter lets the push through: by its branch and file paths together."""
+    if push.reference_type != "branch":
         return False
     if "branches" in push_filter and not _passes(push_filter["branches"], push.reference):
         return False
@@ -82,11 +80,10 @@ def matches(push_filter: Mapping[str, Any], push: Push) -> bool:
 
 
 def glob_matches(pattern: str, text: str) -> bool:
-    """Whether the whole text matches the pattern.
-
-    `*` and `?` stay within a folder, `**` does not; sets in [ ], groups in { }, escapes by \\.
-    """
-    return re.fullmatch(_regex(pattern), text, re.DOTALL) is not None
+    """Whether the whole text matches: `*` and `?` stay within a folder, `**` does not."""
+    words = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = [words.get(part, re.escape(part)) for part in re.split(r"(\*\*|\*|\?)", pattern)]
+    return re.fullmatch("".join(parts), text, re.DOTALL) is not None
 
 
 def _passes(criteria: Mapping[str, Sequence[str]], text: str) -> bool:
@@ -95,42 +92,3 @@ def _passes(criteria: Mapping[str, Sequence[str]], text: str) -> bool:
         return False
     includes = criteria.get("includes", [])
     return not includes or any(glob_matches(pattern, text) for pattern in includes)
-
-
-def _regex(pattern: str) -> str:
-    parts: list[str] = []
-    position, in_group = 0, False
-    while position < len(pattern):
-        character = pattern[position]
-        position += 1
-        if character == "\\" and position < len(pattern):
-            parts.append(re.escape(pattern[position]))
-            position += 1
-        elif character == "*":
-            crossing = pattern[position : position + 1] == "*"
-            parts.append(".*" if crossing else "[^/]*")
-            position += crossing
-        elif character == "?":
-            parts.append("[^/]")
-        elif character == "[" and "]" in pattern[position + 1 :]:
-            end = pattern.index("]", position + 1)
-            parts.append(_set(pattern[position:end]))
-            position = end + 1
-        elif character == "{" and not in_group and "}" in pattern[position:]:
-            parts.append("(?:")
-            in_group = True
-        elif character == "," and in_group:
-            parts.append("|")
-        elif character == "}" and in_group:
-            parts.append(")")
-            in_group = False
-        else:
-            parts.append(re.escape(character))
-    return "".join(parts)
-
-
-def _set(members: str) -> str:
-    """A bracket expression; `!` negates, nothing but `-` between two characters is special."""
-    negated = members.startswith("!")
-    escaped = re.sub(r"([\\\[\]^&~|])", r"\\\1", members[negated:])
-    return f"(?!/)[{'^' if negated else ''}{escaped}]"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from local_aws.codepipeline.execution import ActionRun, Execution
-from local_aws.codepipeline.lanes import Lane
 from local_aws.codepipeline.pipeline_runs import PipelineRuns
+from local_aws.codepipeline.stage_queue import StageQueue
 
 View = dict[str, Any]
 
@@ -23,13 +23,13 @@ def pipeline_state(runs: PipelineRuns) -> View:
                 {
                     "stageName": stage.name,
                     "actionStates": [
-                        _action_state(action.name, lane.latest_runs.get(action.name))
+                        _action_state(action.name, queue.latest_runs.get(action.name))
                         for action in stage.actions
                     ],
-                    **_stage_state(lane),
+                    **_stage_state(queue),
                 }
                 for stage in runs.pipeline.stages
-                for lane in (runs.lanes[stage.name],)
+                for queue in (runs.queues[stage.name],)
             ],
         }
 
@@ -49,9 +49,7 @@ def pipeline_execution(execution: Execution) -> View:
         "pipelineName": execution.pipeline.name,
         "pipelineVersion": execution.pipeline.version,
         "artifactRevisions": revisions,
-        "variables": [
-            {"name": name, "resolvedValue": value} for name, value in execution.variables.items()
-        ],
+        "variables": [],
         **_execution(execution),
     }
 
@@ -112,10 +110,10 @@ def action_execution(run: ActionRun) -> View:
     }
 
 
-def _stage_state(lane: Lane) -> View:
-    transition = lane.transition
+def _stage_state(queue: StageQueue) -> View:
+    transition = queue.transition
     state: View = {
-        "inboundExecutions": [_stage_execution(e, "InProgress") for e in lane.waiting],
+        "inboundExecutions": [_stage_execution(e, "InProgress") for e in queue.waiting],
         "inboundTransitionState": {
             "enabled": transition.enabled,
             **_filled(
@@ -125,18 +123,16 @@ def _stage_state(lane: Lane) -> View:
             ),
         },
     }
-    if lane.waiting:
+    if queue.waiting:
         state["inboundExecution"] = state["inboundExecutions"][0]
-    if lane.latest is not None and lane.latest_execution is not None:
-        latest = lane.latest
-        state["latestExecution"] = _stage_execution(lane.latest_execution, latest.status)
-        if latest.automatic_retries or latest.manual_retries:
-            manual = latest.manual_retries > 0
-            state["retryStageMetadata"] = _filled(
-                autoStageRetryAttempt=latest.automatic_retries,
-                manualStageRetryAttempt=latest.manual_retries,
-                latestRetryTrigger="ManualStageRetry" if manual else "AutomatedStageRetry",
-            )
+    if queue.latest is not None and queue.latest_execution is not None:
+        latest = queue.latest
+        state["latestExecution"] = _stage_execution(queue.latest_execution, latest.status)
+        if latest.manual_retries:
+            state["retryStageMetadata"] = {
+                "manualStageRetryAttempt": latest.manual_retries,
+                "latestRetryTrigger": "ManualStageRetry",
+            }
     return state
 
 

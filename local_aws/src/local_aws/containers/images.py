@@ -9,9 +9,7 @@ cache folder (cache.py) that outlives the state.
 """
 
 import argparse
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -25,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from botocore.exceptions import ClientError
@@ -35,6 +33,7 @@ from local_aws.containers.cache import default_cache_dir, make_cache_dir
 from local_aws.containers.container import ContainerEnvironment, Isolation, detect_isolation
 from local_aws.containers.image import Image, read_annotations
 from local_aws.containers.job_pip.environment import FAILURE, SETTINGS, Environment, Interpreter
+from local_aws.containers.job_pip.layer_cache import file_lock
 from local_aws.containers.path_rewriting import shell_safe
 from local_aws.errors import AwsError, LocalAwsError
 from local_aws.own_aws import OwnAws
@@ -217,7 +216,7 @@ def build_job_image(lock_path: Path, cache_dir: Path) -> Path:
     if python.exists():
         return python
     make_cache_dir(cache_dir)
-    with _lock(cache_dir / f"{folder.name}.lock"):
+    with file_lock(cache_dir / f"{folder.name}.lock"):
         if not python.exists():
             _build_image(lock_path, folder)
     return python
@@ -277,14 +276,6 @@ def _install(environment: Environment, requirements: Path) -> None:
         failure = environment.folder / FAILURE
         reason = failure.read_text() if failure.exists() else answer.stdout + answer.stderr
         raise ImageError(f"could not install {requirements.name}: {reason.strip()[-1000:]}")
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with this process, however it ends."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,8 +1,13 @@
-"""What a job prints, from its log file to CloudWatch Logs while it runs."""
+"""What a process prints, from its log file to CloudWatch Logs while it runs; both are bounded.
+
+A file that a server fills keeps its newest lines, as a stream does (log_events): the oldest go, and
+a line says so.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +22,10 @@ MOST_EVENTS = 10_000
 MOST_BATCH_BYTES = 1_000_000
 MOST_EVENT_BYTES = 250_000
 EVENT_OVERHEAD_BYTES = 26
+# Of a file that is longer, the newest are left; of what comes faster than it is sent, too.
+MOST_FILE_BYTES = 16 << 20
+KEPT_BYTES = 8 << 20
+MOST_UNSENT_BYTES = 2 << 20
 
 
 class LogStream:
@@ -32,23 +41,32 @@ class LogStream:
 
     def send(self, *, to_the_end: bool = False) -> None:
         """Send the lines written since the last call, `to_the_end` also an unfinished one."""
-        if self._refused or not self._path.exists():
+        if not self._path.exists():
             return
+        size = self._path.stat().st_size
+        if not self._refused:
+            self._send_new(size, to_the_end=to_the_end)
+        if size > MOST_FILE_BYTES and not to_the_end:
+            self._position = max(0, self._position - keep_newest(self._path))
+
+    def _send_new(self, size: int, *, to_the_end: bool) -> None:
+        left_out = max(0, size - self._position - MOST_UNSENT_BYTES)
         with self._path.open("rb") as file:
-            file.seek(self._position)
-            written = file.read()
-        if not to_the_end:
+            file.seek(self._position + left_out)
+            written = file.read(MOST_UNSENT_BYTES)
+        if not to_the_end and len(written) < MOST_UNSENT_BYTES:
             written = written[: written.rfind(b"\n") + 1]
         if not written:
             return
+        said = f"local_aws left out {left_out} bytes here\n".encode() if left_out else b""
         try:
             self._create()
-            for batch in _batches(written):
+            for batch in _batches(said + written):
                 self._logs.put_log_events(**self._names, logEvents=batch)
         except (ClientError, BotoCoreError) as err:
             self._refused = True
             logger.warning("no CloudWatch Logs for %s: %s", self._names["logStreamName"], err)
-        self._position += len(written)
+        self._position += left_out + len(written)
 
     def _create(self) -> None:
         if self._open:
@@ -64,6 +82,23 @@ class LogStream:
                 if err.response["Error"]["Code"] != "ResourceAlreadyExistsException":
                     raise
         self._open = True
+
+
+def keep_newest(path: Path) -> int:
+    """Leave the file's newest lines, and a line that says so; by how much it is shorter now.
+
+    Who has it open goes on appending. What is printed in the same moment may be lost.
+    """
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        gone = max(0, size - KEPT_BYTES)
+        file.seek(gone)
+        tail = file.read()
+        tail = tail[tail.find(b"\n") + 1 :]
+        file.truncate(0)
+    with path.open("ab") as file:
+        file.write(f"local_aws dropped what stood before: {gone} bytes\n".encode() + tail)
+        return size - file.tell()
 
 
 def _batches(written: bytes) -> Iterator[Sequence[Mapping[str, Any]]]:

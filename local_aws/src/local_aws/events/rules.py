@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from local_aws.errors import AwsError
-from local_aws.events.cron import ExpressionError
-from local_aws.events.expressions import Expression, parse_expression
 from local_aws.events.patterns import Pattern, parse_pattern
 from local_aws.events.target_input import check_input
 from local_aws.events.targets import EVENTS, check_target
@@ -26,9 +24,8 @@ class Rule:
     name: str
     arn: str
     state: str
-    given: Mapping[str, Any]  # Description, EventPattern, RoleArn, ScheduleExpression
-    pattern: Pattern | None
-    expression: Expression | None
+    given: Mapping[str, Any]  # Description, EventPattern, RoleArn
+    pattern: Pattern
     targets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by Id
 
     @property
@@ -36,7 +33,7 @@ class Rule:
         return self.state == "ENABLED"
 
     def describe(self) -> dict[str, Any]:
-        """As DescribeRule and ListRules show it."""
+        """As DescribeRule shows it."""
         return {
             "Name": self.name,
             "Arn": self.arn,
@@ -69,7 +66,13 @@ def read_rule(own: OwnAws, params: Mapping[str, Any]) -> Rule:
     Raises ValidationException or InvalidEventPatternException.
     """
     name = params["Name"]
-    if "EventPattern" not in params and "ScheduleExpression" not in params:
+    if "ScheduleExpression" in params:
+        raise AwsError(
+            "ValidationException",
+            "local_aws does not support ScheduleExpression of a rule. Make a schedule of it: "
+            "EventBridge Scheduler's CreateSchedule takes the same expression.",
+        )
+    if "EventPattern" not in params:
         raise AwsError(
             "ValidationException",
             "Parameter(s) EventPattern or ScheduleExpression must be specified.",
@@ -79,7 +82,7 @@ def read_rule(own: OwnAws, params: Mapping[str, Any]) -> Rule:
         raise AwsError("ValidationException", f"local_aws does not support the rule state {state}")
     given = {
         member: params[member]
-        for member in ("Description", "EventPattern", "RoleArn", "ScheduleExpression")
+        for member in ("Description", "EventPattern", "RoleArn")
         if member in params
     }
     if "RoleArn" in given:
@@ -89,16 +92,13 @@ def read_rule(own: OwnAws, params: Mapping[str, Any]) -> Rule:
         arn=own.arn("events", f"rule/{name}"),
         state=state,
         given=given,
-        pattern=parse_pattern(given["EventPattern"]) if "EventPattern" in given else None,
-        expression=_expression(given["ScheduleExpression"])
-        if "ScheduleExpression" in given
-        else None,
+        pattern=parse_pattern(given["EventPattern"]),
     )
 
 
 def check_rule_target(own: OwnAws, target: Mapping[str, Any]) -> None:
     """Raise ValidationException for a target that PutTargets would refuse, or local_aws has not."""
-    check_target(own, target, EVENTS)
+    check_target(own, target)
     check_input(target)
     if "RoleArn" in target:
         _require_role(own, target["RoleArn"])
@@ -121,22 +121,6 @@ def rule_error_code(code: str) -> str:
         if re.search(pattern, code):
             return name
     return "ERROR_FROM_TARGET"
-
-
-def _expression(text: str) -> Expression:
-    try:
-        expression = parse_expression(text)
-    except ExpressionError as err:
-        raise _not_valid(text, str(err)) from err
-    if not expression.recurs:
-        raise _not_valid(text, "a rule has a rate or a cron expression; at() is for schedules")
-    return expression
-
-
-def _not_valid(text: str, reason: str) -> AwsError:
-    return AwsError(
-        "ValidationException", f"Parameter ScheduleExpression is not valid. {text}: {reason}"
-    )
 
 
 def _require_role(own: OwnAws, role_arn: str) -> None:

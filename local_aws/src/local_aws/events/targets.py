@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,6 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from local_aws.errors import AwsError
-from local_aws.events.universal import call_universal, is_universal, universal_operation
 from local_aws.own_aws import OwnAws
 
 EVENTS = "events.amazonaws.com"
@@ -52,15 +50,11 @@ class Invocation:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def check_target(own: OwnAws, target: Mapping[str, Any], principal: str) -> None:
+def check_target(own: OwnAws, target: Mapping[str, Any]) -> None:
     """Raise ValidationException for a target that local_aws or AWS does not take."""
     arn = target["Arn"]
-    if principal == SCHEDULER and is_universal(arn):
-        universal_operation(own, arn)
-    else:
-        kind = _kind_of(own, arn, principal)
-        if kind.needs_role and "RoleArn" not in target:
-            raise AwsError("ValidationException", f"RoleArn is required for target {arn}.")
+    if _kind_of(own, arn).needs_role and "RoleArn" not in target:
+        raise AwsError("ValidationException", f"RoleArn is required for target {arn}.")
     for member in sorted(_OTHER_PARAMETERS & target.keys()):
         raise AwsError("ValidationException", f"local_aws does not support {member} ({arn})")
     for member, service in (("SageMakerPipelineParameters", "sagemaker"), ("SqsParameters", "sqs")):
@@ -78,13 +72,8 @@ def check_target(own: OwnAws, target: Mapping[str, Any], principal: str) -> None
 
 def call_target(own: OwnAws, invocation: Invocation) -> Mapping[str, Any]:
     """What AWS answered to the call. Raises what boto3 raises, or AwsError."""
-    if is_universal(invocation.arn):
-        service, operation = universal_operation(own, invocation.arn)
-        client = _client(own, service, invocation)
-        answer = call_universal(client, operation, _object(invocation))
-    else:
-        kind = _kind_of(own, invocation.arn, invocation.principal)
-        answer = kind.call(_client(own, kind.service, invocation), invocation)
+    kind = _kind_of(own, invocation.arn)
+    answer = kind.call(_client(own, kind.service, invocation), invocation)
     return {name: value for name, value in answer.items() if name != "ResponseMetadata"}
 
 
@@ -109,17 +98,15 @@ class _Kind:
     call: Callable[[Any, Invocation], Mapping[str, Any]]
 
 
-def _kind_of(own: OwnAws, arn: str, principal: str) -> _Kind:
+def _kind_of(own: OwnAws, arn: str) -> _Kind:
     for kind in _KINDS:
-        of_scheduler = principal == SCHEDULER and kind.service == "logs"
-        if _pattern(own, kind.resource).fullmatch(arn) and not of_scheduler:
+        if _pattern(own, kind.resource).fullmatch(arn):
             return kind
-    universal = " and arn:aws:scheduler:::aws-sdk:<service>:<action>"
     raise AwsError(
         "ValidationException",
         f"local_aws does not support the target {arn}. It supports, of account {own.account} and "
         f"region {own.region}: CodePipeline and SageMaker pipelines, CodeBuild projects, SNS "
-        f"topics, SQS queues{universal if principal == SCHEDULER else ', log groups'}.",
+        "topics, SQS queues.",
     )
 
 
@@ -128,12 +115,8 @@ def _pattern(own: OwnAws, resource: str) -> re.Pattern[str]:
 
 
 def _start_code_pipeline(client: Any, invocation: Invocation) -> Mapping[str, Any]:
-    overrides = _object(invocation) if invocation.chosen else {}
-    known = {
-        name: overrides[name] for name in ("variables", "sourceRevisions") if name in overrides
-    }
     answer: Mapping[str, Any] = client.start_pipeline_execution(
-        name=invocation.arn.rpartition(":")[2], clientRequestToken=str(uuid.uuid4()), **known
+        name=invocation.arn.rpartition(":")[2], clientRequestToken=str(uuid.uuid4())
     )
     return answer
 
@@ -170,22 +153,6 @@ def _send_message(client: Any, invocation: Invocation) -> Mapping[str, Any]:
     return answer
 
 
-def _put_log_events(client: Any, invocation: Invocation) -> Mapping[str, Any]:
-    names = {
-        "logGroupName": invocation.arn.removesuffix(":*").split(":log-group:")[1],
-        "logStreamName": str(uuid.uuid4()),
-    }
-    client.create_log_stream(**names)
-    message, timestamp = invocation.payload, int(time.time() * 1000)
-    if invocation.chosen:  # a log group's template gives both
-        document = _object(invocation)
-        message = str(document.get("message", message))
-        if isinstance(document.get("timestamp"), int):  # milliseconds; the event's time is a text
-            timestamp = document["timestamp"]
-    client.put_log_events(**names, logEvents=[{"timestamp": timestamp, "message": message}])
-    return names
-
-
 def _client(own: OwnAws, service: str, invocation: Invocation) -> Any:
     try:
         return own.client(service, invocation.role_arn, principal=invocation.principal)
@@ -218,7 +185,6 @@ _KINDS = (
     _Kind("codebuild", r"codebuild:{region}:{account}:project/[\w-]+", True, _start_build),
     _Kind("sns", r"sns:{region}:{account}:[\w.-]+", False, _publish),
     _Kind("sqs", r"sqs:{region}:{account}:[\w.-]+", False, _send_message),
-    _Kind("logs", r"logs:{region}:{account}:log-group:[\w/.#-]+(:\*)?", False, _put_log_events),
 )
 
 

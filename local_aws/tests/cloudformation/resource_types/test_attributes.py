@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from local_aws.cloudformation.resources import RESOURCE_TYPES
@@ -38,7 +37,7 @@ def minimal(role_arn: str) -> dict[str, Any]:
     definition = {"Version": "2020-12-01", "Parameters": [], "Steps": []}
     definition["Steps"] = [{"Name": "S", "Type": "Fail", "Arguments": {"ErrorMessage": "x"}}]
     name = {"Ref": "AWS::StackName"}
-    topic, queue = {"Ref": "SNSTopic"}, {"Ref": "SQSQueue"}
+    topic = {"Ref": "SNSTopic"}
     return {
         "S3::Bucket": {},
         "S3::BucketPolicy": {
@@ -47,21 +46,12 @@ def minimal(role_arn: str) -> dict[str, Any]:
         },
         "ECR::Repository": {},
         "KMS::Key": {},
-        "KMS::Alias": {
-            "AliasName": {"Fn::Sub": "alias/${AWS::StackName}"},
-            "TargetKeyId": {"Ref": "KMSKey"},
-        },
         "IAM::Role": {
             "AssumeRolePolicyDocument": document(
                 Action="sts:AssumeRole", Principal={"Service": "events.amazonaws.com"}
             )
         },
         "IAM::ManagedPolicy": {"PolicyDocument": document(Resource="*")},
-        "IAM::Policy": {
-            "PolicyName": "inline",
-            "PolicyDocument": document(Resource="*"),
-            "Roles": [{"Ref": "IAMRole"}],
-        },
         "SSM::Parameter": {"Type": "String", "Value": "x"},
         "Logs::LogGroup": {},
         "SNS::Topic": {},
@@ -69,16 +59,7 @@ def minimal(role_arn: str) -> dict[str, Any]:
             "Topics": [topic],
             "PolicyDocument": document(Action="sns:Publish", Principal="*", Resource=topic),
         },
-        "SNS::Subscription": {
-            "TopicArn": topic,
-            "Protocol": "sqs",
-            "Endpoint": {"Fn::GetAtt": "SQSQueue.Arn"},
-        },
         "SQS::Queue": {},
-        "SQS::QueuePolicy": {
-            "Queues": [queue],
-            "PolicyDocument": document(Action="sqs:*", Principal="*", Resource="*"),
-        },
         "CloudWatch::Alarm": {
             "ComparisonOperator": "GreaterThanThreshold",
             "EvaluationPeriods": 1,
@@ -112,19 +93,12 @@ def minimal(role_arn: str) -> dict[str, Any]:
             "ArtifactStore": {"Type": "S3", "Location": {"Ref": "S3Bucket"}},
             "Stages": stages,
         },
-        "CodeConnections::Connection": {"ConnectionName": "one", "ProviderType": "GitHub"},
-        "CodeStarConnections::Connection": {"ConnectionName": "two", "ProviderType": "GitHub"},
-        "Events::Rule": {"ScheduleExpression": "rate(1 day)", "State": "DISABLED"},
+        "Events::Rule": {"EventPattern": {"source": ["test.x"]}, "State": "DISABLED"},
         "Scheduler::Schedule": {
             "ScheduleExpression": "cron(0 3 * * ? *)",
             "State": "DISABLED",
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "Target": {"Arn": {"Fn::GetAtt": "SQSQueue.Arn"}, "RoleArn": role_arn},
-        },
-        "SageMaker::Pipeline": {
-            "PipelineName": name,
-            "RoleArn": role_arn,
-            "PipelineDefinition": {"PipelineDefinitionBody": json.dumps(definition)},
         },
     }
 

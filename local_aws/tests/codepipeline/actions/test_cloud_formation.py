@@ -7,7 +7,6 @@ import uuid
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 
 @pytest.fixture
@@ -66,42 +65,14 @@ def test_stack_is_created_with_configuration_tags_and_role(
     assert stack["StackId"] in shown["externalExecutionUrl"]
 
 
-def test_overrides_count_more_and_nothing_to_update_is_a_success(
-    account: Any, declare: Any, stack_name: str
-) -> None:
-    overrides = json.dumps(
-        {
-            "Color": {"Fn::GetParam": ["Code", "colors.json", "prod"]},
-            "Role": account.model_role_arn,
-        }
-    )
-    key = account.put_source(stack__yml=account.template(), colors__json='{"prod": "green"}')
+def test_nothing_to_update_is_a_success(account: Any, declare: Any, stack_name: str) -> None:
     pipeline = account.create(
-        account.source_stage(key),
-        declare.stage("Deploy", account.deploy("Stack", stack_name, ParameterOverrides=overrides)),
+        source(account), declare.stage("Deploy", account.deploy("Stack", stack_name, **WITH_CONFIG))
     )
     assert pipeline.ended(pipeline.first()) == "Succeeded"
-    assert outputs(account, stack_name)["Color"] == "green"
 
     assert pipeline.ended(pipeline.start()) == "Succeeded"
     assert describe(account, stack_name)["StackStatus"] == "CREATE_COMPLETE"
-
-
-def test_outputs_are_written_to_a_file_of_the_output_artifact(
-    account: Any, declare: Any, stack_name: str
-) -> None:
-    action = account.deploy("Stack", stack_name, OutputFileName="outputs.json", **WITH_CONFIG)
-    action["outputArtifacts"] = [{"name": "Outputs"}]
-    pipeline = account.create(source(account), declare.stage("Deploy", action))
-
-    assert pipeline.ended(pipeline.first()) == "Succeeded"
-    (artifact,) = pipeline.runs(pipeline.first())[-1]["output"]["outputArtifacts"]
-    place = artifact["s3location"]
-    assert place["bucket"] == account.store
-    assert place["key"].startswith(f"{pipeline.name[:20]}/Outputs/")
-    with account.read_artifact(artifact) as archive:
-        written = json.loads(archive.read("outputs.json"))
-    assert written == outputs(account, stack_name)
 
 
 def test_failed_stack_is_named_with_its_resources_and_replaced_next_time(
@@ -126,57 +97,11 @@ def test_failed_stack_is_named_with_its_resources_and_replaced_next_time(
     assert stack["StackId"] != failed
 
 
-def test_change_set_is_made_and_executed_later(account: Any, declare: Any, stack_name: str) -> None:
-    prepare = account.deploy(
-        "Prepare", stack_name, ActionMode="CHANGE_SET_REPLACE", ChangeSetName="next", **WITH_CONFIG
-    )
-    execute = {
-        **account.deploy("Execute", stack_name, ActionMode="CHANGE_SET_EXECUTE"),
-        "runOrder": 3,
-        "inputArtifacts": [],
-    }
-    execute["configuration"] = {
-        "ActionMode": "CHANGE_SET_EXECUTE",
-        "StackName": stack_name,
-        "ChangeSetName": "next",
-    }
-    pipeline = account.create(
-        source(account),
-        declare.stage("Deploy", prepare, declare.approval(runOrder=2), execute),
-    )
-    pipeline.asked("Deploy", "Approve")
-    assert describe(account, stack_name)["StackStatus"] == "REVIEW_IN_PROGRESS"
-    pipeline.approve("Deploy", "Approve")
-    assert pipeline.ended(pipeline.first()) == "Succeeded"
-    assert describe(account, stack_name)["StackStatus"] == "CREATE_COMPLETE"
-
-    # The same once more: a set without changes is made, and executing it does nothing.
-    again = pipeline.start()
-    pipeline.approve("Deploy", "Approve", again)
-    assert pipeline.ended(again) == "Succeeded"
-    assert describe(account, stack_name)["StackStatus"] == "CREATE_COMPLETE"
-
-
-def test_stack_is_deleted(account: Any, declare: Any, stack_name: str) -> None:
-    deploy = account.deploy("Stack", stack_name, **WITH_CONFIG)
-    delete = account.deploy("Delete", stack_name, ActionMode="DELETE_ONLY")
-    del delete["configuration"]["TemplatePath"]
-    pipeline = account.create(
-        source(account), declare.stage("Deploy", deploy), declare.stage("Clean", delete)
-    )
-
-    assert pipeline.ended(pipeline.first()) == "Succeeded"
-    with pytest.raises(ClientError, match="does not exist"):
-        describe(account, stack_name)
-    assert pipeline.latest("Clean", "Delete")["summary"] == f"Stack {stack_name} is gone"
-
-
 @pytest.mark.parametrize(
     ("configuration", "expected"),
     [
         ({"TemplatePath": "Code::other.yml"}, "File [other.yml] does not exist in artifact [Code]"),
         ({"TemplateConfiguration": "Code::stack.yml"}, "Code::stack.yml is not JSON"),
-        ({"ParameterOverrides": '{"Color": {"Ref": "X"}}'}, "is no function that can be evaluated"),
         ({"RoleArn": "arn:aws:iam::123456789012:role/nobody"}, "role/nobody"),
     ],
 )

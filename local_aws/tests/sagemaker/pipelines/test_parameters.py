@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from local_aws.errors import AwsError
-from local_aws.sagemaker.pipelines.parameters import Parameter, as_given, parameter_values
+from local_aws.sagemaker.pipelines.parameters import Parameter, parameter_values
 
 DECLARED = (
     Parameter(name="Name", type="String", default="first"),
@@ -29,12 +29,6 @@ def test_given_text_is_typed() -> None:
     texts = given(Name="5", Rows="-7", Rate="2.5e-1", Strict="False")
     values = parameter_values(DECLARED, texts)
     assert values == {"Name": "5", "Rows": -7, "Rate": 0.25, "Strict": False}
-
-
-def test_typed_values_become_text_again() -> None:
-    assert as_given({"Rows": 3, "Strict": True, "Rate": 0.5}) == given(
-        Rows="3", Strict="true", Rate="0.5"
-    )
 
 
 @pytest.mark.parametrize(

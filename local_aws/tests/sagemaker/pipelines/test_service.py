@@ -434,16 +434,10 @@ def test_independent_steps_run_side_by_side(aws: Aws) -> None:
     assert aws.jobs.most_running == 3
 
 
-def test_parallelism_is_limited_by_pipeline_or_start(aws: Aws) -> None:
-    name = aws.create(*(processing(name) for name in "ABCD"))
+def test_parallelism_is_refused_by_name(aws: Aws) -> None:
     limit = {"MaxParallelExecutionSteps": 1}
-    execution = aws.finish(aws.start(name, ParallelismConfiguration=limit))
-    assert execution["ParallelismConfiguration"] == limit
-    assert aws.jobs.most_running == 1
-    aws.sagemaker.update_pipeline(PipelineName=name, ParallelismConfiguration=limit)
-    execution = aws.finish(aws.start(name))
-    assert execution["ParallelismConfiguration"] == limit
-    assert aws.jobs.most_running == 1
+    with pytest.raises(ClientError, match="ParallelismConfiguration"):
+        aws.start(aws.create(processing("A")), ParallelismConfiguration=limit)
 
 
 def test_failing_step_lets_running_ones_finish_and_starts_no_other(aws: Aws) -> None:
@@ -634,34 +628,13 @@ def test_job_stopped_by_someone_else_fails_the_step(aws: Aws) -> None:
     assert reason == (f"ClientError: ProcessingJob {job} was stopped, by a StopProcessingJob call")
 
 
-def test_retry_of_an_execution_keeps_what_succeeded(aws: Aws) -> None:
-    arn = aws.start(
-        aws.create(
-            processing("A"),
-            processing(
-                "B", environment=outcomes("AlgorithmError: x", "Completed"), DependsOn=["A"]
-            ),
-        )
-    )
-    assert aws.finish(arn)["PipelineExecutionStatus"] == "Failed"
-    job_of_a = aws.steps(arn)["A"]["Metadata"]
-    answer = aws.sagemaker.retry_pipeline_execution(PipelineExecutionArn=arn)
-    assert answer["PipelineExecutionArn"] == arn
-    execution = aws.finish(arn)
-    assert execution["PipelineExecutionStatus"] == "Succeeded"
-    assert "FailureReason" not in execution
-    assert aws.steps(arn)["A"]["Metadata"] == job_of_a
-    with pytest.raises(ClientError, match="has the status Succeeded; only an execution with"):
-        aws.sagemaker.retry_pipeline_execution(PipelineExecutionArn=arn)
-
-
 PARAMETERS = [
     {"Name": "Rows", "Type": "Integer", "DefaultValue": 3},
     {"Name": "Name", "Type": "String"},
 ]
 
 
-def test_parameters_are_listed_with_the_values_used(aws: Aws) -> None:
+def test_an_execution_has_the_name_that_it_is_given(aws: Aws) -> None:
     arn = aws.start(
         aws.create(processing("A"), Parameters=PARAMETERS),
         PipelineParameters=[{"Name": "Name", "Value": "x"}],
@@ -671,13 +644,6 @@ def test_parameters_are_listed_with_the_values_used(aws: Aws) -> None:
     execution = aws.finish(arn)
     assert execution["PipelineExecutionDisplayName"] == "my-run"
     assert execution["PipelineExecutionDescription"] == "try"
-    pages = aws.sagemaker.get_paginator("list_pipeline_parameters_for_execution")
-    listed = [
-        parameter
-        for page in pages.paginate(PipelineExecutionArn=arn, PaginationConfig={"PageSize": 1})
-        for parameter in page["PipelineParameters"]
-    ]
-    assert listed == [{"Name": "Rows", "Value": "3"}, {"Name": "Name", "Value": "x"}]
 
 
 def test_wrong_parameters_are_refused_and_nothing_starts(aws: Aws) -> None:
@@ -758,26 +724,12 @@ def _arns(answer: Mapping[str, Any]) -> list[str]:
     return [item["PipelineExecutionArn"] for item in answer["PipelineExecutionSummaries"]]
 
 
-def test_execution_remembers_the_definition_it_ran(aws: Aws) -> None:
-    name = aws.create(processing("A"))
-    before = aws.sagemaker.describe_pipeline(PipelineName=name)["PipelineDefinition"]
-    arn = aws.start(name)
-    aws.finish(arn)
-    changed = json.dumps({"Version": "2020-12-01", "Steps": [processing("Other")]})
-    aws.sagemaker.update_pipeline(PipelineName=name, PipelineDefinition=changed)
-    answer = aws.sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=arn)
-    assert answer["PipelineDefinition"] == before
-
-
 @pytest.mark.parametrize(
     "operation",
     [
         "describe_pipeline_execution",
         "list_pipeline_execution_steps",
-        "list_pipeline_parameters_for_execution",
-        "describe_pipeline_definition_for_execution",
         "stop_pipeline_execution",
-        "retry_pipeline_execution",
     ],
 )
 def test_unknown_execution_is_resource_not_found(aws: Aws, operation: str) -> None:

@@ -46,38 +46,11 @@ class _Repository(ApiResource):
 
 @dataclass(frozen=True, kw_only=True)
 class _Pipeline(ApiResource):
-    """A pipeline; stages that are closed from the start are closed by a call of their own."""
+    """A pipeline, whose actions may have a JSON document as configuration."""
 
     def create(self, by: Provisioner, properties: Mapping[str, Any], name: str) -> Physical:
         made = super().create(by, properties, name)
         return Physical(made.id, {**made.attributes, "Arn": by.own.arn("codepipeline", made.id)})
-
-    def update(
-        self, by: Provisioner, physical: Physical, old: Mapping[str, Any], new: Mapping[str, Any]
-    ) -> None:
-        super().update(by, physical, old, new)
-        if new.get("RestartExecutionOnUpdate") and changed(old, new) - {"Tags"}:
-            call(by.client("codepipeline"), "StartPipelineExecution", {"Name": physical.id})
-
-    def arrange(
-        self, by: Provisioner, physical: Physical, old: Mapping[str, Any], new: Mapping[str, Any]
-    ) -> None:
-        closed, to_close = (
-            {t["StageName"]: t["Reason"] for t in p.get("DisableInboundStageTransitions", [])}
-            for p in (old, new)
-        )
-        for stage in sorted(changed(closed, to_close)):
-            transition = {
-                "PipelineName": physical.id,
-                "StageName": stage,
-                "TransitionType": "Inbound",
-            }
-            verb, reason = ("Disable", to_close[stage]) if stage in to_close else ("Enable", None)
-            call(
-                by.client("codepipeline"),
-                f"{verb}StageTransition",
-                {**transition, "Reason": reason},
-            )
 
     def parameters(self, properties: Mapping[str, Any]) -> dict[str, Any]:
         stages = [
@@ -92,21 +65,6 @@ def _action(action: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(configuration, str):  # the schema takes a JSON document too
         return {**action, "Configuration": json.loads(configuration)}
     return dict(action)
-
-
-def _connection(service: str, prefix: str) -> ApiResource:
-    return ApiResource(
-        type=f"AWS::{prefix}::Connection",
-        service=service,
-        creates="CreateConnection",
-        deletes="DeleteConnection",
-        named_by="ConnectionName",
-        identified_by="ConnectionArn",
-        ref="ConnectionArn",
-        answers={"ConnectionArn": "ConnectionArn"},
-        tagged_by="ConnectionArn",
-        attributes=frozenset({"ConnectionArn"}),
-    )
 
 
 TYPES: tuple[ResourceType, ...] = (
@@ -143,13 +101,11 @@ TYPES: tuple[ResourceType, ...] = (
             "AutoRetryLimit": 0,
             "BadgeEnabled": False,
             "Cache": {"Type": "NO_CACHE"},
-            "ConcurrentBuildLimit": -1,
             "Description": "",
             "EncryptionKey": "",
             "FileSystemLocations": [],
             "LogsConfig": {"CloudWatchLogs": {"Status": "ENABLED"}},
             "QueuedTimeoutInMinutes": 480,
-            "SecondaryArtifacts": [],
             "SecondarySourceVersions": [],
             "SecondarySources": [],
             "SourceVersion": "",
@@ -169,10 +125,9 @@ TYPES: tuple[ResourceType, ...] = (
         identified_by="Name",
         ref="Name",
         wrapper="pipeline",
-        apart=frozenset({"DisableInboundStageTransitions", "RestartExecutionOnUpdate"}),
-        refused=frozenset({"ArtifactStores"}),
+        refused=frozenset(
+            {"ArtifactStores", "DisableInboundStageTransitions", "RestartExecutionOnUpdate"}
+        ),
         attributes=frozenset({"Arn"}),
     ),
-    _connection("codeconnections", "CodeConnections"),
-    _connection("codestar-connections", "CodeStarConnections"),
 )

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local_aws.cloudformation.resource_types.api_resource import ApiResource
 from local_aws.cloudformation.resource_types.calls import call, call_unless_gone
 from local_aws.cloudformation.resource_types.described import (
-    AttachedPolicy,
     DescribedType,
     changed,
 )
 from local_aws.cloudformation.resource_types.resource_type import (
     Physical,
     Provisioner,
-    ProvisioningError,
     ResourceType,
 )
 from local_aws.cloudformation.resource_types.tags import retag, tags_in
@@ -141,39 +137,6 @@ class _ManagedPolicy(DescribedType):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _InlinePolicy(AttachedPolicy):
-    """One document, put into each role, user and group that it names."""
-
-    def create(self, by: Provisioner, properties: Mapping[str, Any], name: str) -> Physical:
-        if not any(_principals(properties)):
-            raise ProvisioningError("At least one of [Groups,Roles,Users] must be non-empty.")
-        return super().create(by, properties, name)
-
-    def arrange(
-        self,
-        by: Provisioner,
-        physical: Physical,  # noqa: ARG002
-        old: Mapping[str, Any],
-        new: Mapping[str, Any],
-    ) -> None:
-        iam = by.client("iam")
-        had, wanted = (
-            {
-                (kind, name, p["PolicyName"]): json.dumps(p["PolicyDocument"], sort_keys=True)
-                for kind, name in _principals(p)
-            }
-            for p in (old, new)
-        )
-        for kind, name, policy in sorted(set(had) - set(wanted)):
-            parameters = {f"{kind}Name": name, "PolicyName": policy}
-            call_unless_gone(iam, f"Delete{kind}Policy", parameters)
-        for (kind, name, policy), document in wanted.items():
-            if had.get((kind, name, policy)) != document:
-                parameters = {"PolicyName": policy, "PolicyDocument": document}
-                call(iam, f"Put{kind}Policy", {f"{kind}Name": name, **parameters})
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Key(DescribedType):
     """A key; deleting it starts its waiting period, as on AWS."""
 
@@ -236,21 +199,10 @@ TYPES: tuple[ResourceType, ...] = (
         named_by="ManagedPolicyName",
         attributes=frozenset({"PolicyArn", "PolicyId"}),
     ),
-    _InlinePolicy(type="AWS::IAM::Policy", attributes=frozenset({"Id"})),
     _Key(
         type="AWS::KMS::Key",
         attributes=frozenset({"Arn", "KeyId"}),
         refused=frozenset({"RotationPeriodInDays"}),
         immutable=frozenset({"KeySpec", "KeyUsage", "Origin", "MultiRegion"}),
-    ),
-    ApiResource(
-        type="AWS::KMS::Alias",
-        service="kms",
-        creates="CreateAlias",
-        updates="UpdateAlias",
-        deletes="DeleteAlias",
-        named_by="AliasName",
-        identified_by="AliasName",
-        ref="AliasName",
     ),
 )

@@ -1,4 +1,4 @@
-"""SNS topics and SQS queues, their policies and subscriptions."""
+"""SNS topics with their subscriptions and policies, and SQS queues."""
 
 from __future__ import annotations
 
@@ -27,10 +27,6 @@ from local_aws.cloudformation.resource_types.tags import retag, tags_in
 _TOPIC_ATTRIBUTES = (
     *("DisplayName", "KmsMasterKeyId", "SignatureVersion", "TracingConfig", "ArchivePolicy"),
     *("FifoTopic", "ContentBasedDeduplication", "FifoThroughputScope"),
-)
-_SUBSCRIPTION_ATTRIBUTES = (
-    *("DeliveryPolicy", "FilterPolicy", "FilterPolicyScope", "RawMessageDelivery"),
-    *("RedrivePolicy", "SubscriptionRoleArn"),
 )
 # What an attribute of a queue is when the template says nothing of it.
 _QUEUE_DEFAULTS = {
@@ -99,38 +95,6 @@ class _Topic(DescribedType):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Subscription(DescribedType):
-    """One subscription; one that awaits confirmation has no ARN of its own yet."""
-
-    def create(self, by: Provisioner, properties: Mapping[str, Any], name: str) -> Physical:  # noqa: ARG002
-        answer = call(
-            by.client("sns"),
-            "Subscribe",
-            {
-                **{key: properties.get(key) for key in ("TopicArn", "Protocol", "Endpoint")},
-                "Attributes": _attributes(properties, _SUBSCRIPTION_ATTRIBUTES),
-                "ReturnSubscriptionArn": True,
-            },
-        )
-        arn = answer["SubscriptionArn"]
-        return Physical(arn, {"Arn": arn})
-
-    def update(
-        self, by: Provisioner, physical: Physical, old: Mapping[str, Any], new: Mapping[str, Any]
-    ) -> None:
-        had, wanted = (_attributes(p, _SUBSCRIPTION_ATTRIBUTES) for p in (old, new))
-        for name in sorted(changed(had, wanted)):
-            by.client("sns").set_subscription_attributes(
-                SubscriptionArn=physical.id,
-                AttributeName=name,
-                AttributeValue=wanted.get(name, ""),
-            )
-
-    def delete(self, by: Provisioner, physical: Physical, properties: Mapping[str, Any]) -> None:  # noqa: ARG002
-        call_unless_gone(by.client("sns"), "Unsubscribe", {"SubscriptionArn": physical.id})
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Queue(DescribedType):
     """A queue; Ref gives its URL."""
 
@@ -187,27 +151,6 @@ class _TopicPolicy(AttachedPolicy):
         call_unless_gone(by.client("sns"), "SetTopicAttributes", parameters)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _QueuePolicy(AttachedPolicy):
-    """A policy put on queues; taken away, they have none."""
-
-    def arrange(
-        self,
-        by: Provisioner,
-        physical: Physical,  # noqa: ARG002
-        old: Mapping[str, Any],
-        new: Mapping[str, Any],
-    ) -> None:
-        for url in sorted(set(old.get("Queues", [])) - set(new.get("Queues", []))):
-            self._set(by, url, "")
-        for url in new.get("Queues", []):
-            self._set(by, url, json.dumps(new["PolicyDocument"]))
-
-    def _set(self, by: Provisioner, url: str, policy: str) -> None:
-        parameters = {"QueueUrl": url, "Attributes": {"Policy": policy}}
-        call_unless_gone(by.client("sqs"), "SetQueueAttributes", parameters)
-
-
 def _attributes(properties: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, str]:
     """The properties as the services keep them: everything is text."""
     return {
@@ -261,16 +204,10 @@ TYPES: tuple[ResourceType, ...] = (
         attributes=frozenset({"TopicArn", "TopicName"}),
         refused=frozenset({"DataProtectionPolicy", "DeliveryStatusLogging", "MaximumMessageSize"}),
     ),
-    _Subscription(
-        type="AWS::SNS::Subscription",
-        attributes=frozenset({"Arn"}),
-        refused=frozenset({"Region", "ReplayPolicy"}),
-    ),
     _TopicPolicy(type="AWS::SNS::TopicPolicy", attributes=frozenset({"Id"})),
     _Queue(
         type="AWS::SQS::Queue",
         named_by="QueueName",
         attributes=frozenset({"Arn", "QueueName", "QueueUrl"}),
     ),
-    _QueuePolicy(type="AWS::SQS::QueuePolicy", attributes=frozenset({"Id"})),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from local_aws.cloudformation.resource_types.api_resource import ApiResource
@@ -93,22 +92,6 @@ class _Endpoint(ApiResource):
         return by.client("sagemaker").describe_endpoint(EndpointName=name)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Pipeline(ApiResource):
-    """Its definition is wrapped once more in the template."""
-
-    def parameters(self, properties: Mapping[str, Any]) -> dict[str, Any]:
-        given = {name: v for name, v in properties.items() if name != "PipelineDefinition"}
-        definition = properties["PipelineDefinition"]
-        location = definition.get("PipelineDefinitionS3Location")
-        if location is None:
-            return {**given, "PipelineDefinition": definition["PipelineDefinitionBody"]}
-        in_s3 = {"Bucket": location["Bucket"], "ObjectKey": location["Key"]}
-        if "Version" in location:
-            in_s3["VersionId"] = location["Version"]
-        return {**given, "PipelineDefinitionS3Location": in_s3}
-
-
 TYPES: tuple[ResourceType, ...] = (
     _Immutable(
         type="AWS::SageMaker::Model",
@@ -143,17 +126,5 @@ TYPES: tuple[ResourceType, ...] = (
         ref="Arn",
         answers={"Arn": "EndpointArn"},
         attributes=frozenset({"EndpointName"}),
-    ),
-    _Pipeline(
-        type="AWS::SageMaker::Pipeline",
-        service="sagemaker",
-        creates="CreatePipeline",
-        updates="UpdatePipeline",
-        deletes="DeletePipeline",
-        named_by="PipelineName",
-        identified_by="PipelineName",
-        ref="PipelineName",
-        resets={"PipelineDescription": ""},
-        answers={"Arn": "PipelineArn"},
     ),
 )

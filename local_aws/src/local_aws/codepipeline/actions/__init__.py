@@ -2,7 +2,6 @@
 
 action            what an action is given, what it gives back, what a provider has to declare
 git_source        CodeCommit and CodeStarSourceConnection: a clone, zipped
-s3_source         S3: a zip that lies in a bucket
 code_build        CodeBuild: a build or test
 cloud_formation   CloudFormation: stacks and change sets
 stack_requests    what the CloudFormation actions ask for: template, parameters, tags

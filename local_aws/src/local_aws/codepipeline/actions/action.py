@@ -68,11 +68,10 @@ class ApprovalBox:
 
 @dataclass(frozen=True, kw_only=True)
 class WantedRevision:
-    """What a start asks a source action for: a commit, and which pushed reference it comes from."""
+    """What a start asks a source action for: a commit, and which pushed branch it comes from."""
 
     commit_id: str
-    branch: str = ""
-    tag: str = ""
+    branch: str
 
 
 @dataclass(frozen=True, kw_only=True)

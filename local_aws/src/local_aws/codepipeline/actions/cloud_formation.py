@@ -1,11 +1,10 @@
-"""Deploy with CloudFormation: stacks and change sets, by the configuration's ActionMode.
+"""Deploy with CloudFormation: a stack is made or updated; the action's variables are its outputs.
 
 Source: "AWS CloudFormation deploy action reference" in the CodePipeline user guide.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,6 @@ from botocore.exceptions import ClientError
 
 from local_aws.codepipeline.actions.action import ActionFailed, ActionJob, Outcome
 from local_aws.codepipeline.actions.stack_requests import stack_request
-from local_aws.codepipeline.artifacts import ArtifactLocation, zip_of_text
 from local_aws.codepipeline.definition import Action
 
 _SUCCEEDED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
@@ -23,40 +21,25 @@ _FAILED = (
     *("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"),
     "UPDATE_ROLLBACK_FAILED",
 )
-_NEEDED: Mapping[str, tuple[str, ...]] = {
-    "CREATE_UPDATE": ("RoleArn", "TemplatePath"),
-    "REPLACE_ON_FAILURE": ("RoleArn", "TemplatePath"),
-    "DELETE_ONLY": ("RoleArn",),
-    "CHANGE_SET_REPLACE": ("RoleArn", "TemplatePath", "ChangeSetName"),
-    "CHANGE_SET_EXECUTE": ("ChangeSetName",),
-}
-_NO_CHANGES = ("No updates are to be performed", "didn't contain changes")
+_MODES = ("CREATE_UPDATE", "REPLACE_ON_FAILURE")
+_NO_CHANGES = "No updates are to be performed"
 
 
 @dataclass(frozen=True)
 class CloudFormation:
     """Deploy/CloudFormation."""
 
-    required: frozenset[str] = frozenset({"ActionMode", "StackName"})
-    optional: frozenset[str] = frozenset(
-        {
-            *("RoleArn", "TemplatePath", "TemplateConfiguration", "ParameterOverrides"),
-            *("Capabilities", "OutputFileName", "ChangeSetName"),
-        }
-    )
+    required: frozenset[str] = frozenset({"ActionMode", "StackName", "RoleArn", "TemplatePath"})
+    optional: frozenset[str] = frozenset({"TemplateConfiguration", "Capabilities"})
     inputs: tuple[int, int] = (0, 10)
-    outputs: tuple[int, int] = (0, 1)
+    outputs: tuple[int, int] = (0, 0)
 
     def problems(self, action: Action) -> list[str]:
         configuration = action.configuration
         mode = configuration.get("ActionMode", "CREATE_UPDATE")
-        if mode not in _NEEDED:
-            return [f"ActionMode {mode!r} is none of {', '.join(_NEEDED)}"]
-        problems = [
-            f"{key} is required for ActionMode {mode}"
-            for key in _NEEDED[mode]
-            if not configuration.get(key)
-        ]
+        if mode not in _MODES:
+            return [f"ActionMode {mode!r} is none that local_aws has: {', '.join(_MODES)}"]
+        problems = []
         for key in ("TemplatePath", "TemplateConfiguration"):
             artifact, separator, _ = configuration.get(key, "").partition("::")
             if key in configuration and (not separator or artifact not in action.inputs):
@@ -70,7 +53,9 @@ class CloudFormation:
         """Do what ActionMode says, and wait until the stack is settled."""
         job.report(external_id=job.get("StackName"))
         try:
-            return _MODES[job.get("ActionMode")](job)
+            if job.get("ActionMode") == "REPLACE_ON_FAILURE":
+                _delete_failed(job)
+            return _create_update(job)
         except ClientError as err:
             raise ActionFailed(
                 f"CloudFormation refused stack {job.get('StackName')}: "
@@ -90,86 +75,23 @@ def _create_update(job: ActionJob) -> Outcome:
         else:
             job.client("cloudformation").update_stack(**request)
     except ClientError as err:
-        if _NO_CHANGES[0] not in str(err) or stack is None:
+        if _NO_CHANGES not in str(err) or stack is None:
             raise
-        return _outcome(job, stack)
+        return _outcome(stack)
     return _deployed(job)
 
 
-def _replace_on_failure(job: ActionJob) -> Outcome:
+def _delete_failed(job: ActionJob) -> None:
     stack = _describe(job, job.get("StackName"))
     if stack is not None and stack["StackStatus"] in _FAILED:
         _delete(job, stack)
-    return _create_update(job)
-
-
-def _delete_only(job: ActionJob) -> Outcome:
-    stack = _describe(job, job.get("StackName"))
-    if stack is not None:
-        _delete(job, stack)
-    return Outcome(summary=f"Stack {job.get('StackName')} is gone")
-
-
-def _replace_change_set(job: ActionJob) -> Outcome:
-    client = job.client("cloudformation")
-    name = {"StackName": job.get("StackName"), "ChangeSetName": job.get("ChangeSetName")}
-    stack = _describe(job, job.get("StackName"))
-    if stack is not None:
-        try:
-            client.delete_change_set(**name)
-        except ClientError as err:
-            if err.response["Error"]["Code"] != "ChangeSetNotFound":
-                raise
-    creates = stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS"
-    client.create_change_set(
-        **stack_request(job),
-        ChangeSetName=name["ChangeSetName"],
-        ChangeSetType="CREATE" if creates else "UPDATE",
-    )
-    while True:
-        change_set = client.describe_change_set(**name)
-        if not change_set["Status"].endswith(("_PENDING", "_IN_PROGRESS")):
-            break
-        job.pause()
-    if change_set["Status"] == "FAILED" and not _holds_nothing(change_set):
-        raise ActionFailed(
-            f"Change set {name['ChangeSetName']} of stack {name['StackName']} failed: "
-            f"{change_set.get('StatusReason')}"
-        )
-    shown = json.dumps(change_set.get("Changes", []), indent=2, default=str)
-    return Outcome(artifacts=_output_file(job, shown))
-
-
-def _execute_change_set(job: ActionJob) -> Outcome:
-    client = job.client("cloudformation")
-    name = {"StackName": job.get("StackName"), "ChangeSetName": job.get("ChangeSetName")}
-    if _holds_nothing(client.describe_change_set(**name)):
-        stack = _describe(job, name["StackName"])
-        assert stack is not None
-        return _outcome(job, stack)
-    client.execute_change_set(**name)
-    return _deployed(job)
-
-
-def _holds_nothing(change_set: Mapping[str, Any]) -> bool:
-    reason = change_set.get("StatusReason", "")
-    return change_set["Status"] == "FAILED" and any(text in reason for text in _NO_CHANGES)
-
-
-_MODES = {
-    "CREATE_UPDATE": _create_update,
-    "REPLACE_ON_FAILURE": _replace_on_failure,
-    "DELETE_ONLY": _delete_only,
-    "CHANGE_SET_REPLACE": _replace_change_set,
-    "CHANGE_SET_EXECUTE": _execute_change_set,
-}
 
 
 def _deployed(job: ActionJob) -> Outcome:
     stack = _settled(job, job.get("StackName"))
     assert stack is not None
     if stack["StackStatus"] in _SUCCEEDED:
-        return _outcome(job, stack)
+        return _outcome(stack)
     raise ActionFailed(
         f"Stack {stack['StackName']} ended {stack['StackStatus']}. "
         f"{_failed_resources(job, stack) or stack.get('StackStatusReason', '')}"
@@ -233,19 +155,9 @@ def _failed_resources(job: ActionJob, stack: Mapping[str, Any]) -> str:
     return f"Failed resources: {'; '.join(reasons)}" if reasons else ""
 
 
-def _outcome(job: ActionJob, stack: Mapping[str, Any]) -> Outcome:
+def _outcome(stack: Mapping[str, Any]) -> Outcome:
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
     return Outcome(
-        artifacts=_output_file(job, json.dumps(outputs, indent=2)),
         variables=outputs,
         summary=f"Stack {stack['StackName']} is {stack['StackStatus']}",
     )
-
-
-def _output_file(job: ActionJob, text: str) -> dict[str, ArtifactLocation]:
-    """The output artifact with OutputFileName, if the action has both."""
-    name = job.get("OutputFileName")
-    if not name or not job.action.outputs:
-        return {}
-    artifact = job.action.outputs[0]
-    return {artifact: job.store.put(artifact, zip_of_text(name, text))}

@@ -22,7 +22,7 @@ from local_aws.codepipeline.actions.action import (
 from local_aws.codepipeline.artifacts import ArtifactLocation
 from local_aws.codepipeline.definition import Action
 
-_ENVIRONMENT_TYPES = ("PLAINTEXT", "PARAMETER_STORE", "SECRETS_MANAGER")
+_ENVIRONMENT_TYPES = ("PLAINTEXT", "PARAMETER_STORE")
 
 
 @dataclass(frozen=True)

@@ -107,13 +107,11 @@ class ConnectionSource:
         url = f"{job.own.url}/git/{name}.git"
         wanted = job.wanted
         commit, body = _fetch(job, url, branch, wanted.commit_id if wanted else None)
-        tag = {"TagName": wanted.tag} if wanted and wanted.tag else {}
         return Outcome(
             artifacts={job.action.outputs[0]: job.store.put(job.action.outputs[0], body)},
             variables={
                 "FullRepositoryName": name,
                 "BranchName": (wanted.branch if wanted else "") or branch,
-                **tag,
                 "ConnectionArn": job.get("ConnectionArn"),
                 "ProviderType": provider,
                 "CommitId": commit.id,

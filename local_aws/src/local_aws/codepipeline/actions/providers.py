@@ -9,12 +9,10 @@ from local_aws.codepipeline.actions.approval import ManualApproval
 from local_aws.codepipeline.actions.cloud_formation import CloudFormation
 from local_aws.codepipeline.actions.code_build import CodeBuild
 from local_aws.codepipeline.actions.git_source import CodeCommitSource, ConnectionSource
-from local_aws.codepipeline.actions.s3_source import S3Source
 
 PROVIDERS: Mapping[tuple[str, str], Provider] = {
     ("Source", "CodeCommit"): CodeCommitSource(),
     ("Source", "CodeStarSourceConnection"): ConnectionSource(),
-    ("Source", "S3"): S3Source(),
     ("Build", "CodeBuild"): CodeBuild(),
     ("Test", "CodeBuild"): CodeBuild(),
     ("Deploy", "CloudFormation"): CloudFormation(),

@@ -1,7 +1,6 @@
 """What a CloudFormation action asks for: template, parameters, tags, capabilities, role.
 
-Source: "AWS CloudFormation deploy action reference" and "Using parameter override functions" in the
-user guides of CodePipeline and CloudFormation.
+Source: "AWS CloudFormation deploy action reference" in the CodePipeline user guide.
 """
 
 from __future__ import annotations
@@ -20,15 +19,14 @@ _CONFIGURATION_KEYS = {"Parameters", "Tags", "StackPolicy"}
 
 
 def stack_request(job: ActionJob) -> dict[str, Any]:
-    """The parameters that CreateStack, UpdateStack and CreateChangeSet share."""
+    """The parameters that CreateStack and UpdateStack share."""
     configuration = _template_configuration(job)
-    parameters = {**configuration.get("Parameters", {}), **_overrides(job)}
     request: dict[str, Any] = {
         "StackName": job.get("StackName"),
         **_template(job),
         "Parameters": [
             {"ParameterKey": key, "ParameterValue": _text(value)}
-            for key, value in parameters.items()
+            for key, value in configuration.get("Parameters", {}).items()
         ],
         "Tags": [
             {"Key": key, "Value": _text(value)}
@@ -67,34 +65,6 @@ def _template_configuration(job: ActionJob) -> Mapping[str, Any]:
         if not isinstance(document.get(key, {}), dict):
             raise _wrong(f"{key} in TemplateConfiguration {reference} is not an object")
     return document
-
-
-def _overrides(job: ActionJob) -> dict[str, Any]:
-    if not job.get("ParameterOverrides"):
-        return {}
-    document = _json(job.get("ParameterOverrides"), "ParameterOverrides")
-    return {key: _override(job, value) for key, value in document.items()}
-
-
-def _override(job: ActionJob, value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    match value:
-        case {"Fn::GetParam": [artifact, file, key]}:
-            document = _json(_read(job, f"{artifact}::{file}"), f"{artifact}::{file}")
-            if key not in document:
-                raise _wrong(f"{artifact}::{file} has no key {key!r}, which Fn::GetParam asks for")
-            return document[key]
-        case {"Fn::GetArtifactAtt": [artifact, attribute]} if artifact in job.inputs:
-            place = job.inputs[artifact]
-            attributes = {
-                "BucketName": place.bucket,
-                "ObjectKey": place.key,
-                "URL": f"{job.own.url}/{place.bucket}/{place.key}",
-            }
-            if attribute in attributes:
-                return attributes[attribute]
-    raise _wrong(f"ParameterOverrides: {json.dumps(value)} is no function that can be evaluated")
 
 
 def _read(job: ActionJob, reference: str) -> str:

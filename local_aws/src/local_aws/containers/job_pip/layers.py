@@ -1,27 +1,21 @@
 """Requirements installed once into a shared, read-only layer, then attached where needed.
 
-A layer's name is a digest of all that decides its content: interpreter, image's packages, layers
-below it, requirements. It is built by the real pip in an environment of its own and put in place by
-a rename, so a layer is complete or absent.
+What decides a layer's content: interpreter, image's packages, layers below it, requirements. It is
+built by the real pip in an environment of its own.
 """
 
-import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .environment import OWN_SCRIPTS, Environment
+from .layer_cache import LAST_LINES, kept_layer
 
 LAYOUT_VERSION = "1"
-LAST_LINES = 20
 
 
 class InstallError(Exception):
@@ -48,42 +42,34 @@ def attach_requirements(
     below = [layer.name for layer in environment.attached_layers()]
     options = [_without_credentials(word) for word in pip_arguments if not Path(word).is_file()]
     facts = [LAYOUT_VERSION, environment.image.identity(), *below, *options, *texts]
-    key = hashlib.sha256("\0".join(facts).encode()).hexdigest()[:24]
-    layer = layers_dir / key
-    cached = layer.is_dir()
-    if not cached:
-        layers_dir.mkdir(parents=True, exist_ok=True)
-        with _lock(layers_dir / f"{key}.lock"):
-            if not layer.is_dir():
-                _build(layer, environment, pip_arguments, pip_variables)
+    layer, cached = kept_layer(
+        layers_dir,
+        facts,
+        lambda scratch: _build(scratch, environment, pip_arguments, pip_variables),
+        lambda: print("Waiting for another job that installs the same requirements", flush=True),
+    )
     environment.attach(layer, json.loads((layer / "layer.json").read_text())["built_in"])
     return cached
 
 
 def _build(
-    layer: Path, wanted_by: Environment, arguments: Sequence[str], variables: Mapping[str, str]
-) -> None:
-    for leftover in layer.parent.glob(f".{layer.name}-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{layer.name}-", dir=layer.parent))
-    try:
-        builder = Environment(scratch / "env", wanted_by.image)
-        builder.make()
-        for below in wanted_by.attached_layers():
-            builder.attach(below, "")
-        _run_pip(builder, arguments, variables)
-        finished = scratch / "layer"
-        (finished / "bin").mkdir(parents=True)
-        for script in (builder.folder / "bin").iterdir():
-            if script.name not in OWN_SCRIPTS and not script.is_symlink():
-                script.rename(finished / "bin" / script.name)
-        for pth in builder.site_packages.glob("[59]0-*.pth"):
-            pth.unlink()
-        builder.site_packages.rename(finished / "site-packages")
-        (finished / "layer.json").write_text(json.dumps({"built_in": str(builder.folder)}))
-        finished.rename(layer)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    scratch: Path, wanted_by: Environment, arguments: Sequence[str], variables: Mapping[str, str]
+) -> Path:
+    builder = Environment(scratch / "env", wanted_by.image)
+    builder.make()
+    for below in wanted_by.attached_layers():
+        builder.attach(below, "")
+    _run_pip(builder, arguments, variables)
+    finished = scratch / "layer"
+    (finished / "bin").mkdir(parents=True)
+    for script in (builder.folder / "bin").iterdir():
+        if script.name not in OWN_SCRIPTS and not script.is_symlink():
+            script.rename(finished / "bin" / script.name)
+    for pth in builder.site_packages.glob("[59]0-*.pth"):
+        pth.unlink()
+    builder.site_packages.rename(finished / "site-packages")
+    (finished / "layer.json").write_text(json.dumps({"built_in": str(builder.folder)}))
+    return finished
 
 
 def _run_pip(builder: Environment, arguments: Sequence[str], variables: Mapping[str, str]) -> None:
@@ -105,18 +91,6 @@ def _run_pip(builder: Environment, arguments: Sequence[str], variables: Mapping[
     if pip.returncode:
         errors = [line for line in lines if line.startswith("ERROR")] or lines
         raise InstallError(pip.returncode, "".join(errors).strip())
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with this process, however it ends."""
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            sys.stdout.write("Waiting for another job that installs the same requirements\n")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _without_credentials(word: str) -> str:

@@ -6,5 +6,5 @@ run          one execution: which step is next
 step_jobs    a step that is a job: create, watch, retry
 definition   a definition, read and checked before anything runs
 expressions  Get, Std:Join, Std:JsonGet
-conditions parameters retry clock   one subject each
+conditions parameters retry   one subject each
 """

@@ -55,11 +55,6 @@ def parameter_values(
     return values
 
 
-def as_given(values: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Typed values in the form of PipelineParameters."""
-    return [{"Name": name, "Value": as_text(value)} for name, value in values.items()]
-
-
 def _value(parameter: Parameter, text: str | None) -> Any:
     if text is None:
         if parameter.default is None:

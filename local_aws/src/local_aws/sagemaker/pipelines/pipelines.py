@@ -31,6 +31,7 @@ class Pipelines:
 
     def create(self, call: Call) -> Mapping[str, Any]:
         """CreatePipeline."""
+        refuse_members(call, "ParallelismConfiguration")
         params = call.params
         definition = self._definition(params)
         if definition is None:
@@ -53,12 +54,13 @@ class Pipelines:
                 pipeline_description=params.get("PipelineDescription"),
                 role_arn=params["RoleArn"],
                 tags=params.get("Tags"),
-                parallelism_configuration=params.get("ParallelismConfiguration"),
+                parallelism_configuration=None,
             )
         return {"PipelineArn": pipeline.arn}
 
     def update(self, call: Call) -> Mapping[str, Any]:
         """UpdatePipeline: what isn't given stays as it is."""
+        refuse_members(call, "ParallelismConfiguration")
         params = call.params
         definition = self._definition(params)
         with self._lock:
@@ -68,7 +70,6 @@ class Pipelines:
                 ("pipeline_definition", definition),
                 ("pipeline_description", params.get("PipelineDescription")),
                 ("role_arn", params.get("RoleArn")),
-                ("parallelism_configuration", params.get("ParallelismConfiguration")),
             ):
                 if value is not None:
                     setattr(pipeline, attribute, value)

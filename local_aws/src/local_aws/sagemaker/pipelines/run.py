@@ -4,8 +4,8 @@
         │    └──▶ Failed      a step failed; those that run finish, no other starts
         └─ Stopping ──▶ Stopped   jobs are stopped, no other step starts
 
-A step starts once all that it needs has succeeded and its branch, if any, was taken; as many run
-side by side as `max_parallel_steps` allows. Steps of a branch not taken never appear, nor does what
+A step starts once all that it needs has succeeded and its branch, if any, was taken; all
+such run side by side. Steps of a branch not taken never appear, nor does what
 needs them.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_aws.sagemaker.pipelines.clock import Clock
+from local_aws.clock import Clock
 from local_aws.sagemaker.pipelines.conditions import is_true
 from local_aws.sagemaker.pipelines.definition import PipelineDefinition, Step
 from local_aws.sagemaker.pipelines.expressions import ExpressionError, Scope, as_text, resolve
@@ -45,7 +45,6 @@ class ExecutionPlan:
     definition_text: str
     definition: PipelineDefinition
     parameters: Mapping[str, Any]
-    max_parallel_steps: int | None
     created: datetime.datetime
 
     @property
@@ -85,7 +84,6 @@ class PipelineRun:
         self._status = "Executing"
         self._failure_reason = ""
         self._modified = plan.created
-        self._max_parallel_steps = plan.max_parallel_steps
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -94,22 +92,6 @@ class PipelineRun:
         self._on_status(self.plan, "", "Executing")
         name = f"pipeline execution {self.plan.execution_id}"
         self._thread = start_worker(name, self._run, self._fail)
-
-    def retry(self, max_parallel_steps: int | None) -> bool:
-        """Run again whatever has not succeeded; False unless the execution failed or stopped."""
-        with self._lock:
-            if self._status not in ("Failed", "Stopped"):
-                return False
-            self._entries = {
-                name: entry
-                for name, entry in self._entries.items()
-                if entry["StepStatus"] == "Succeeded"
-            }
-            self._stop = threading.Event()
-            self._max_parallel_steps = max_parallel_steps or self._max_parallel_steps
-            self._become("Executing")
-            self.start()
-        return True
 
     def stop(self) -> bool:
         """Stop the jobs and start no other step; False if the execution has already ended."""
@@ -151,10 +133,6 @@ class PipelineRun:
                 answer["PipelineExecutionDescription"] = plan.description
             if self._failure_reason:
                 answer["FailureReason"] = self._failure_reason
-            if self._max_parallel_steps:
-                answer["ParallelismConfiguration"] = {
-                    "MaxParallelExecutionSteps": self._max_parallel_steps
-                }
         return answer
 
     def steps(self) -> list[dict[str, Any]]:
@@ -166,7 +144,7 @@ class PipelineRun:
         ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         running: set[str] = set()
         while True:
-            while (step := self._next_step(len(running))) is not None:
+            while (step := self._next_step()) is not None:
                 self._open_entry(step)
                 if step.type in ("Condition", "Fail"):
                     self._run_step(step)  # takes no time
@@ -185,13 +163,11 @@ class PipelineRun:
             else:
                 self._become("Succeeded")
 
-    def _next_step(self, running: int) -> Step | None:
+    def _next_step(self) -> Step | None:
         """A step that may start now."""
         with self._lock:
             statuses = {name: entry["StepStatus"] for name, entry in self._entries.items()}
             if self._stop.is_set() or "Failed" in statuses.values():
-                return None
-            if self._max_parallel_steps and running >= self._max_parallel_steps:
                 return None
             for step in self.plan.definition.steps:
                 if step.name in statuses:

@@ -17,14 +17,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from local_aws.aws_protocol import Call
+from local_aws.clock import Clock, SystemClock
 from local_aws.errors import AwsError
 from local_aws.event_bus import EventBus
 from local_aws.gateway import Handler
 from local_aws.own_aws import OwnAws
 from local_aws.pagination import page_of
-from local_aws.sagemaker.pipelines.clock import Clock, SystemClock
 from local_aws.sagemaker.pipelines.definition import parse_definition
-from local_aws.sagemaker.pipelines.parameters import as_given, parameter_values
+from local_aws.sagemaker.pipelines.parameters import parameter_values
 from local_aws.sagemaker.pipelines.pipelines import Pipelines, refuse_members
 from local_aws.sagemaker.pipelines.run import ExecutionPlan, PipelineRun
 
@@ -57,10 +57,7 @@ class PipelineExecutions:
             "DescribePipelineExecution": self.describe,
             "ListPipelineExecutions": self.list_executions,
             "ListPipelineExecutionSteps": self.list_steps,
-            "ListPipelineParametersForExecution": self.list_parameters,
-            "DescribePipelineDefinitionForExecution": self.describe_definition,
             "StopPipelineExecution": self.stop,
-            "RetryPipelineExecution": self.retry,
         }
         return {("sagemaker", operation): handler for operation, handler in handlers.items()}
 
@@ -80,6 +77,7 @@ class PipelineExecutions:
             "PipelineVersionId",
             "PipelineVersionAlias",
             "MlflowExperimentName",
+            "ParallelismConfiguration",
         )
         params = call.params
         pipeline = self._describe_pipeline(params["PipelineName"])
@@ -208,17 +206,6 @@ class PipelineExecutions:
         page, more = page_of(steps, lambda item: item["StepName"], call.params)
         return {"PipelineExecutionSteps": page, **more}
 
-    def list_parameters(self, call: Call) -> Mapping[str, Any]:
-        """ListPipelineParametersForExecution: every parameter with the value it has there."""
-        given = as_given(self._run(call).plan.parameters)
-        page, more = page_of(given, lambda item: item["Name"], call.params)
-        return {"PipelineParameters": page, **more}
-
-    def describe_definition(self, call: Call) -> Mapping[str, Any]:
-        """DescribePipelineDefinitionForExecution: as it was at the start."""
-        plan = self._run(call).plan
-        return {"PipelineDefinition": plan.definition_text, "CreationTime": plan.created}
-
     def stop(self, call: Call) -> Mapping[str, Any]:
         """StopPipelineExecution."""
         run = self._run(call)
@@ -230,24 +217,9 @@ class PipelineExecutions:
             )
         return {"PipelineExecutionArn": run.plan.execution_arn}
 
-    def retry(self, call: Call) -> Mapping[str, Any]:
-        """RetryPipelineExecution: steps that succeeded are kept, the others run."""
-        run = self._run(call)
-        parallelism = call.params.get("ParallelismConfiguration", {})
-        if not run.retry(parallelism.get("MaxParallelExecutionSteps")):
-            raise AwsError(
-                "ValidationException",
-                f"Pipeline execution {run.plan.execution_arn} has the status {run.status}; "
-                "only an execution with the status Failed or Stopped can be retried",
-            )
-        return {"PipelineExecutionArn": run.plan.execution_arn}
-
     def _plan(self, params: Mapping[str, Any], pipeline: Mapping[str, Any]) -> ExecutionPlan:
         definition = parse_definition(pipeline["PipelineDefinition"])
         created = self._clock.now()
-        parallelism = params.get("ParallelismConfiguration") or pipeline.get(
-            "ParallelismConfiguration", {}
-        )
         return ExecutionPlan(
             pipeline_name=pipeline["PipelineName"],
             pipeline_arn=pipeline["PipelineArn"],
@@ -264,7 +236,6 @@ class PipelineExecutions:
             parameters=parameter_values(
                 definition.parameters, params.get("PipelineParameters", [])
             ),
-            max_parallel_steps=parallelism.get("MaxParallelExecutionSteps"),
             created=created,
         )
 

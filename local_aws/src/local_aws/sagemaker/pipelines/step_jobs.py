@@ -22,7 +22,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from local_aws.sagemaker.pipelines.clock import Clock
+from local_aws.clock import Clock
 from local_aws.sagemaker.pipelines.definition import Step
 from local_aws.sagemaker.pipelines.expressions import Scope, resolve
 from local_aws.sagemaker.pipelines.retry import (

@@ -6,8 +6,8 @@ import datetime
 import logging
 import threading
 from collections.abc import Callable
-from typing import Protocol
 
+from local_aws.clock import Clock
 from local_aws.workers import start_lasting
 
 logger = logging.getLogger(__name__)
@@ -16,31 +16,6 @@ Action = Callable[[datetime.datetime], None]
 
 # Waiting counts a clock that stands still while a laptop sleeps: look at the time of day again.
 _LONGEST_WAIT_SECONDS = 60.0
-
-
-class Clock(Protocol):
-    """The time of day, and a wait that ends when the condition is notified."""
-
-    def now(self) -> datetime.datetime:
-        """The current time in UTC."""
-
-    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
-        """Wait on the condition, which the caller holds, at most `seconds`."""
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> datetime.datetime:
-        return datetime.datetime.now(datetime.UTC)
-
-    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
-        condition.wait(seconds)
-
-
-def as_utc(time: datetime.datetime) -> datetime.datetime:
-    """The time with its zone: what calls give is in UTC and doesn't say so."""
-    return time if time.tzinfo else time.replace(tzinfo=datetime.UTC)
 
 
 class Timer:

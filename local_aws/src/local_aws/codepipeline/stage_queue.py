@@ -1,8 +1,6 @@
 """Who may enter a stage: the lock of each stage, and who waits in front of it.
 
-SUPERSEDED  one execution inside; of those that wait, only the newest goes on
-QUEUED      one execution inside; the others wait in their order
-PARALLEL    everybody enters at once
+One execution is inside; of those that wait, only the newest goes on (mode SUPERSEDED).
 Source: "How pipeline executions work" in the CodePipeline user guide.
 """
 
@@ -25,7 +23,7 @@ class Transition:
 
 
 @dataclass(kw_only=True)
-class Lane:
+class StageQueue:
     """One stage: who is inside, who waits, and what GetPipelineState shows of it."""
 
     transition: Transition = field(default_factory=Transition)
@@ -35,20 +33,16 @@ class Lane:
     latest_execution: Execution | None = None
     latest_runs: dict[str, ActionRun] = field(default_factory=dict)
 
-    def arrive(self, execution: Execution, mode: str) -> list[Execution]:
+    def arrive(self, execution: Execution) -> list[Execution]:
         """Let the execution wait here; returns those that are superseded by it, or it itself."""
         self.waiting.append(execution)
-        if mode != "SUPERSEDED":
-            return []
         newest = max(self.waiting, key=lambda waiting: waiting.number)
         superseded = [waiting for waiting in self.waiting if waiting is not newest]
         self.waiting = [newest]
         return superseded
 
-    def admit(self, mode: str) -> Execution | None:
+    def admit(self) -> Execution | None:
         """The next execution that may enter now, no longer waiting; None if nobody may."""
-        if not self.waiting or not self.transition.enabled:
-            return None
-        if self.inside and mode != "PARALLEL":
+        if not self.waiting or not self.transition.enabled or self.inside:
             return None
         return self.waiting.pop(0)

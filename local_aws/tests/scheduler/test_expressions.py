@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from local_aws.events.cron import ExpressionError
-from local_aws.events.expressions import parse_expression
+from local_aws.scheduler.cron import ExpressionError
+from local_aws.scheduler.expressions import parse_expression
 
 MONDAY = datetime.datetime(2026, 11, 2, 12, 0, tzinfo=datetime.UTC)
 

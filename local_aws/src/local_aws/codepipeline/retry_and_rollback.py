@@ -20,7 +20,7 @@ def retry_stage(runs: PipelineRuns, execution: Execution, stage_name: str, mode:
     """Run the stage's failed actions, or all, once more; raises AwsError if that can't be."""
     with runs.lock:
         stage = execution.stages.get(stage_name)
-        lane = runs.lanes[stage_name]
+        queue = runs.queues[stage_name]
         if stage is None or not execution.is_over or stage.status not in (FAILED, STOPPED):
             shown = stage.status if stage else "not reached"
             raise AwsError(
@@ -28,13 +28,12 @@ def retry_stage(runs: PipelineRuns, execution: Execution, stage_name: str, mode:
                 f"Stage {stage_name} of pipeline execution {execution.id} cannot be retried: "
                 f"the stage contains no failed actions (it is {shown})",
             )
-        parallel = runs.pipeline.execution_mode == "PARALLEL"
-        if lane.latest_execution is not execution and not parallel:
-            assert lane.latest_execution is not None
+        if queue.latest_execution is not execution:
+            assert queue.latest_execution is not None
             raise AwsError(
                 "NotLatestPipelineExecutionException",
                 f"Pipeline execution {execution.id} is not the latest one in stage {stage_name}: "
-                f"{lane.latest_execution.id} is",
+                f"{queue.latest_execution.id} is",
             )
         if runs.pipeline.stages != execution.pipeline.stages:
             raise AwsError(
@@ -64,16 +63,14 @@ def roll_back_stage(
 
 
 def _why_not(runs: PipelineRuns, stage_name: str, target: Execution) -> str:
-    pipeline, lane = runs.pipeline, runs.lanes[stage_name]
+    pipeline, queue = runs.pipeline, runs.queues[stage_name]
     stage = target.stages.get(stage_name)
     if pipeline.type != "V2":
         return "only pipelines of type V2 have rollbacks"
-    if pipeline.execution_mode == "PARALLEL":
-        return "a pipeline in PARALLEL mode has no rollbacks"
     if pipeline.index(stage_name) == 0:
         return "it is the source stage"
-    if lane.inside:
-        return f"the stage is in progress, in pipeline execution {lane.inside[0].id}"
+    if queue.inside:
+        return f"the stage is in progress, in pipeline execution {queue.inside[0].id}"
     if target.rollback_target:
         return "that execution is a rollback itself"
     if stage is None or stage.status != SUCCEEDED:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from local_aws.events.cron import Cron, ExpressionError, parse_cron
+from local_aws.scheduler.cron import Cron, ExpressionError, parse_cron
 
 _RATE = re.compile(r"rate\(([0-9]+) (minute|hour|day)(s?)\)")
 _CRON = re.compile(r"cron\((.+)\)")
@@ -21,10 +21,6 @@ _AT = re.compile(r"at\((\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})\)")
 
 class Expression(Protocol):
     """When something is due."""
-
-    @property
-    def recurs(self) -> bool:
-        """Whether there can be more than one time."""
 
     def next_after(self, moment: datetime, *, first: datetime) -> datetime | None:
         """The first time after `moment`, in UTC; None if there is none.
@@ -61,7 +57,6 @@ def parse_expression(text: str, zone: ZoneInfo | None = None) -> Expression:
 @dataclass(frozen=True)
 class _Rate:
     interval: timedelta
-    recurs = True
 
     def next_after(self, moment: datetime, *, first: datetime) -> datetime | None:
         if moment < first:
@@ -73,7 +68,6 @@ class _Rate:
 class _ZonedCron:
     cron: Cron
     zone: ZoneInfo
-    recurs = True
 
     def next_after(self, moment: datetime, *, first: datetime) -> datetime | None:  # noqa: ARG002
         local = moment.astimezone(self.zone).replace(tzinfo=None)
@@ -89,7 +83,6 @@ class _ZonedCron:
 @dataclass(frozen=True)
 class _At:
     due: datetime
-    recurs = False
 
     def next_after(self, moment: datetime, *, first: datetime) -> datetime | None:  # noqa: ARG002
         return self.due if self.due > moment else None

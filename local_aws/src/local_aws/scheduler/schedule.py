@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from local_aws.errors import AwsError
-from local_aws.events.cron import ExpressionError
-from local_aws.events.expressions import Expression, parse_expression
-from local_aws.events.schedule_groups import DEFAULT_GROUP
 from local_aws.events.targets import SCHEDULER, check_target
-from local_aws.events.timer import as_utc
 from local_aws.own_aws import OwnAws
+from local_aws.scheduler.cron import ExpressionError
+from local_aws.scheduler.expressions import Expression, parse_expression
 
 _DEFAULTS: Mapping[str, Any] = {
     "ScheduleExpressionTimezone": "UTC",
@@ -22,7 +21,8 @@ _DEFAULTS: Mapping[str, Any] = {
     "ActionAfterCompletion": "NONE",
 }
 _DEFAULT_RETRIES = {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
-_OLDEST_START = datetime.timedelta(minutes=5)
+_NAME = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
+DEFAULT_GROUP = "default"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,6 @@ class Schedule:
     """What the caller said, with AWS's defaults."""
 
     name: str
-    group: str
     arn: str
     given: Mapping[str, Any]
     expression: Expression
@@ -38,28 +37,13 @@ class Schedule:
     modified: datetime.datetime
 
     @property
-    def key(self) -> tuple[str, str]:
-        return self.group, self.name
-
-    @property
     def target(self) -> Mapping[str, Any]:
         target: Mapping[str, Any] = self.given["Target"]
         return target
 
-    @property
-    def deletes_itself(self) -> bool:
-        """Whether it goes away after its last invocation."""
-        return bool(self.given["ActionAfterCompletion"] == "DELETE")
-
     def next_after(self, moment: datetime.datetime) -> datetime.datetime | None:
-        """When it is due next, within StartDate and EndDate and whatever its state."""
-        start, end = self.given.get("StartDate"), self.given.get("EndDate")
-        if not self.expression.recurs:  # one-time schedules ignore both
-            start = end = None
-        if start is not None and moment < start:
-            moment = start - datetime.timedelta(microseconds=1)
-        due = self.expression.next_after(moment, first=start or self.modified)
-        return None if due is None or (end is not None and due > end) else due
+        """When it is due next, whatever its state."""
+        return self.expression.next_after(moment, first=self.modified)
 
     def describe(self) -> dict[str, Any]:
         """As GetSchedule shows it."""
@@ -67,7 +51,7 @@ class Schedule:
             **self.given,
             "Arn": self.arn,
             "Name": self.name,
-            "GroupName": self.group,
+            "GroupName": DEFAULT_GROUP,
             "CreationDate": self.created,
             "LastModificationDate": self.modified,
         }
@@ -86,16 +70,19 @@ def read_schedule(
     created: datetime.datetime | None = None,
 ) -> Schedule:
     """The schedule that the call asks for. Raises ValidationException."""
-    name, group = params["Name"], params.get("GroupName", DEFAULT_GROUP)
+    name = params["Name"]
     given = {**_DEFAULTS, **params}
+    for member in ("StartDate", "EndDate"):
+        if member in given:
+            raise _not_here(member)
+    if given["ActionAfterCompletion"] != "NONE":
+        raise _not_here(f"ActionAfterCompletion {given['ActionAfterCompletion']}")
     for member in ("Name", "GroupName", "ClientToken"):
         given.pop(member, None)
-    for member in {"StartDate", "EndDate"} & given.keys():
-        given[member] = as_utc(given[member])
     expression = _expression(given)
-    _check_dates(given, now)
-    _check_window(given["FlexibleTimeWindow"])
-    check_target(own, given["Target"], SCHEDULER)
+    if given["FlexibleTimeWindow"]["Mode"] != "OFF":
+        raise _not_here(f"FlexibleTimeWindow {given['FlexibleTimeWindow']['Mode']}")
+    check_target(own, given["Target"])
     _require_role(own, given["Target"]["RoleArn"])
     given["Target"] = {
         **given["Target"],
@@ -103,13 +90,31 @@ def read_schedule(
     }
     return Schedule(
         name=name,
-        group=group,
-        arn=own.arn("scheduler", f"schedule/{group}/{name}"),
+        arn=own.arn("scheduler", f"schedule/{DEFAULT_GROUP}/{name}"),
         given=given,
         expression=expression,
         created=created or now,
         modified=now,
     )
+
+
+def require_default_group(name: str | None) -> None:
+    """Raise ResourceNotFoundException for any other group than the one that each account has."""
+    if name not in (None, DEFAULT_GROUP):
+        raise AwsError(
+            "ResourceNotFoundException",
+            f"Schedule group {name} does not exist; local_aws has the group {DEFAULT_GROUP} only.",
+            404,
+        )
+
+
+def _require_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise AwsError(
+            "ValidationException",
+            f"Value '{name}' at 'name' failed to satisfy constraint: Member must satisfy regular "
+            "expression pattern: ^[0-9a-zA-Z-_.]+$",
+        )
 
 
 def _expression(given: Mapping[str, Any]) -> Expression:
@@ -128,34 +133,8 @@ def _expression(given: Mapping[str, Any]) -> Expression:
         raise AwsError("ValidationException", f"Invalid Schedule Expression {text}. {err}") from err
 
 
-def _check_dates(given: Mapping[str, Any], now: datetime.datetime) -> None:
-    start, end = given.get("StartDate"), given.get("EndDate")
-    if start is not None and start < now - _OLDEST_START:
-        raise AwsError(
-            "ValidationException",
-            "The StartDate you specify cannot be earlier than 5 minutes ago.",
-        )
-    if end is not None and end < now:
-        raise AwsError("ValidationException", "The EndDate you specify must be in the future.")
-    if start is not None and end is not None and end <= start:
-        raise AwsError(
-            "ValidationException", "The EndDate you specify must come after the StartDate."
-        )
-
-
-def _check_window(window: Mapping[str, Any]) -> None:
-    minutes = window.get("MaximumWindowInMinutes")
-    if window["Mode"] == "FLEXIBLE" and minutes is None:
-        raise AwsError(
-            "ValidationException",
-            "MaximumWindowInMinutes must be from 1 to 1440 when FlexibleTimeWindow Mode is "
-            "FLEXIBLE.",
-        )
-    if window["Mode"] == "OFF" and minutes is not None:
-        raise AwsError(
-            "ValidationException",
-            "MaximumWindowInMinutes must not be specified when FlexibleTimeWindow Mode is OFF.",
-        )
+def _not_here(what: str) -> AwsError:
+    return AwsError("ValidationException", f"local_aws does not support {what} of a schedule")
 
 
 def _require_role(own: OwnAws, role_arn: str) -> None:

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from local_aws.events.timer import SystemClock, Timer
+from local_aws.clock import SystemClock
+from local_aws.scheduler.timer import Timer
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_a_key_waits_for_one_time_only_and_can_be_cancelled(timer):
 def test_a_mistake_in_one_action_does_not_end_the_others(timer, caplog):
     called = queue.Queue()
 
-    with caplog.at_level(logging.ERROR, logger="local_aws.events.timer"):
+    with caplog.at_level(logging.ERROR, logger="local_aws.scheduler.timer"):
         timer.set("broken", _soon(0), lambda _due: {}["absent"])
         timer.set("fine", _soon(0.05), called.put)
         called.get(timeout=5)

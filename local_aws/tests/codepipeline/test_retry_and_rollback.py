@@ -130,29 +130,11 @@ def test_retry_is_refused_when_the_stage_was_changed(account: Any, declare: Any)
         retry(pipeline, execution_id, "FAILED_ACTIONS")
 
 
-def test_stage_with_retry_on_failure_tries_once_more(account: Any, declare: Any) -> None:
-    pipeline = two_approvals(account, declare, onFailure={"result": "RETRY"})
-    execution_id = pipeline.first()
-    pipeline.approve("Ask", "One")
-    rejected = pipeline.asked("Ask", "Two")
-    pipeline.answer("Ask", "Two", rejected, "Rejected")
-
-    declare.eventually(lambda: pipeline.asked("Ask", "Two") != rejected)
-    metadata = pipeline.stage("Ask")["retryStageMetadata"]
-    assert metadata["autoStageRetryAttempt"] == 1
-    assert metadata["latestRetryTrigger"] == "AutomatedStageRetry"
-    pipeline.reject("Ask", "Two")
-
-    assert pipeline.ended(execution_id) == "Failed"
-    names = [run["actionName"] for run in pipeline.runs(execution_id)]
-    assert names == ["Fetch", "One", "Two", "Two"]
-
-
 def test_rollback_runs_the_stage_with_what_the_target_had(account: Any, declare: Any) -> None:
     key = account.put_source(readme__md="old")
     pipeline = account.create(
         account.source_stage(key, namespace="Source"),
-        declare.stage("Ask", declare.approval(configuration={"CustomData": "#{Source.VersionId}"})),
+        declare.stage("Ask", declare.approval(configuration={"CustomData": "#{Source.CommitId}"})),
         declare.stage("Last", declare.approval("Again")),
     )
     old = pipeline.first()
@@ -174,7 +156,7 @@ def test_rollback_runs_the_stage_with_what_the_target_had(account: Any, declare:
     assert execution["trigger"]["triggerType"] == "ManualRollback"
     (run,) = pipeline.runs(rollback)
     configured = run["input"]["resolvedConfiguration"]["CustomData"]
-    versions = [pipeline.runs(e)[0]["output"]["outputVariables"]["VersionId"] for e in (old, newer)]
+    versions = [pipeline.runs(e)[0]["output"]["outputVariables"]["CommitId"] for e in (old, newer)]
     assert [configured == version for version in versions] == [True, False]
     assert execution["artifactRevisions"][0]["revisionId"] == versions[0]
     assert pipeline.status(newer) == "InProgress"

@@ -12,9 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_aws.errors import AwsError
-from local_aws.events.schedules import Schedules
 from local_aws.gateway import Gateway
 from local_aws.sagemaker.pipelines.service import PipelineExecutions
+from local_aws.scheduler.service import Schedules
 
 OFF = {"Mode": "OFF"}
 
@@ -82,41 +82,6 @@ def test_at_is_invoked_once_and_stays(account):
     assert event["resources"] == [account.arn("scheduler", f"schedule/default/{name}")]
     assert account.is_silent(queue)
     assert account.scheduler.get_schedule(Name=name)["State"] == "ENABLED"
-
-
-def test_a_schedule_that_asks_for_it_goes_away_after_its_last_invocation(account, until):
-    queue = account.create_queue()
-    due = _in(account, minutes=5)
-    name = account.create_schedule(
-        f"at({due:%Y-%m-%dT%H:%M:%S})", {"Arn": queue}, ActionAfterCompletion="DELETE"
-    )
-
-    account.clock.advance(minutes=5)
-    account.receive(queue)
-
-    def gone():
-        return not account.scheduler.list_schedules(NamePrefix=name)["Schedules"]
-
-    until(gone)
-
-
-def test_start_and_end_bound_the_invocations(account):
-    queue = account.create_queue()
-    name = account.create_schedule(
-        "rate(10 minutes)",
-        {"Arn": queue, "Input": '{"at": "<aws.scheduler.scheduled-time>"}'},
-        StartDate=_in(account, minutes=30),
-        EndDate=_in(account, minutes=45),
-    )
-    assert account.is_silent(queue)
-
-    for minutes in (30, 10):
-        due = account.clock.advance(minutes=minutes)
-        assert json.loads(account.receive(queue)["Body"]) == {"at": f"{due:%Y-%m-%dT%H:%M:%SZ}"}
-    account.clock.advance(minutes=10)
-
-    assert account.is_silent(queue)
-    account.scheduler.delete_schedule(Name=name)
 
 
 def test_times_that_passed_while_the_machine_slept_are_made_up_for_once(account):
@@ -195,7 +160,6 @@ def test_a_schedule_is_shown_as_it_was_given_with_awss_defaults(account):
         "cron(0 3 ? * MON#1 *)",
         {"Arn": queue, "DeadLetterConfig": {"Arn": queue}},
         ScheduleExpressionTimezone="Europe/Berlin",
-        FlexibleTimeWindow={"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15},
     )
 
     schedule = account.scheduler.get_schedule(Name=name)
@@ -204,7 +168,7 @@ def test_a_schedule_is_shown_as_it_was_given_with_awss_defaults(account):
     assert schedule["GroupName"] == "default"
     assert schedule["ScheduleExpression"] == "cron(0 3 ? * MON#1 *)"
     assert schedule["ActionAfterCompletion"] == "NONE"
-    assert schedule["FlexibleTimeWindow"] == {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15}
+    assert schedule["FlexibleTimeWindow"] == OFF
     assert schedule["Target"]["RetryPolicy"] == {
         "MaximumEventAgeInSeconds": 86400,
         "MaximumRetryAttempts": 185,
@@ -220,27 +184,6 @@ def test_a_schedule_is_shown_as_it_was_given_with_awss_defaults(account):
             {"sourceVersion": "main"},
             {"projectName": "checks", "sourceVersion": "main"},
         ),
-        ("aws-sdk:codepipeline:startPipelineExecution", {"Name": "mine"}, {"name": "mine"}),
-        (
-            "aws-sdk:sagemaker:startPipelineExecution",
-            {
-                "PipelineName": "local-build",
-                "ClientRequestToken": "x" * 32,
-                "PipelineParameters": [{"Name": "a", "Value": "1"}],
-            },
-            {"PipelineName": "local-build", "PipelineParameters": [{"Name": "a", "Value": "1"}]},
-        ),
-        (
-            "aws-sdk:codebuild:startBuild",
-            {
-                "ProjectName": "checks",
-                "EnvironmentVariablesOverride": [{"Name": "A", "Value": "1"}],
-            },
-            {
-                "projectName": "checks",
-                "environmentVariablesOverride": [{"name": "A", "value": "1"}],
-            },
-        ),
     ],
 )
 def test_targets_are_called_with_their_input(
@@ -249,7 +192,7 @@ def test_targets_are_called_with_their_input(
     arn = {
         "codepipeline": account.arn("codepipeline", "mine"),
         "codebuild": account.arn("codebuild", "project/checks"),
-    }.get(target, f"arn:aws:scheduler:::{target}")
+    }[target]
     given = {} if input_document is None else {"Input": json.dumps(input_document)}
 
     name = account.create_schedule("rate(1 day)", {"Arn": arn, **given})
@@ -337,28 +280,13 @@ QUEUE = "arn:aws:sqs:us-east-1:123456789012:mine"
         ),
         ({"ScheduleExpressionTimezone": "../etc/passwd"}, "ScheduleExpressionTimezone"),
         (
-            {"StartDate": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)},
-            "The StartDate you specify cannot be earlier than 5 minutes ago",
+            {"StartDate": datetime.datetime(2040, 1, 1, tzinfo=datetime.UTC)},
+            "local_aws does not support StartDate of a schedule",
         ),
-        (
-            {"EndDate": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)},
-            "The EndDate you specify must be in the future",
-        ),
-        (
-            {
-                "StartDate": datetime.datetime(2040, 1, 2, tzinfo=datetime.UTC),
-                "EndDate": datetime.datetime(2040, 1, 1, tzinfo=datetime.UTC),
-            },
-            "The EndDate you specify must come after the StartDate",
-        ),
-        ({"FlexibleTimeWindow": {"Mode": "FLEXIBLE"}}, "MaximumWindowInMinutes must be from 1"),
-        (
-            {"FlexibleTimeWindow": {"Mode": "OFF", "MaximumWindowInMinutes": 5}},
-            "MaximumWindowInMinutes must not be specified",
-        ),
+        ({"FlexibleTimeWindow": {"Mode": "FLEXIBLE"}}, "does not support FlexibleTimeWindow FLEX"),
         ({"FlexibleTimeWindow": {"Mode": "SOMETIMES"}}, "SOMETIMES"),
         ({"State": "ASLEEP"}, "ASLEEP"),
-        ({"ActionAfterCompletion": "FORGET"}, "FORGET"),
+        ({"ActionAfterCompletion": "DELETE"}, "does not support ActionAfterCompletion DELETE"),
         ({"Name": "a b"}, "'a b' at 'name' failed to satisfy constraint"),
     ],
 )
@@ -390,16 +318,8 @@ def test_schedules_that_aws_refuses_are_refused(account, changed, message):
             "local_aws does not support the target arn:aws:lambda",
         ),
         (
-            {"Arn": "arn:aws:scheduler:::aws-sdk:sagemaker:describePipeline"},
-            "calls no read-only actions",
-        ),
-        (
-            {"Arn": "arn:aws:scheduler:::aws-sdk:sagemaker:trainEverything"},
-            "sagemaker has no action trainEverything",
-        ),
-        (
-            {"Arn": "arn:aws:scheduler:::aws-sdk:skynet:start"},
-            "there is no service skynet",
+            {"Arn": "arn:aws:scheduler:::aws-sdk:sagemaker:startPipelineExecution"},
+            "local_aws does not support the target arn:aws:scheduler",
         ),
         (
             {"Arn": "arn:aws:logs:us-east-1:123456789012:log-group:mine"},
@@ -427,7 +347,7 @@ def test_a_role_that_trusts_another_service_is_refused(account):
         account.create_schedule("rate(1 day)", {"Arn": QUEUE, "RoleArn": account.events_role})
 
 
-def test_a_name_can_be_used_once_in_a_group_and_a_token_for_one_schedule(account):
+def test_a_name_can_be_used_once_and_a_token_for_one_schedule(account):
     given = {
         "Name": f"once-{uuid.uuid4().hex}",
         "ScheduleExpression": "rate(1 day)",
@@ -450,35 +370,11 @@ def test_a_name_can_be_used_once_in_a_group_and_a_token_for_one_schedule(account
     assert account.scheduler.get_schedule(Name=given["Name"])["State"] == "DISABLED"
 
 
-def test_groups_hold_schedules_and_tags_and_take_both_with_them(account):
-    group = f"team-{uuid.uuid4().hex[:8]}"
-    arn = account.scheduler.create_schedule_group(
-        Name=group, Tags=[{"Key": "team", "Value": "ml"}]
-    )["ScheduleGroupArn"]
-    name = account.create_schedule("rate(1 day)", {"Arn": QUEUE}, GroupName=group, State="DISABLED")
-
-    assert arn == account.arn("scheduler", f"schedule-group/{group}")
-    assert account.scheduler.get_schedule_group(Name=group)["State"] == "ACTIVE"
-    listed = account.scheduler.list_schedule_groups(NamePrefix="team-")["ScheduleGroups"]
-    assert group in [each["Name"] for each in listed]
-    schedules = account.scheduler.list_schedules(GroupName=group)["Schedules"]
-    assert [(each["Name"], each["Target"]["Arn"]) for each in schedules] == [(name, QUEUE)]
-    account.scheduler.tag_resource(ResourceArn=arn, Tags=[{"Key": "a", "Value": "1"}])
-    account.scheduler.untag_resource(ResourceArn=arn, TagKeys=["team"])
-    assert account.scheduler.list_tags_for_resource(ResourceArn=arn)["Tags"] == [
-        {"Key": "a", "Value": "1"}
-    ]
-    with pytest.raises(ClientError, match=f"Schedule group {group} already exists"):
-        account.scheduler.create_schedule_group(Name=group)
-
-    account.scheduler.delete_schedule_group(Name=group)
-
-    with pytest.raises(ClientError, match=f"Schedule group {group} does not exist"):
-        account.scheduler.get_schedule(Name=name, GroupName=group)
-    with pytest.raises(ClientError, match=f"Schedule group {group} does not exist"):
-        account.create_schedule("rate(1 day)", {"Arn": QUEUE}, GroupName=group)
-    with pytest.raises(ClientError, match="default schedule group"):
-        account.scheduler.delete_schedule_group(Name="default")
+def test_there_is_one_group(account):
+    with pytest.raises(ClientError, match="Schedule group team does not exist"):
+        account.create_schedule("rate(1 day)", {"Arn": QUEUE}, GroupName="team")
+    with pytest.raises(ClientError, match="scheduler:CreateScheduleGroup"):
+        account.scheduler.create_schedule_group(Name="team")
 
 
 def test_schedules_are_listed_in_pages_and_by_state(account):
@@ -511,13 +407,11 @@ def test_the_aws_command_line_makes_and_shows_schedules(account):
         f"--name={name}",
         "--schedule-expression=cron(0 3 ? * MON#1 *)",
         "--flexible-time-window=Mode=OFF",
-        "--start-date=2040-01-01T00:00:00Z",
         f"--target={target}",
     )
     shown = json.loads(account.aws("scheduler", "get-schedule", f"--name={name}"))
 
     assert shown["ScheduleExpression"] == "cron(0 3 ? * MON#1 *)"
-    assert shown["StartDate"] == datetime.datetime(2040, 1, 1, tzinfo=datetime.UTC).timestamp()
 
 
 def test_on_the_machines_clock_a_real_pipeline_is_started_and_close_ends_all_threads(

@@ -15,19 +15,12 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.events.delivery import Outcome
-from local_aws.events.schedule import Schedule
-from local_aws.events.schedule_groups import DEFAULT_GROUP
 from local_aws.own_aws import OwnAws
+from local_aws.scheduler.schedule import Schedule
 
 logger = logging.getLogger(__name__)
 
 LOG_STREAM = "invocations"
-
-
-def log_group(schedule_name: str, group_name: str = DEFAULT_GROUP) -> str:
-    """The log group of a schedule: /aws/scheduler/<name>, with its group if it isn't default."""
-    group = "" if group_name == DEFAULT_GROUP else f"{group_name}/"
-    return f"/aws/scheduler/{group}{schedule_name}"
 
 
 def log_invocation(
@@ -47,7 +40,7 @@ def log_invocation(
         logger.info("schedule %s: %s: %s", schedule.name, schedule.target["Arn"], outcome.answer)
     else:
         entry.update(code=outcome.code, reason=outcome.reason)
-    names = {"logGroupName": log_group(*reversed(schedule.key)), "logStreamName": LOG_STREAM}
+    names = {"logGroupName": f"/aws/scheduler/{schedule.name}", "logStreamName": LOG_STREAM}
     try:
         logs = own.client("logs")
         _create(logs.create_log_group, logGroupName=names["logGroupName"])

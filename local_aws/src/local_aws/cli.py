@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import logging
 import os
-import shlex
 import signal
 import sys
 import time
@@ -20,7 +19,8 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.errors import LocalAwsError
-from local_aws.state import DEFAULT_STATE_DIR, StateFolder, process_of
+from local_aws.shell import OTHER_ACCOUNTS, shell_lines
+from local_aws.state import DEFAULT_STATE_DIR, StateFolder
 
 _END_SECONDS = 40.0  # how long `down` waits before it ends the process the hard way
 
@@ -28,17 +28,22 @@ _END_SECONDS = 40.0  # how long `down` waits before it ends the process the hard
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 done.
 
-    2 wrong input, 3 start failed, 130 Ctrl-C.
+    1 the answer can't be written, 2 wrong input, 3 start failed, 130 Ctrl-C.
     """
     arguments = build_parser().parse_args(argv)
     logging.basicConfig(
         level=arguments.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    for name in OTHER_ACCOUNTS:  # a profile that isn't there would fail every client
+        os.environ.pop(name, None)
     # MLflow's thread changes the environment while requests read it, which fails now and then.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        return command(arguments)
+        code = command(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where what goes wrong can still be said
+        return code
     except LocalAwsError as err:
         print(f"error: {err}", file=sys.stderr)
         return err.exit_code
@@ -49,8 +54,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ended by Ctrl-C; {arguments.interrupted}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as err:
+        print(f"error: {err}", file=sys.stderr)
+        _drop_output()
+        return 1
+
+
+def _drop_output() -> None:
+    """Nobody reads what is still buffered, or it can't be written."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -103,7 +118,7 @@ def _up(arguments: argparse.Namespace) -> int:
 
     served = LocalAws(arguments.state_dir, arguments.port, mlflow=not arguments.no_mlflow)
     with _sigterm_as_ctrl_c(), served as local_aws:
-        for line in _exports(local_aws.environment):
+        for line in shell_lines(local_aws.environment, os.environ):
             print(line)
         mlflow = local_aws.environment.get("MLFLOW_TRACKING_URI", "no address: not started")
         print(
@@ -118,7 +133,9 @@ def _up(arguments: argparse.Namespace) -> int:
 
 
 def _env(arguments: argparse.Namespace) -> int:
-    for line in _exports(StateFolder(arguments.state_dir).require_running().environment):
+    running = StateFolder(arguments.state_dir).require_running()
+    _require_output()
+    for line in shell_lines(running.environment, os.environ):
         print(line)
     return 0
 
@@ -126,34 +143,34 @@ def _env(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from local_aws.status import print_status
 
-    print_status(StateFolder(arguments.state_dir).require_running())
+    running = StateFolder(arguments.state_dir).require_running()
+    _require_output()
+    print_status(running)
     return 0
+
+
+def _require_output() -> None:
+    """Raise LocalAwsError where the answer would go nowhere without a word."""
+    if sys.stdout is None:
+        raise LocalAwsError("standard output is closed: there is nowhere to print")
 
 
 def _down(arguments: argparse.Namespace) -> int:
     state = StateFolder(arguments.state_dir)
-    running = state.running()
-    if running is None:
+    process = state.holder()
+    if process is None:
         if not arguments.quiet:
             print(f"nothing runs in {state.path}")
         return 0
-    process = process_of(running)
-    if process is not None:
-        process.terminate()
-        deadline = time.monotonic() + _END_SECONDS
-        while process_of(running) is not None:
-            if time.monotonic() > deadline:
-                process.kill()  # what it started ends with it: each child watches its parent
-                break
-            time.sleep(0.1)
-    state.withdraw()
-    print(f"ended process {running.pid}")
+    process.terminate()
+    deadline = time.monotonic() + _END_SECONDS
+    while state.holder() == process:
+        if time.monotonic() > deadline:
+            process.kill()  # what it started ends with it: each child watches its parent
+            process.wait()
+        time.sleep(0.1)
+    print(f"ended process {process.pid}")
     return 0
-
-
-def _exports(environment: dict[str, str]) -> Iterator[str]:
-    for name, value in sorted(environment.items()):
-        yield f"export {name}={shlex.quote(value)}"
 
 
 @contextlib.contextmanager

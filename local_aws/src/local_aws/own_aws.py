@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local_aws.errors import AwsError
+from local_aws.shell import without_proxy
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -82,6 +83,7 @@ class OwnAws:
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
+            **without_proxy({}),
             **{name.upper(): value for name, value in credentials.items()},
         }
 

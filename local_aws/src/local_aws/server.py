@@ -1,7 +1,7 @@
 """Everything that `local-aws up` serves, started and ended together.
 
-state folder renewed ─▶ MLflow server started, unless another is given ─▶ gateway started, account
-furnished ─▶ MLflow ready ─▶ announced
+state folder locked, renewed ─▶ MLflow server started, unless another is given ─▶ gateway started,
+account furnished ─▶ MLflow ready ─▶ announced
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class LocalAws:
         self.environment: dict[str, str] = {}
 
     def __enter__(self) -> LocalAws:
-        self.state.renew()
+        self.state.lock()
         try:
+            self.state.renew()
             if self._tracking is not None:
                 self._tracking.start()
             self._gateway = Gateway(self.state.path, all_services, port=self._port).start()
@@ -80,8 +81,11 @@ class LocalAws:
                 if self._gateway is not None:
                     self._gateway.close()
             finally:
-                if self._tracking is not None:
-                    self._tracking.stop()
+                try:
+                    if self._tracking is not None:
+                        self._tracking.stop()
+                finally:
+                    self.state.unlock()
 
 
 @contextlib.contextmanager

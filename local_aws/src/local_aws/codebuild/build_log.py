@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from local_aws.containers.log_stream import LogStream
+
+logger = logging.getLogger(__name__)
 
 ENABLED = "ENABLED"
 
@@ -67,8 +70,11 @@ class BuildLog:
     def _append(self, written: bytes) -> None:
         for secret in self._secrets:
             written = written.replace(secret, b"***")
-        with self.path.open("ab") as file:
-            file.write(written)
+        try:
+            with self.path.open("ab") as file:
+                file.write(written)
+        except OSError as err:  # a full disk: the build's own commands tell it, if they meet it
+            logger.warning("lines are missing in %s: %s", self.path, err)
 
 
 def log_names(project: Mapping[str, Any], build_uuid: str) -> tuple[str, str] | None:

@@ -39,7 +39,9 @@ from local_aws.aws_protocol import (
 )
 from local_aws.call_log import CallLog
 from local_aws.errors import AwsError, StartFailed
+from local_aws.object_files import OBJECTS
 from local_aws.own_aws import OwnAws
+from local_aws.state import OBJECTS_FOLDER
 from local_aws.workers import cause_of, start_lasting
 
 logger = logging.getLogger(__name__)
@@ -106,6 +108,7 @@ class Gateway:
         port: int = 0,
     ) -> None:
         self.own = OwnAws(state_dir)
+        OBJECTS.use(state_dir / OBJECTS_FOLDER)
         self._services = services(self.own)
         self._handlers = {
             key: handler
@@ -144,6 +147,7 @@ class Gateway:
             self._thread.join()
         self._server.server_close()
         self._log.close()
+        OBJECTS.clear()
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)

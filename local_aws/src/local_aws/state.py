@@ -4,6 +4,7 @@ lock           held by the process that serves, from its first step to its last;
 running.json   who serves, where, and the environment to export; there only while it serves
 mlflow/        the registry: SQLite database, artifacts, server log
 api-calls.jsonl  who called what
+objects/       what S3's objects hold, a file each
 repositories/  bare git repositories
 builds/        one log a build
 jobs/          one folder a job that runs or failed: its /opt/ml
@@ -30,6 +31,7 @@ import psutil
 from local_aws.errors import UsageError
 
 DEFAULT_STATE_DIR = Path(".local")
+OBJECTS_FOLDER = "objects"
 _LOCK = "lock"
 _PREVIOUS = "previous"
 _MOVING = ".moving"
@@ -90,12 +92,14 @@ class StateFolder:
             return None
 
     def renew(self) -> None:
-        """Start from nothing; the files of the run before are kept in `previous/`, one generation.
+        """Start from nothing; the files of the run before, but for S3's, go to `previous/`, where
+        one generation is kept.
 
         For who has the lock. Killed on the way, the next one goes on where this one was.
         """
         moving = self.path / _MOVING
         moving.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.path / OBJECTS_FOLDER, ignore_errors=True)
         for entry in self.path.iterdir():
             if entry.name not in (_LOCK, _PREVIOUS, _MOVING):
                 entry.replace(moving / entry.name)

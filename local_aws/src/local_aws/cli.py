@@ -106,6 +106,12 @@ def build_parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--no-mlflow", action="store_true", help="start no MLflow server (default: one on SQLite)"
     )
+    up.add_argument(
+        "--keep",
+        action=argparse.BooleanOptionalAction,
+        help="go on with the state that the last `up --keep` left, and keep this one (default: "
+        "start from nothing, unless there is a kept state)",
+    )
     add("env", _env, 'print what to export: eval "$(local-aws env)"')
     add("status", _status, "what runs: servers, pipeline executions, endpoints, stacks")
     down = add("down", _down, "end what `up` started in this folder")
@@ -116,10 +122,14 @@ def build_parser() -> argparse.ArgumentParser:
 def _up(arguments: argparse.Namespace) -> int:
     from local_aws.server import LocalAws
 
-    served = LocalAws(arguments.state_dir, arguments.port, mlflow=not arguments.no_mlflow)
+    served = LocalAws(
+        arguments.state_dir, arguments.port, mlflow=not arguments.no_mlflow, keep=arguments.keep
+    )
     with _sigterm_as_ctrl_c(), served as local_aws:
         for line in shell_lines(local_aws.environment, os.environ):
             print(line)
+        for note in local_aws.notes:
+            print(f"# {note}")
         mlflow = local_aws.environment.get("MLFLOW_TRACKING_URI", "no address: not started")
         print(
             f"# AWS at {local_aws.own.url}, MLflow at {mlflow}.\n"

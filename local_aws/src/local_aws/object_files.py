@@ -19,7 +19,7 @@ import tempfile
 import threading
 import types
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class ObjectFolder:
         self._unused: list[Path] = []
 
     def use(self, path: Path, *, keep: bool = False) -> None:
-        """New objects go to `path`. With `keep` no file goes before `sweep` says so."""
+        """New objects go to `path`. With `keep` a file goes only when `unused` has named it."""
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._lock:
             self._path, self._keeping = path, keep
@@ -70,10 +70,19 @@ class ObjectFolder:
                 shutil.rmtree(self._path, ignore_errors=True)
 
     def unused(self) -> list[Path]:
-        """The files that no object has held since the last call."""
+        """The files that no object holds any more, each told once."""
         with self._lock:
             unused, self._unused = self._unused, []
         return unused
+
+    def keep_only(self, names: Collection[str]) -> None:
+        """Remove the files of objects that nobody knows: their calls were never answered."""
+        with self._lock:
+            if self._path is None:
+                return
+            for path in self._path.iterdir():
+                if path.name not in names:
+                    path.unlink()
 
 
 OBJECTS = ObjectFolder()

@@ -10,8 +10,8 @@ builds/        one log a build
 jobs/          one folder a job that runs or failed: its /opt/ml
 logs/          what each job printed
 endpoints/     one folder an endpoint's deployment: its model and its log
-previous/      the same of the run before: `up` starts from nothing, because moto forgets S3 when it
-ends
+kept/          what `up --keep` brings back, see `keeping`
+previous/      the same of the run before: without --keep `up` starts from nothing
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ from local_aws.errors import UsageError
 
 DEFAULT_STATE_DIR = Path(".local")
 OBJECTS_FOLDER = "objects"
+KEPT_FOLDER = "kept"
+# What is where it was after `up --keep`; the rest is of one run.
+_KEPT = frozenset({KEPT_FOLDER, OBJECTS_FOLDER, "repositories", "mlflow"})
 _LOCK = "lock"
 _PREVIOUS = "previous"
 _MOVING = ".moving"
@@ -91,17 +94,25 @@ class StateFolder:
         except (FileNotFoundError, ValueError):
             return None
 
-    def renew(self) -> None:
-        """Start from nothing; the files of the run before, but for S3's, go to `previous/`, where
-        one generation is kept.
+    @property
+    def is_kept(self) -> bool:
+        """Whether `up --keep` has left something here."""
+        return (self.path / KEPT_FOLDER).is_dir()
 
-        For who has the lock. Killed on the way, the next one goes on where this one was.
+    def renew(self, *, keep: bool = False) -> None:
+        """Start from nothing; the files of the run before go to `previous/`, one generation.
+
+        With `keep` what was kept stays. For who has the lock. Killed on the way, the next one goes
+        on where this one was.
         """
         moving = self.path / _MOVING
         moving.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(self.path / OBJECTS_FOLDER, ignore_errors=True)
-        for entry in self.path.iterdir():
-            if entry.name not in (_LOCK, _PREVIOUS, _MOVING):
+        if not self.is_kept:  # objects without the record of them are nothing
+            shutil.rmtree(self.path / OBJECTS_FOLDER, ignore_errors=True)
+        stays = _KEPT if keep and self.is_kept else frozenset()
+        # The record first: without it the rest is not taken for kept.
+        for entry in sorted(self.path.iterdir(), key=lambda entry: entry.name != KEPT_FOLDER):
+            if entry.name not in {_LOCK, _PREVIOUS, _MOVING, *stays}:
                 entry.replace(moving / entry.name)
         shutil.rmtree(self.path / _PREVIOUS, ignore_errors=True)
         if any(moving.iterdir()):

@@ -24,7 +24,7 @@ from local_aws.cloudformation.requests import (
     template_of,
 )
 from local_aws.cloudformation.stack import Stack, StackSettings
-from local_aws.cloudformation.stacks import Stacks
+from local_aws.cloudformation.stacks import UPDATE_FAILED, Stacks
 from local_aws.errors import AwsError
 from local_aws.gateway import Handler
 
@@ -53,6 +53,8 @@ class ChangeSet:
     @property
     def empty(self) -> bool:
         """Executing it would do nothing."""
+        if self.stack.status == UPDATE_FAILED:
+            return False
         return self.before is not None and not self.plan.differs_from(self.before)
 
 
@@ -73,6 +75,18 @@ class ChangeSets:
             "DeleteChangeSet": self.delete_change_set,
             "ListChangeSets": self.list_change_sets,
         }
+
+    def keep(self) -> Any:
+        """Every set, for `bring_back`."""
+        return dict(self._sets)
+
+    def bring_back(self, kept: Mapping[str, ChangeSet]) -> None:
+        """Have them again."""
+        for change_set in kept.values():
+            for plan in (change_set.plan, change_set.before):
+                if plan is not None:
+                    plan.look_up_imports(self._stacks.imported)
+        self._sets = dict(kept)
 
     def forget(self, stack: Stack) -> None:
         """Drop the sets of a stack that is deleted."""

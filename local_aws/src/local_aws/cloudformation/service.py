@@ -27,7 +27,7 @@ from local_aws.cloudformation.requests import (
 )
 from local_aws.cloudformation.resources import RESOURCE_TYPES
 from local_aws.cloudformation.stack import Stack, StackResource, StackSettings
-from local_aws.cloudformation.stacks import Stacks
+from local_aws.cloudformation.stacks import UPDATE_FAILED, Stacks
 from local_aws.cloudformation.template import Template
 from local_aws.cloudformation.validation import check_template
 from local_aws.errors import AwsError
@@ -70,6 +70,19 @@ class CloudFormation:
     def close(self) -> None:
         """End deployments in progress."""
         self._stacks.close()
+
+    def keep(self) -> Any:
+        """Stacks and change sets, with all that was evaluated for them."""
+        return {"stacks": self._stacks.keep(), "change_sets": self._change_sets.keep()}
+
+    def bring_back(self, kept: Any) -> None:
+        """Both again, in one piece: a change set names its stack."""
+        self._stacks.bring_back(kept["stacks"])
+        self._change_sets.bring_back(kept["change_sets"])
+
+    def resume(self) -> list[str]:
+        """Nothing is deployed on: a stack that was in progress failed."""
+        return self._stacks.interrupted()
 
     def create_stack(self, call: Call) -> Answer:
         """Check everything, then create in the background."""
@@ -120,7 +133,7 @@ class CloudFormation:
         plan = self._stacks.plan(
             stack, template, given, tags_of(params, before.tags), settings.role_arn
         )
-        if not plan.differs_from(before):
+        if not plan.differs_from(before) and stack.status != UPDATE_FAILED:
             raise AwsError("ValidationError", "No updates are to be performed.")
         self._stacks.update(stack, plan, settings)
         return {"StackId": stack.id}

@@ -34,12 +34,15 @@ class Repository:
 
     name: str
     id: str
-    bare: BareRepository
     description: str | None = None
     kms_key_id: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     modified: datetime = field(default_factory=lambda: datetime.now(UTC))
+    bare: BareRepository = field(init=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "bare"}
 
 
 class CodeCommitRepositories:
@@ -67,6 +70,16 @@ class CodeCommitRepositories:
             "ListTagsForResource": self.list_tags_for_resource,
         }
 
+    def keep(self) -> Any:
+        """What is not in the repositories on disk."""
+        return dict(self._repositories)
+
+    def bring_back(self, kept: Mapping[str, Repository]) -> None:
+        """Have them again, each with its folder."""
+        for repository in kept.values():
+            repository.bare = self._bare(repository)
+        self._repositories = dict(kept)
+
     def find(self, name: str | None) -> Repository:
         """The repository of that name; AwsError if there is none."""
         if not name:
@@ -92,20 +105,15 @@ class CodeCommitRepositories:
         _require_git()
         with self._lock:
             self._require_free(name)
-            repository_id = str(uuid.uuid4())
-            bare = BareRepository(
-                self._folder / f"{repository_id}.git",
-                lambda changes, caller_arn: self._tell(repository, changes, caller_arn),
-            )
             repository = Repository(
                 name=name,
-                id=repository_id,
-                bare=bare,
+                id=str(uuid.uuid4()),
                 description=params.get("repositoryDescription"),
                 kms_key_id=params.get("kmsKeyId"),
                 tags=dict(tags),
             )
-            bare.create()
+            repository.bare = self._bare(repository)
+            repository.bare.create()
             self._repositories[name] = repository
             return {"repositoryMetadata": self._metadata(repository)}
 
@@ -198,6 +206,12 @@ class CodeCommitRepositories:
     def list_tags_for_resource(self, call: Call) -> Mapping[str, Any]:
         """All tags."""
         return {"tags": dict(self._find_by_arn(call.params["resourceArn"]).tags)}
+
+    def _bare(self, repository: Repository) -> BareRepository:
+        return BareRepository(
+            self._folder / f"{repository.id}.git",
+            lambda changes, caller_arn: self._tell(repository, changes, caller_arn),
+        )
 
     def _find_by_arn(self, arn: str) -> Repository:
         match = _ARN.fullmatch(arn)

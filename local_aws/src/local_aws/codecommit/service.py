@@ -9,6 +9,7 @@ Neither asks for credentials, so git needs no `aws codecommit credential-helper`
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from wsgiref.types import WSGIApplication
 
 from local_aws.codecommit.bare_repository import BareRepository
@@ -60,6 +61,19 @@ class Repositories:
 
     def close(self) -> None:
         """Nothing runs between two requests."""
+
+    def keep(self) -> Any:
+        """What is not in the repositories on disk."""
+        return {"codecommit": self._codecommit.keep(), "connections": self._connections.keep()}
+
+    def bring_back(self, kept: Any) -> None:
+        """Have it again."""
+        self._codecommit.bring_back(kept["codecommit"])
+        self._connections.bring_back(kept["connections"])
+
+    def resume(self) -> list[str]:
+        """Nothing runs."""
+        return []
 
     def _find_codecommit(self, name: str, _pushes: bool) -> BareRepository:
         try:

@@ -30,7 +30,7 @@ from local_aws.codepipeline.execution import (
     Trigger,
     now,
 )
-from local_aws.codepipeline.lanes import Lane
+from local_aws.codepipeline.lanes import Lane, Transition
 from local_aws.codepipeline.stage_run import StageRun
 from local_aws.codepipeline.state_changes import StateChanges
 from local_aws.own_aws import OwnAws
@@ -72,6 +72,11 @@ class PipelineRuns:
             self._changes.pipeline(execution, "STARTED")
             self._arrive(execution, self.pipeline.stages[0].name)
             return execution
+
+    def transitions(self) -> dict[str, Transition]:
+        """The way into each stage."""
+        with self.lock:
+            return {name: lane.transition for name, lane in self.lanes.items()}
 
     def update(self, pipeline: Pipeline) -> None:
         """Go on with another version; what runs of the old one is cancelled, as on AWS."""

@@ -67,6 +67,28 @@ class CodePipelines:
         for thread in [*threads, *self._ending]:
             thread.join(max(0.0, deadline - time.monotonic()))
 
+    def keep(self) -> Any:
+        """The pipelines without their executions."""
+        return [
+            (runs.pipeline, runs.created, runs.updated, runs.transitions(), self._tags.of(name))
+            for runs in self._registry.everything()
+            for name in [runs.pipeline.name]
+        ]
+
+    def bring_back(self, kept: Any) -> None:
+        """Have them again; no execution starts."""
+        for pipeline, created, updated, transitions, tags in kept:
+            runs = PipelineRuns(self._own, self._changes, pipeline, self._minute_seconds)
+            runs.created, runs.updated = created, updated
+            for stage_name, transition in transitions.items():
+                runs.lanes[stage_name].transition = transition
+            self._registry.add(runs)
+            self._tags.set(pipeline.name, tags)
+
+    def resume(self) -> list[str]:
+        """Executions ended with what ran them."""
+        return []
+
     def create_pipeline(self, call: Call) -> Answer:
         """Check the declaration, keep it, start its first execution."""
         declaration, tags = call.params["pipeline"], call.params.get("tags", [])

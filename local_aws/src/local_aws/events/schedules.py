@@ -64,6 +64,23 @@ class Schedules:
         self._timer.close()
         self._deliveries.close()
 
+    def keep(self) -> Any:
+        """The schedules and their groups."""
+        with self._lock:
+            return {"schedules": dict(self._schedules), "groups": self._groups.keep()}
+
+    def bring_back(self, kept: Any) -> None:
+        """Have them again."""
+        self._schedules = kept["schedules"]
+        self._groups.bring_back(kept["groups"])
+
+    def resume(self) -> list[str]:
+        """Wait for their next times; what passed meanwhile is not made up for."""
+        with self._lock:
+            for schedule in self._schedules.values():
+                self._wait_for_next(schedule, self._clock.now())
+        return []
+
     def create(self, call: Call) -> Mapping[str, Any]:
         """CreateSchedule. The same ClientToken again is the same schedule."""
         token = call.params.get("ClientToken")

@@ -72,6 +72,21 @@ class Events:
         self._timer.close()
         self._deliveries.close()
 
+    def keep(self) -> Any:
+        """Rules with their targets, and tags."""
+        return {"rules": dict(self._rules), "tags": dict(self._tags)}
+
+    def bring_back(self, kept: Any) -> None:
+        """Have them again."""
+        self._rules, self._tags = kept["rules"], kept["tags"]
+
+    def resume(self) -> list[str]:
+        """Scheduled rules count from now on."""
+        with self._lock:
+            for rule in self._rules.values():
+                self._schedule(rule)
+        return []
+
     def put_rule(self, call: Call) -> Mapping[str, Any]:
         """PutRule: a new rule, or another definition for the one with this name."""
         self._require_default(call.params.get("EventBusName"))

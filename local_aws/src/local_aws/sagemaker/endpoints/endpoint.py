@@ -40,6 +40,15 @@ class Endpoint:
         self.status, self.modified = status, datetime.now(UTC)
         self.failure_reason = reason[:_REASON_LIMIT] if reason else None
 
+    def kept(self) -> dict[str, Any]:
+        """What another process needs to serve it again."""
+        members = ("name", "arn", "config_name", "status", "created", "modified")
+        kept = {member: getattr(self, member) for member in members}
+        return kept | {
+            "failure_reason": self.failure_reason,
+            "deployment_config": self.deployment_config,
+        }
+
     def description(self) -> dict[str, Any]:
         """As DescribeEndpoint answers it."""
         serving, pending = self.serving, self.pending

@@ -103,6 +103,41 @@ class Endpoints:
         for capture in captures:
             capture.close()
 
+    def keep(self) -> Any:
+        """Models, configurations, and which of them each endpoint served last."""
+        with self._lock:
+            return {
+                "models": self._models.keep(),
+                "configs": self._configs.keep(),
+                "endpoints": [e.kept() for e in self._endpoints.values() if e.status != "Deleting"],
+            }
+
+    def bring_back(self, kept: Any) -> None:
+        """Have them again; nothing serves yet."""
+        self._models.bring_back(kept["models"])
+        self._configs.bring_back(kept["configs"])
+        self._endpoints = {one["name"]: Endpoint(**one) for one in kept["endpoints"]}
+
+    def resume(self) -> list[str]:
+        """Let the endpoints serve again: Creating, then InService or Failed, as at first."""
+        told = []
+        for endpoint in self._endpoints.values():
+            if endpoint.status == "Failed":
+                continue
+            try:
+                serving = self._new_serving(endpoint.name, endpoint.config_name)
+            except AwsError as err:  # what it needs is gone: deleted while it served
+                endpoint.enter("Failed", f"It could not be brought back: {err.message}")
+                told.append(f"endpoint {endpoint.name} could not be brought back: {err.message}")
+                continue
+            endpoint.pending = serving
+            endpoint.status = "Creating"
+            self._run(endpoint, serving, TrafficShift.of(None, serving.variant.definition))
+        starting = [e.name for e in self._endpoints.values() if e.status == "Creating"]
+        if starting:
+            told.append(f"endpoints start again: {', '.join(starting)}")
+        return told
+
     def create_endpoint(self, call: Call) -> Mapping[str, Any]:
         """Start to serve the configuration's model."""
         params = call.params

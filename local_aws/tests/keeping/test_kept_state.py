@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import json
 import os
+import socket
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +19,7 @@ from typing import Any
 
 import psutil
 import pytest
+from botocore.exceptions import BotoCoreError
 
 from local_aws.remote import client_of
 from local_aws.state import StateFolder
@@ -76,28 +81,27 @@ class Account:
         self._process: subprocess.Popen[str] | None = None
 
     def up(self, *arguments: str) -> None:
-        options = arguments or ("--keep",)
-        output = (self.folder.parent / "output").open("w+")
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-c", UP, "up", "--no-mlflow"),
-                *("--state-dir", str(self.folder), *options),
-            ],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
-        )
+        output = self.folder.parent / "output"
+        with output.open("w") as file:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-c", UP, "up", "--no-mlflow"),
+                    *("--state-dir", str(self.folder), *(arguments or ("--keep",))),
+                ],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
+            )
         deadline = time.monotonic() + 60
         while True:
             running = StateFolder(self.folder).running()
-            self.printed = (self.folder.parent / "output").read_text()
+            self.printed = output.read_text()
             if running is not None and "Ctrl-C ends it" in self.printed:
                 break
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(self.printed)
             time.sleep(0.05)
-        output.close()
         self.environment = running.environment
 
     def client(self, service: str) -> Any:
@@ -124,18 +128,18 @@ def account(tmp_path) -> Iterator[Account]:
     account.end()
 
 
-def put_model(account: Account) -> None:
+def put_model(account: Account, mode: str = "", key: str = "model.tar.gz") -> None:
     sys.path.insert(0, str(TESTS))
     import conftest
 
     account.client("s3").create_bucket(Bucket="models")
     buffer = io.BytesIO()
-    script = conftest.SERVER.format(mode="", name="kept").encode()
+    script = conftest.SERVER.format(mode=mode, name="kept").encode()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         member = tarfile.TarInfo("serve.py")
         member.size = len(script)
         archive.addfile(member, io.BytesIO(script))
-    account.client("s3").put_object(Bucket="models", Key="model.tar.gz", Body=buffer.getvalue())
+    account.client("s3").put_object(Bucket="models", Key=key, Body=buffer.getvalue())
 
 
 def push(folder: Path, url: str) -> str:
@@ -192,7 +196,8 @@ def described(account: Account) -> dict[str, Any]:
 
     def bare(value: Any) -> Any:
         if isinstance(value, dict):
-            return {k: bare(v) for k, v in value.items() if k != "ResponseMetadata"}
+            left_out = ("ResponseMetadata", "storedBytes")  # lines of logs are not kept
+            return {k: bare(v) for k, v in value.items() if k not in left_out}
         return [bare(one) for one in value] if isinstance(value, list) else value
 
     return {name: bare(answer) for name, answer in calls()}
@@ -287,7 +292,11 @@ def road() -> dict[str, Any]:
         kind = {"category": category, "owner": "AWS", "provider": provider, "version": "1"}
         return {"name": provider, "actionTypeId": kind, **more}
 
-    configuration = {"RepositoryName": "code", "BranchName": "absent", "PollForSourceChanges": "false"}
+    configuration = {
+        "RepositoryName": "code",
+        "BranchName": "absent",
+        "PollForSourceChanges": "false",
+    }
     source = action(
         "Source",
         "CodeCommit",
@@ -356,3 +365,122 @@ def test_all_of_it_is_there_after_kill_9_and_the_endpoint_answers(account, tmp_p
     account.client("cloudformation").get_waiter("stack_delete_complete").wait(
         StackName="st", WaiterConfig={"Delay": 1}
     )
+
+
+def test_a_stack_in_progress_is_said_to_have_failed_and_can_be_deleted(account):
+    put_model(account, mode="sick")
+    account.client("cloudformation").create_stack(StackName="st", TemplateBody=STACK)
+
+    def endpoint_is_made() -> bool:
+        events = account.client("cloudformation").describe_stack_events(StackName="st")
+        return any(
+            event["LogicalResourceId"] == "Endpoint" and event.get("PhysicalResourceId")
+            for event in events["StackEvents"]
+        )
+
+    until(endpoint_is_made)
+    time.sleep(1.5)  # the record of what a deployment does is a second old at most
+    account.kill()
+    account.up()
+
+    assert "stack st was in CREATE_IN_PROGRESS, it is CREATE_FAILED now" in account.printed
+    cloudformation = account.client("cloudformation")
+    (stack,) = cloudformation.describe_stacks()["Stacks"]
+    assert stack["StackStatus"] == "CREATE_FAILED"
+    assert stack["StackStatusReason"] == "local_aws ended during CREATE_IN_PROGRESS"
+    cloudformation.delete_stack(StackName="st")
+    cloudformation.get_waiter("stack_delete_complete").wait(
+        StackName="st", WaiterConfig={"Delay": 1}
+    )
+    assert account.client("sagemaker").list_endpoints()["Endpoints"] == []
+
+
+def test_an_update_broken_off_can_be_made_again(account):
+    put_model(account)
+    cloudformation = account.client("cloudformation")
+    cloudformation.create_stack(StackName="st", TemplateBody=STACK)
+    wait = {"StackName": "st", "WaiterConfig": {"Delay": 1}}
+    cloudformation.get_waiter("stack_create_complete").wait(**wait)
+    put_model(account, mode="sick", key="other.tar.gz")
+    other = STACK.replace("model.tar.gz", "other.tar.gz")
+    cloudformation.update_stack(StackName="st", TemplateBody=other)
+    until(
+        lambda: (
+            account.client("sagemaker").describe_endpoint(EndpointName="served")["EndpointStatus"]
+            == "Updating"
+        )
+    )
+    time.sleep(1.5)
+    account.kill()
+    account.up()
+
+    assert "stack st was in UPDATE_IN_PROGRESS, it is UPDATE_FAILED now: update" in account.printed
+    account.client("sagemaker").get_waiter("endpoint_in_service").wait(
+        EndpointName="served", WaiterConfig={"Delay": 1}
+    )
+    assert answer(account)["name"] == "kept"  # the model that served
+    put_model(account, key="third.tar.gz")
+    cloudformation = account.client("cloudformation")
+    cloudformation.update_stack(
+        StackName="st", TemplateBody=STACK.replace("model.tar.gz", "third.tar.gz")
+    )
+    cloudformation.get_waiter("stack_update_complete").wait(**wait)
+
+
+def test_every_answered_put_survives_a_kill_in_the_middle(account):
+    account.client("s3").create_bucket(Bucket="bucket")
+    answered: list[str] = []
+
+    def put(worker: int) -> None:
+        s3 = account.client("s3")
+        with contextlib.suppress(BotoCoreError):
+            for number in itertools.count():
+                key = f"{worker}/{number}"
+                s3.put_object(Bucket="bucket", Key=key, Body=key.encode())
+                if number % 3 == 2:
+                    s3.put_object(Bucket="bucket", Key="shared", Body=key.encode())
+                answered.append(key)
+
+    workers = [threading.Thread(target=put, args=(number,)) for number in range(4)]
+    for worker in workers:
+        worker.start()
+    until(lambda: len(answered) > 300)
+    account.kill()
+    for worker in workers:
+        worker.join()
+    account.up()
+
+    s3 = account.client("s3")
+    assert len(answered) > 300
+    for key in answered:
+        assert s3.get_object(Bucket="bucket", Key=key)["Body"].read() == key.encode()
+    assert s3.get_object(Bucket="bucket", Key="shared")["Body"].read()
+
+
+def test_a_kept_state_is_not_left_behind_by_mistake(account):
+    account.client("ssm").put_parameter(Name="/a", Value="b", Type="String")
+    port = account.environment["AWS_ENDPOINT_URL"].rpartition(":")[2]
+    account.end()
+
+    with pytest.raises(AssertionError, match=r"is kept. Go on with it: `local-aws up --keep`"):
+        account.up("--port", "0")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", int(port)))
+        other.listen()
+        account.up()
+        assert f"AWS was at port {port}, which is taken" in account.printed
+        assert account.client("ssm").get_parameter(Name="/a")["Parameter"]["Value"] == "b"
+        account.end()
+    account.up("--no-keep")
+    assert account.client("ssm").get_parameters(Names=["/a"])["Parameters"] == []
+    assert (account.folder / "previous" / "kept" / "ssm.state").exists()
+
+
+def test_a_state_of_another_version_is_named_and_left_alone(account):
+    account.end()
+    damaged = account.folder / "kept" / "iam.state"
+    damaged.write_bytes(b"not a pickle")
+
+    with pytest.raises(AssertionError, match=r"can't be read: .* written by local-aws .*, moto "):
+        account.up()
+    assert damaged.read_bytes() == b"not a pickle"

@@ -101,7 +101,9 @@ class Keeper:
 
     def note(self, request: Request, service: str, operation: str) -> None:
         """A call went well: write what it changed."""
-        if self._closing.is_set() or operation in _PASSING or operation.startswith(_READING):
+        if self._thread is None or self._closing.is_set():
+            return
+        if operation in _PASSING or operation.startswith(_READING):
             return
         if service == "s3":
             if request.method in ("PUT", "POST", "DELETE"):
@@ -118,11 +120,16 @@ class Keeper:
         self._save([*([part] if part is not None else []), *self._of_service.get(service, [])])
 
     def close(self) -> None:
-        """Write the last of it; what is ended from now on is not noted."""
-        self._save(self._everything())
+        """Write the last of it; what is ended from now on is not noted.
+
+        Nothing is written by one that was not started: what it found may not be all there was.
+        """
+        started = self._thread
+        if started is not None:
+            self._save(self._everything())
         self._closing.set()
-        if self._thread is not None:
-            self._thread.join()
+        if started is not None:
+            started.join()
 
     def _tick(self) -> None:
         while not self._closing.wait(_TICK_SECONDS):

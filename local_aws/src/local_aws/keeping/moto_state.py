@@ -60,20 +60,21 @@ class MotoState:
             if path.exists():
                 self._fill(moto, read(path))
         used: set[str] = set()
-        objects = 0
-        for path in sorted(self._folder.glob(f"{_BUCKET}*{SUFFIX}")):
+        found = []
+        for path in self._folder.glob(f"{_BUCKET}*{SUFFIX}"):
             number, bucket, changes = read_journaled(path)
             for key, versions, tags in changes:
                 self._apply(bucket, key, versions, tags)
             bucket.multiparts = MultipartDict()
-            self._s3.buckets[bucket.name] = bucket
-            s3_backends.bucket_accounts[bucket.name] = (bucket.partition, self._own.account)
+            found.append(bucket)
             self._buckets[bucket.name] = self._bucket_part(bucket.name, number)
             held = [one for versions in dict.values(bucket.keys) for one in versions]
             used |= {one._value_buffer.path.name for one in held if hasattr(one, "_value_buffer")}
-            objects += len(bucket.keys)
+        for bucket in sorted(found, key=lambda bucket: bucket.creation_date):
+            self._s3.buckets[bucket.name] = bucket
+            s3_backends.bucket_accounts[bucket.name] = (bucket.partition, self._own.account)
         OBJECTS.keep_only(used)
-        return {"bucket": len(self._buckets), "object": objects}
+        return {"bucket": len(found), "object": sum(len(bucket.keys) for bucket in found)}
 
     def note_s3(self, method: str, path: str, query: Mapping[str, str], *, tagged: bool) -> None:
         """Write what a successful request changed."""

@@ -53,12 +53,16 @@ class _Pickler(pickle.Pickler):
             return dict, (dict(value),)  # whoever takes it back has one to fill
         if isinstance(value, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
             der = value.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-            return load_der_private_key, (der, None)
+            return _private_key, (der,)
         return NotImplemented
 
 
 def _is_plain(values: defaultdict[Any, Any]) -> bool:
     return type(values) is defaultdict and not isinstance(values.default_factory, FunctionType)
+
+
+def _private_key(der: bytes) -> Any:
+    return load_der_private_key(der, None)
 
 
 def _backend(service: str, account: str, region: str) -> Any:

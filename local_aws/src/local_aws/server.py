@@ -63,8 +63,7 @@ class LocalAws:
                 ).start()
             port = self._port or self._former(before, "AWS")
             self._gateway = Gateway(self.state.path, all_services, port=port, keep=bool(self._keep))
-            if before:
-                self._bring_back()
+            self._bring_back(known=bool(before))
             self._gateway.start()
             self.environment = self.own.credentials_environment(None)
             if self._tracking is not None:
@@ -96,11 +95,13 @@ class LocalAws:
             )
         self.state.renew(keep=bool(self._keep))
 
-    def _bring_back(self) -> None:
+    def _bring_back(self, *, known: bool) -> None:
         assert self._gateway is not None, "it is made before"
-        assert self._gateway.keeper is not None, "only --keep finds a former state"
+        if self._gateway.keeper is None:
+            return
         found = self._gateway.keeper.bring_back()
-        self.notes = [f"brought back: {found}", f"not brought back: {NOT_KEPT}", *self.notes]
+        if known:
+            self.notes[:0] = [f"brought back: {found}", f"not brought back: {NOT_KEPT}"]
 
     def _former(self, before: Mapping[str, Any], server: str) -> int:
         """The port that the server had; 0, and a note, if it is another's by now."""

@@ -76,17 +76,10 @@ class ChangeSets:
             "ListChangeSets": self.list_change_sets,
         }
 
-    def keep(self) -> Any:
-        """Every set, for `bring_back`."""
-        return dict(self._sets)
-
-    def bring_back(self, kept: Mapping[str, ChangeSet]) -> None:
-        """Have them again."""
-        for change_set in kept.values():
-            for plan in (change_set.plan, change_set.before):
-                if plan is not None:
-                    plan.look_up_imports(self._stacks.imported)
-        self._sets = dict(kept)
+    def plans(self) -> list[Plan]:
+        """What sets would deploy, and what they found."""
+        both = [plan for one in self._sets.values() for plan in (one.plan, one.before)]
+        return [plan for plan in both if plan is not None]
 
     def forget(self, stack: Stack) -> None:
         """Drop the sets of a stack that is deleted."""

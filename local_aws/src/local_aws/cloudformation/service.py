@@ -40,6 +40,8 @@ Answer = Mapping[str, Any]
 class CloudFormation:
     """The service; `own` makes the calls that provision resources."""
 
+    kept = ("_stacks._stacks", "_change_sets._sets")
+
     def __init__(self, own: OwnAws) -> None:
         self._own = own
         self._stacks = Stacks(own)
@@ -71,17 +73,10 @@ class CloudFormation:
         """End deployments in progress."""
         self._stacks.close()
 
-    def keep(self) -> Any:
-        """Stacks and change sets, with all that was evaluated for them."""
-        return {"stacks": self._stacks.keep(), "change_sets": self._change_sets.keep()}
-
-    def bring_back(self, kept: Any) -> None:
-        """Both again, in one piece: a change set names its stack."""
-        self._stacks.bring_back(kept["stacks"])
-        self._change_sets.bring_back(kept["change_sets"])
-
     def resume(self) -> list[str]:
         """Nothing is deployed on: a stack that was in progress failed."""
+        for plan in (*self._stacks.plans(), *self._change_sets.plans()):
+            plan.look_up_imports(self._stacks.imported)
         return self._stacks.interrupted()
 
     def create_stack(self, call: Call) -> Answer:

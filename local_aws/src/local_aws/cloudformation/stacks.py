@@ -33,16 +33,9 @@ class Stacks:
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def keep(self) -> Any:
-        """Every stack, for `bring_back`."""
-        return dict(self._stacks)
-
-    def bring_back(self, kept: Mapping[str, Stack]) -> None:
-        """Have them again."""
-        for stack in kept.values():
-            if stack.plan is not None:
-                stack.plan.look_up_imports(self.imported)
-        self._stacks = dict(kept)
+    def plans(self) -> list[Plan]:
+        """What is deployed."""
+        return [stack.plan for stack in self.all() if stack.plan is not None]
 
     def interrupted(self) -> list[str]:
         """Let what was in progress when local_aws ended fail; a line for each."""

@@ -35,6 +35,8 @@ class Builds:
     /opt/codebuild (default: where the system allows it).
     """
 
+    kept = ("_projects", "_numbers")
+
     def __init__(
         self,
         own: OwnAws,
@@ -92,18 +94,6 @@ class Builds:
         stopping = [start_worker(f"stop {r.build.id}", r.stop, only_logged) for r in runs]
         for thread in (*stopping, *threads):
             thread.join(STOP_SECONDS)
-
-    def keep(self) -> Any:
-        """The projects, and how many builds each had."""
-        return {"projects": dict(self._projects), "numbers": dict(self._numbers)}
-
-    def bring_back(self, kept: Any) -> None:
-        """Have them again."""
-        self._projects, self._numbers = kept["projects"], kept["numbers"]
-
-    def resume(self) -> list[str]:
-        """Builds ended with what ran them."""
-        return []
 
     def create_project(self, call: Call) -> Mapping[str, Any]:
         name = call.params["name"]

@@ -70,15 +70,10 @@ class CodeCommitRepositories:
             "ListTagsForResource": self.list_tags_for_resource,
         }
 
-    def keep(self) -> Any:
-        """What is not in the repositories on disk."""
-        return dict(self._repositories)
-
-    def bring_back(self, kept: Mapping[str, Repository]) -> None:
-        """Have them again, each with its folder."""
-        for repository in kept.values():
+    def reopen(self) -> None:
+        """Give the repositories that were kept their folders."""
+        for repository in self._repositories.values():
             repository.bare = self._bare(repository)
-        self._repositories = dict(kept)
 
     def find(self, name: str | None) -> Repository:
         """The repository of that name; AwsError if there is none."""

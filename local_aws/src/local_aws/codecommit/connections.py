@@ -56,14 +56,6 @@ class Connections:
             (service, name): handler for service in SERVICES for name, handler in handlers.items()
         }
 
-    def keep(self) -> Any:
-        """Every connection."""
-        return dict(self._connections)
-
-    def bring_back(self, kept: Mapping[str, Connection]) -> None:
-        """Have them again."""
-        self._connections = dict(kept)
-
     def create_connection(self, call: Call) -> Mapping[str, Any]:
         """A connection that is available at once."""
         params = call.params

@@ -9,7 +9,6 @@ Neither asks for credentials, so git needs no `aws codecommit credential-helper`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 from wsgiref.types import WSGIApplication
 
 from local_aws.codecommit.bare_repository import BareRepository
@@ -28,6 +27,8 @@ from local_aws.own_aws import DEVELOPER_KEY, OwnAws
 
 class Repositories:
     """The service: what becomes of branches and tags is published on the bus."""
+
+    kept = ("_codecommit._repositories", "_connections._connections")
 
     def __init__(self, own: OwnAws, bus: EventBus) -> None:
         self._own = own
@@ -62,17 +63,9 @@ class Repositories:
     def close(self) -> None:
         """Nothing runs between two requests."""
 
-    def keep(self) -> Any:
-        """What is not in the repositories on disk."""
-        return {"codecommit": self._codecommit.keep(), "connections": self._connections.keep()}
-
-    def bring_back(self, kept: Any) -> None:
-        """Have it again."""
-        self._codecommit.bring_back(kept["codecommit"])
-        self._connections.bring_back(kept["connections"])
-
     def resume(self) -> list[str]:
-        """Nothing runs."""
+        """What is kept of a repository is not its folder."""
+        self._codecommit.reopen()
         return []
 
     def _find_codecommit(self, name: str, _pushes: bool) -> BareRepository:

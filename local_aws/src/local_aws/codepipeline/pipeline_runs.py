@@ -73,10 +73,15 @@ class PipelineRuns:
             self._arrive(execution, self.pipeline.stages[0].name)
             return execution
 
+    @property
     def transitions(self) -> dict[str, Transition]:
         """The way into each stage."""
-        with self.lock:
-            return {name: lane.transition for name, lane in self.lanes.items()}
+        return {name: lane.transition for name, lane in self.lanes.items()}
+
+    @transitions.setter
+    def transitions(self, transitions: Mapping[str, Transition]) -> None:
+        for name, transition in transitions.items():
+            self.lanes[name].transition = transition
 
     def update(self, pipeline: Pipeline) -> None:
         """Go on with another version; what runs of the old one is cancelled, as on AWS."""

@@ -37,6 +37,8 @@ _CLOSE_SECONDS = 5.0
 class CodePipelines:
     """The service. `minute_seconds` is how long a minute of an approval's timeout lasts."""
 
+    kept = ("pipelines", "_tags._tags")
+
     def __init__(self, own: OwnAws, bus: EventBus, minute_seconds: float = 60.0) -> None:
         self._own = own
         self._changes = StateChanges(own, bus)
@@ -67,27 +69,18 @@ class CodePipelines:
         for thread in [*threads, *self._ending]:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def keep(self) -> Any:
-        """The pipelines without their executions."""
-        return [
-            (runs.pipeline, runs.created, runs.updated, runs.transitions(), self._tags.of(name))
-            for runs in self._registry.everything()
-            for name in [runs.pipeline.name]
-        ]
+    @property
+    def pipelines(self) -> Any:
+        """All without their executions, to be kept."""
+        members = ("pipeline", "created", "updated", "transitions")
+        return [[getattr(one, name) for name in members] for one in self._registry.everything()]
 
-    def bring_back(self, kept: Any) -> None:
-        """Have them again; no execution starts."""
-        for pipeline, created, updated, transitions, tags in kept:
+    @pipelines.setter
+    def pipelines(self, kept: Any) -> None:
+        for pipeline, created, updated, transitions in kept:
             runs = PipelineRuns(self._own, self._changes, pipeline, self._minute_seconds)
-            runs.created, runs.updated = created, updated
-            for stage_name, transition in transitions.items():
-                runs.lanes[stage_name].transition = transition
+            runs.created, runs.updated, runs.transitions = created, updated, transitions
             self._registry.add(runs)
-            self._tags.set(pipeline.name, tags)
-
-    def resume(self) -> list[str]:
-        """Executions ended with what ran them."""
-        return []
 
     def create_pipeline(self, call: Call) -> Answer:
         """Check the declaration, keep it, start its first execution."""

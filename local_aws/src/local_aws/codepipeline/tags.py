@@ -38,12 +38,6 @@ class Tags:
             self.check(name, merged)
             self._tags[name] = merged
 
-    def of(self, name: str) -> list[dict[str, str]]:
-        """All of a pipeline, by key."""
-        with self._lock:
-            tags = sorted(self._tags.get(name, {}).items())
-        return [{"key": key, "value": value} for key, value in tags]
-
     def check(self, name: str, tags: Sized) -> None:
         """Raise AwsError for more than fifty."""
         if len(tags) > _MOST:
@@ -70,7 +64,10 @@ class Tags:
 
     def list_tags_for_resource(self, call: Call) -> dict[str, Any]:
         """All tags of a pipeline, by key."""
-        return {"tags": self.of(self._name(call))}
+        name = self._name(call)
+        with self._lock:
+            tags = sorted(self._tags[name].items())
+        return {"tags": [{"key": key, "value": value} for key, value in tags]}
 
     def _name(self, call: Call) -> str:
         arn = call.params["resourceArn"]

@@ -42,14 +42,6 @@ class ScheduleGroups:
         self._groups: dict[str, _Group] = {}
         self._add(DEFAULT_GROUP)
 
-    def keep(self) -> Any:
-        """Every group."""
-        return dict(self._groups)
-
-    def bring_back(self, kept: Any) -> None:
-        """Have them again."""
-        self._groups = kept
-
     def require(self, name: str) -> None:
         """Raise ResourceNotFoundException unless there is a group of that name."""
         self._find(name)

@@ -31,6 +31,8 @@ from local_aws.pagination import page_of
 class Schedules:
     """The service: handlers for the gateway, and the thread that waits."""
 
+    kept = ("_schedules", "_groups._groups")
+
     def __init__(self, own: OwnAws, clock: Clock | None = None) -> None:
         self._own = own
         self._clock = clock or SystemClock()
@@ -63,16 +65,6 @@ class Schedules:
         """End the threads."""
         self._timer.close()
         self._deliveries.close()
-
-    def keep(self) -> Any:
-        """The schedules and their groups."""
-        with self._lock:
-            return {"schedules": dict(self._schedules), "groups": self._groups.keep()}
-
-    def bring_back(self, kept: Any) -> None:
-        """Have them again."""
-        self._schedules = kept["schedules"]
-        self._groups.bring_back(kept["groups"])
 
     def resume(self) -> list[str]:
         """Wait for their next times; what passed meanwhile is not made up for."""

@@ -34,6 +34,8 @@ _ENVELOPE = ("id", "detail-type", "source", "account", "time", "region", "resour
 class Events:
     """The service: handlers for the gateway, a listener on the bus, scheduled rules."""
 
+    kept = ("_rules", "_tags")
+
     def __init__(self, own: OwnAws, bus: EventBus, clock: Clock | None = None) -> None:
         self._own = own
         self._clock = clock or SystemClock()
@@ -71,14 +73,6 @@ class Events:
         """End the threads."""
         self._timer.close()
         self._deliveries.close()
-
-    def keep(self) -> Any:
-        """Rules with their targets, and tags."""
-        return {"rules": dict(self._rules), "tags": dict(self._tags)}
-
-    def bring_back(self, kept: Any) -> None:
-        """Have them again."""
-        self._rules, self._tags = kept["rules"], kept["tags"]
 
     def resume(self) -> list[str]:
         """Scheduled rules count from now on."""

@@ -14,9 +14,11 @@ import logging
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from moto.core.request import Request
 
@@ -37,50 +39,42 @@ _ABOUT = "about.json"
 NOT_KEPT = "executions, builds and jobs with their logs, metrics, uploads in progress, sessions"
 
 
-@runtime_checkable
-class Kept(Protocol):
-    """A service with a state that can be kept."""
-
-    def keep(self) -> Any:
-        """What is to be kept, to be pickled at once."""
-
-    def bring_back(self, kept: Any) -> None:
-        """Have that again; nothing runs and no call can be made yet."""
-
-    def resume(self) -> Iterable[str]:
-        """Go on, as calls can be made now; what is not as it was, for a person to read."""
-
-
 class Keeper:
-    """The state below `folder`."""
+    """The state below `folder`: of moto, and of each service that names its `kept` members.
+
+    A service's `resume`, if it has one, is called when calls can be made: it goes on with what ran,
+    and returns what is not as it was, in lines for a person.
+    """
 
     def __init__(self, folder: Path, own: OwnAws, services: Sequence[Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
-        self._services = [service for service in services if isinstance(service, Kept)]
         self._moto = MotoState(folder, own)
         self._own = {
-            service: Part(folder / f"{type(service).__name__}{SUFFIX}", service.keep)
-            for service in self._services
+            service: Part(folder / f"{type(service).__name__}{SUFFIX}", partial(_members, service))
+            for service in services
+            if hasattr(service, "kept")
         }
         self._of_service: dict[str, list[Part]] = {}
         for service, part in self._own.items():
-            for name in {name for name, _ in service.operations()}:  # type: ignore[attr-defined]
+            for name in {name for name, _ in service.operations()}:
                 self._of_service.setdefault(name, []).append(part)
+        self._noting = False
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._unused: list[Path] = []
 
     def bring_back(self) -> str:
-        """Have the state that was written again; what there is of it, in words.
+        """Have the state that was written again, if there is one; what there is of it, in words.
 
-        Raises UsageError for a state that this version can't read.
+        From now on calls are noted. Raises UsageError for a state that this version can't read.
         """
         try:
             counted = self._moto.bring_back()
             for service, part in self._own.items():
-                if part.path.exists():
-                    service.bring_back(read(part.path))
+                for name, value in (read(part.path) if part.path.exists() else {}).items():
+                    owner, _, member = name.rpartition(".")
+                    setattr(attrgetter(owner)(service) if owner else service, member, value)
         except Exception as err:
             logger.debug("the kept state can't be read", exc_info=True)
             raise UsageError(
@@ -89,21 +83,19 @@ class Keeper:
                 f"{_versions(_present())}. Start with what wrote it, or with `--no-keep`, which "
                 f"moves it to previous/."
             ) from err
+        self._noting = True
         return ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for what, n in counted.items())
 
     def start(self, ports: Mapping[str, int]) -> list[str]:
-        """Write all of it, go on keeping, resume what runs; what is not as it was."""
+        """Resume what ran, keep what becomes of it; what is not as it was."""
         replace(self._folder / _ABOUT, json.dumps({**_present(), **ports}).encode())
-        told = [line for service in self._services for line in service.resume()]
-        self._save(self._everything())
+        told = [line for one in self._own if hasattr(one, "resume") for line in one.resume()]
         self._thread = start_lasting("keeper", self._tick, self._closing)
         return told
 
     def note(self, request: Request, service: str, operation: str) -> None:
         """A call went well: write what it changed."""
-        if self._thread is None or self._closing.is_set():
-            return
-        if operation in _PASSING or operation.startswith(_READING):
+        if not self._noting or operation in _PASSING or operation.startswith(_READING):
             return
         if service == "s3":
             if request.method in ("PUT", "POST", "DELETE"):
@@ -122,32 +114,36 @@ class Keeper:
     def close(self) -> None:
         """Write the last of it; what is ended from now on is not noted.
 
-        Nothing is written by one that was not started: what it found may not be all there was.
+        Nothing, if not all that was written could be read.
         """
-        started = self._thread
-        if started is not None:
-            self._save(self._everything())
+        if self._noting:
+            self._save(self._own.values())
+        self._noting = False
         self._closing.set()
-        if started is not None:
-            started.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _tick(self) -> None:
         while not self._closing.wait(_TICK_SECONDS):
             unused, self._unused = self._unused, OBJECTS.unused()
+            if not self._noting:
+                return
             self._save(self._own.values())
-            self._save(part for part in self._moto.parts() if part.due)
-            if any(part.due for part in self._everything()):
+            parts = self._moto.parts()
+            self._save(part for part in parts if part.due)
+            if any(part.due for part in (*parts, *self._own.values())):
                 self._unused += unused  # what is written last may need them
                 continue
             for path in unused:
                 path.unlink(missing_ok=True)
 
-    def _everything(self) -> list[Part]:
-        return [*self._own.values(), *self._moto.parts()]
-
     def _save(self, parts: Iterable[Part]) -> None:
         for part in parts:
             part.save()
+
+
+def _members(service: Any) -> dict[str, Any]:
+    return {name: attrgetter(name)(service) for name in service.kept}
 
 
 def about(folder: Path) -> dict[str, Any]:

@@ -91,6 +91,7 @@ class JournaledPart(Part):
         if self.due or not self.path.exists():
             self._replace()
             return
+        self._journal.touch(mode=0o600)
         with self._journal.open("ab", buffering=0) as file:
             end = file.tell()
             if file.write(record) < len(record):

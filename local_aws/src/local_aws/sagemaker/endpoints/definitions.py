@@ -59,15 +59,6 @@ class Definitions:
             f"Delete{self._thing}": self.delete,
         }
 
-    def keep(self) -> Any:
-        """Every definition."""
-        with self._lock:
-            return dict(self._kept)
-
-    def bring_back(self, kept: Any) -> None:
-        """Have them again."""
-        self._kept = kept
-
     def find(self, name: str) -> dict[str, Any]:
         """The definition with its ARN and time. AwsError ValidationException if there is none."""
         with self._lock:

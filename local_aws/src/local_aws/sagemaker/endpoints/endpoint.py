@@ -43,11 +43,8 @@ class Endpoint:
     def kept(self) -> dict[str, Any]:
         """What another process needs to serve it again."""
         members = ("name", "arn", "config_name", "status", "created", "modified")
-        kept = {member: getattr(self, member) for member in members}
-        return kept | {
-            "failure_reason": self.failure_reason,
-            "deployment_config": self.deployment_config,
-        }
+        kept = (*members, "failure_reason", "deployment_config")
+        return {member: getattr(self, member) for member in kept}
 
     def description(self) -> dict[str, Any]:
         """As DescribeEndpoint answers it."""

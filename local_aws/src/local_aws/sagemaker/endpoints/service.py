@@ -58,6 +58,8 @@ class Endpoints:
     `clock` gives seconds that only grow; a deployment's waits are measured by it.
     """
 
+    kept = ("_models._kept", "_configs._kept", "endpoints")
+
     def __init__(
         self, own: OwnAws, images: Images, clock: Callable[[], float] = time.monotonic
     ) -> None:
@@ -103,20 +105,15 @@ class Endpoints:
         for capture in captures:
             capture.close()
 
-    def keep(self) -> Any:
-        """Models, configurations, and which of them each endpoint served last."""
+    @property
+    def endpoints(self) -> Any:
+        """What each served last, to be kept."""
         with self._lock:
-            return {
-                "models": self._models.keep(),
-                "configs": self._configs.keep(),
-                "endpoints": [e.kept() for e in self._endpoints.values() if e.status != "Deleting"],
-            }
+            return [one.kept() for one in self._endpoints.values() if one.status != "Deleting"]
 
-    def bring_back(self, kept: Any) -> None:
-        """Have them again; nothing serves yet."""
-        self._models.bring_back(kept["models"])
-        self._configs.bring_back(kept["configs"])
-        self._endpoints = {one["name"]: Endpoint(**one) for one in kept["endpoints"]}
+    @endpoints.setter
+    def endpoints(self, kept: Any) -> None:
+        self._endpoints = {one["name"]: Endpoint(**one) for one in kept}
 
     def resume(self) -> list[str]:
         """Let the endpoints serve again: Creating, then InService or Failed, as at first."""

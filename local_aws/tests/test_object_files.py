@@ -10,8 +10,7 @@ import boto3.s3.transfer
 import psutil
 import pytest
 
-from local_aws.gateway import Gateway
-from local_aws.object_files import OpenFile, View
+from local_aws.object_files import ObjectFolder, OpenFile, View
 
 MEGABYTE = 1 << 20
 NOISE = os.urandom(MEGABYTE)
@@ -94,13 +93,20 @@ def test_the_file_of_what_is_overwritten_or_deleted_goes(gateway, s3):
     assert set(folder.iterdir()) == before
 
 
-def test_objects_end_with_the_gateway(tmp_path, empty_account):
-    gateway = Gateway(tmp_path, lambda _: []).start()
-    gateway.own.client("s3").create_bucket(Bucket="short-lived")
-    gateway.own.client("s3").put_object(Bucket="short-lived", Key="k", Body=b"x")
-    gateway.close()
+def test_objects_end_with_the_last_gateway_unless_they_are_kept(tmp_path):
+    for keep, name in ((False, "passing"), (True, "kept")):
+        folder = ObjectFolder()
+        folder.use(tmp_path / name, keep=keep)
+        folder.use(tmp_path / "another")
+        folder.place("object").write_bytes(b"x")
+        folder.leave()
+        assert (tmp_path / name / "object").exists()
+        folder.drop(folder.place("object"))
+        assert (tmp_path / name / "object").exists() is keep
+        folder.leave()
 
-    assert not (tmp_path / "objects").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert folder.unused() == [tmp_path / "kept" / "object"]
 
 
 def test_a_view_is_like_bytes(tmp_path):

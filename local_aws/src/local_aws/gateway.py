@@ -153,7 +153,7 @@ class Gateway:
             self._thread.join()
         self._server.server_close()
         self._log.close()
-        OBJECTS.clear()
+        OBJECTS.leave()
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)

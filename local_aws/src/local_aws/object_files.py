@@ -39,13 +39,19 @@ class ObjectFolder:
         self._path: Path | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._keeping = False
+        self._users = 0
         self._unused: list[Path] = []
 
     def use(self, path: Path, *, keep: bool = False) -> None:
-        """New objects go to `path`. With `keep` a file goes only when `unused` has named it."""
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """New objects go to `path`, if no other gateway of this process has a folder already.
+
+        With `keep` a file goes only when `unused` has named it.
+        """
         with self._lock:
-            self._path, self._keeping = path, keep
+            self._users += 1
+            if self._users == 1:
+                path.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self._path, self._keeping = path, keep
 
     def place(self, name: str) -> Path:
         """The path of the object file of that name."""
@@ -63,11 +69,13 @@ class ObjectFolder:
                 return
         path.unlink(missing_ok=True)
 
-    def clear(self) -> None:
-        """Without `keep` the objects end with what serves them."""
+    def leave(self) -> None:
+        """A gateway has ended; without `keep` the objects end with the last one."""
         with self._lock:
-            if self._path is not None and not self._keeping:
+            self._users -= 1
+            if self._users == 0 and self._path is not None and not self._keeping:
                 shutil.rmtree(self._path, ignore_errors=True)
+                self._path = None
 
     def unused(self) -> list[Path]:
         """The files that no object holds any more, each told once."""

@@ -395,6 +395,22 @@ def test_a_stack_in_progress_is_said_to_have_failed_and_can_be_deleted(account):
     assert account.client("sagemaker").list_endpoints()["Endpoints"] == []
 
 
+def test_an_endpoint_that_cannot_be_brought_back_is_said(account):
+    put_model(account)
+    cloudformation = account.client("cloudformation")
+    cloudformation.create_stack(StackName="st", TemplateBody=STACK)
+    wait = {"StackName": "st", "WaiterConfig": {"Delay": 1}}
+    cloudformation.get_waiter("stack_create_complete").wait(**wait)
+    account.client("s3").delete_object(Bucket="models", Key="model.tar.gz")
+    account.kill()
+    account.up()
+
+    output = account.folder.parent / "output"
+    until(lambda: "endpoint served could not be brought back: a registry" in output.read_text())
+    endpoint = account.client("sagemaker").describe_endpoint(EndpointName="served")
+    assert endpoint["EndpointStatus"] == "Failed"
+
+
 def test_an_update_broken_off_can_be_made_again(account):
     put_model(account)
     cloudformation = account.client("cloudformation")

@@ -40,7 +40,7 @@ def test_what_cannot_be_written_is_due_and_written_later(tmp_path, caplog):
 
 
 def test_a_journal_is_read_up_to_the_change_that_a_kill_cut_off(tmp_path):
-    part = JournaledPart(tmp_path / "x.state", lambda: "whole")
+    part = JournaledPart(tmp_path / "x.state", lambda: "whole", number=0)
     part.save()
     part.add(lambda: "first")
     part.add(lambda: "second")
@@ -52,7 +52,7 @@ def test_a_journal_is_read_up_to_the_change_that_a_kill_cut_off(tmp_path):
 
 
 def test_a_whole_writing_ends_the_journal_even_if_a_kill_left_it(tmp_path):
-    part = JournaledPart(tmp_path / "x.state", lambda: "whole")
+    part = JournaledPart(tmp_path / "x.state", lambda: "whole", number=0)
     part.save()
     part.add(lambda: "old")
     (journal,) = tmp_path.glob("*.journal")

@@ -98,7 +98,7 @@ class MotoState:
     def _s3(self) -> Any:
         return self._backend("s3")
 
-    def _bucket_part(self, name: str, number: int = 0) -> JournaledPart:
+    def _bucket_part(self, name: str, number: int | None = None) -> JournaledPart:
         def take() -> Any:
             bucket = copy.copy(self._s3.buckets[name])
             bucket.multiparts = MultipartDict()

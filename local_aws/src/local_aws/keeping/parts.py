@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,12 +66,13 @@ class Part:
 class JournaledPart(Part):
     """A part that may be large: single changes are added to a journal beside it.
 
-    Each whole writing begins a journal of its own number, so that no journal is read twice.
+    Each whole writing begins a journal of its own number, so that no journal is read twice, nor one
+    that a part of the same name left behind.
     """
 
-    def __init__(self, path: Path, take: Callable[[], Any], number: int = 0) -> None:
+    def __init__(self, path: Path, take: Callable[[], Any], number: int | None = None) -> None:
         super().__init__(path, take)
-        self._number = number
+        self._number = time.time_ns() if number is None else number
 
     def add(self, change: Callable[[], Any]) -> None:
         """Write one more change; `change` gives it as it is now."""

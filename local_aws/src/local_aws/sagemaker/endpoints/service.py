@@ -11,6 +11,7 @@ An endpoint whose server dies gets a new one; if that one can't start, the endpo
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -129,7 +130,11 @@ class Endpoints:
                 continue
             endpoint.pending = serving
             endpoint.status = "Creating"
-            self._run(endpoint, serving, TrafficShift.of(None, serving.variant.definition))
+            self._start_thread(
+                endpoint,
+                functools.partial(self._serve_again, endpoint, serving),
+                functools.partial(self._break_off, endpoint, serving),
+            )
         starting = [e.name for e in self._endpoints.values() if e.status == "Creating"]
         if starting:
             told.append(f"endpoints start again: {', '.join(starting)}")
@@ -293,6 +298,15 @@ class Endpoints:
             lambda: self._deploy(endpoint, serving, shift),
             lambda cause: self._break_off(endpoint, serving, cause),
         )
+
+    def _serve_again(self, endpoint: Endpoint, serving: Serving) -> None:
+        self._deploy(endpoint, serving, TrafficShift.of(None, serving.variant.definition))
+        if endpoint.status == "Failed":
+            logger.error(
+                "endpoint %s could not be brought back: a registry may call its model served. %s",
+                endpoint.name,
+                endpoint.failure_reason,
+            )
 
     def _deploy(self, endpoint: Endpoint, serving: Serving, shift: TrafficShift) -> None:
         """Let `serving` take over step by step; otherwise leave things as they were."""

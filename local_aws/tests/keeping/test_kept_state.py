@@ -481,6 +481,7 @@ def test_a_kept_state_is_not_left_behind_by_mistake(account):
     with pytest.raises(AssertionError, match=r"is kept. Go on with it: `local-aws up --keep`"):
         account.up("--port", "0")
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", int(port)))
         other.listen()
         account.up()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from moto.core.request import Request
@@ -80,3 +81,50 @@ def test_a_long_file_becomes_the_former_one(tmp_path, monkeypatch):
     )
     assert 0 < len(current) <= len(former) < 20
     assert json.loads(current[-1])["action"] == "s3:GetObject"
+
+
+def test_a_call_is_answered_though_the_record_of_it_fails(tmp_path, caplog, monkeypatch):
+    gateway = Gateway(tmp_path, lambda _: []).start()
+    s3 = gateway.own.client("s3")
+    s3.create_bucket(Bucket="before")
+    with Path("/dev/full").open("ab", buffering=0) as full, monkeypatch.context() as patch:
+        patch.setattr(gateway._log, "_file", full)
+        s3.list_buckets()
+        s3.create_bucket(Bucket="meanwhile")
+    s3.create_bucket(Bucket="after")
+    gateway.close()
+
+    told = [record.getMessage() for record in caplog.records if "missing" in record.message]
+    assert len(told) == 2
+    assert "No space left on device" in told[0]
+    assert told[1].startswith("2 calls are missing in ")
+    lines = (tmp_path / FILE_NAME).read_text().splitlines()
+    assert [json.loads(line)["resource"][-6:] for line in lines] == ["before", ":after"]
+
+
+def test_half_a_line_is_none(tmp_path, monkeypatch):
+    log = CallLog(tmp_path)
+    monkeypatch.setattr(log, "_file", Short(log._file))
+    with pytest.raises(OSError, match="No space left"):
+        log._append(b"a line\n")
+    log.close()
+
+    assert (tmp_path / FILE_NAME).read_bytes() == b""
+
+
+class Short:
+    """A file on a disk with room for three bytes."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+    def write(self, line):
+        return self._file.write(line[:3])
+
+
+def test_a_method_that_s3_does_not_know_is_recorded_all_the_same():
+    assert iam_action("s3", "", "OPTIONS", "/b/k", {}) == ("s3:OPTIONS", "arn:aws:s3:::b/k")
+    assert iam_action("s3", "", "POST", "/b", {}) == ("s3:POST", "arn:aws:s3:::b")

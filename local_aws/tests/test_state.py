@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -26,6 +27,20 @@ def test_renew_keeps_one_generation_of_earlier_files(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["state"]
 
 
+def test_renew_goes_on_where_a_killed_one_was(tmp_path):
+    state = StateFolder(tmp_path)
+    state.renew()
+    (tmp_path / "previous").mkdir()
+    (tmp_path / ".moving").mkdir()
+    (tmp_path / ".moving" / "moved").touch()
+    (tmp_path / "not-moved-yet").touch()
+
+    state.renew()
+
+    assert sorted(p.name for p in (tmp_path / "previous").iterdir()) == ["moved", "not-moved-yet"]
+    assert [p.name for p in tmp_path.iterdir()] == ["previous"]
+
+
 def test_who_runs_is_known_until_it_is_withdrawn(tmp_path):
     state = StateFolder(tmp_path)
     assert state.running() is None
@@ -34,10 +49,15 @@ def test_who_runs_is_known_until_it_is_withdrawn(tmp_path):
     running = state.require_running()
     assert running.gateway_url == "http://aws"
     assert running.environment == {"A": "b"}
+    state.lock()
     with pytest.raises(UsageError, match=r"local_aws already runs here: process \d+, http://aws"):
-        state.renew()
+        StateFolder(tmp_path).lock()
 
     state.withdraw()
+    with pytest.raises(UsageError, match=rf"just starting or ending in .*: process {os.getpid()}"):
+        StateFolder(tmp_path).lock()
+    state.unlock()
+    assert state.holder() is None
     with pytest.raises(UsageError, match=r"no local_aws runs in .*Start one with `local-aws up`"):
         state.require_running()
 

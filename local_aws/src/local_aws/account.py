@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 
@@ -18,11 +19,16 @@ def furnish(own: OwnAws, environment: Mapping[str, str]) -> None:
     tracking server of `environment`, if there is one."""
     own.client("s3").create_bucket(Bucket=f"local-{own.account}-{own.region}")
     trust = {"Effect": "Allow", "Principal": {"Service": _TRUSTED}, "Action": "sts:AssumeRole"}
-    own.client("iam").create_role(
-        RoleName=ROLE_NAME,
-        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
-    )
+    iam = own.client("iam")
+    with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):  # it was kept
+        iam.create_role(
+            RoleName=ROLE_NAME,
+            AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+        )
     if "MLFLOW_TRACKING_URI" in environment:
         own.client("ssm").put_parameter(
-            Name=MLFLOW_PARAMETER, Value=environment["MLFLOW_TRACKING_URI"], Type="String"
+            Name=MLFLOW_PARAMETER,
+            Value=environment["MLFLOW_TRACKING_URI"],
+            Type="String",
+            Overwrite=True,
         )

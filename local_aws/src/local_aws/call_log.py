@@ -7,7 +7,10 @@ secrets.
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
+import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -16,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from moto.core.request import Request
+
+logger = logging.getLogger(__name__)
 
 FILE_NAME = "api-calls.jsonl"
 # A longer file becomes the one of before, in place of the last such.
@@ -41,46 +46,72 @@ _S3_SUBRESOURCES = {
 
 
 class CallLog:
-    """The file `api-calls.jsonl`, appended to. Safe to use from any thread."""
+    """The file `api-calls.jsonl`, appended to. Safe to use from any thread.
+
+    A line that can't be written, such as on a full disk, fails no call: it is missing, and the
+    server's own output says so.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / FILE_NAME
-        self._file = self._path.open("a", encoding="utf-8", buffering=1)
+        self._file = self._path.open("ab", buffering=0)
+        self._lost = 0
         self._lock = threading.Lock()
 
     def write(
         self, request: Request, service: str, operation: str, caller_arn: str, status: int
     ) -> None:
         """Add the call. `service` and `operation` as boto3 names them, S3's operation empty."""
-        action, resource = iam_action(
-            service, operation, request.method, request.path, request.args.to_dict()
-        )
-        entry = {
-            "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
-            "caller": caller_arn,
-            "action": action,
-            "status": status,
-        }
-        if resource:
-            entry["resource"] = resource
-        else:
-            entry.update(parameters=dict(_telling(_parameters(request))))
         with self._lock:
-            if not self._file.closed:
+            if self._file.closed:
+                return
+            try:
                 self._make_room()
-                self._file.write(json.dumps(entry) + "\n")
+                self._append(_line(request, service, operation, caller_arn, status))
+            except (OSError, LookupError, ValueError) as err:  # what it records has happened
+                if not self._lost:
+                    logger.error("calls are missing in %s from now on: %s", self._file.name, err)
+                self._lost += 1
+                return
+            if self._lost:
+                logger.error("%d calls are missing in %s", self._lost, self._file.name)
+                self._lost = 0
 
     def _make_room(self) -> None:
         if self._file.tell() > MOST_BYTES:
             self._file.close()
             self._path.replace(self._path.with_name(FORMER_NAME))
-            self._file = self._path.open("a", encoding="utf-8", buffering=1)
+            self._file = self._path.open("ab", buffering=0)
 
     def close(self) -> None:
-        """Write out what is buffered."""
+        """Nothing is buffered."""
         with self._lock:
             self._file.close()
+
+    def _append(self, line: bytes) -> None:
+        """The whole line or nothing of it."""
+        end = self._file.seek(0, os.SEEK_END)
+        if self._file.write(line) < len(line):
+            self._file.truncate(end)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _line(request: Request, service: str, operation: str, caller_arn: str, status: int) -> bytes:
+    action, resource = iam_action(
+        service, operation, request.method, request.path, request.args.to_dict()
+    )
+    entry = {
+        "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+        "caller": caller_arn,
+        "action": action,
+        "status": status,
+    }
+    if resource:
+        entry["resource"] = resource
+    else:
+        entry.update(parameters=dict(_telling(_parameters(request))))
+    return json.dumps(entry).encode() + b"\n"
 
 
 def iam_action(
@@ -96,13 +127,13 @@ def iam_action(
     if key:
         if method == "DELETE":
             return ("s3:AbortMultipartUpload" if "uploadId" in query else "s3:DeleteObject"), arn
-        return f"s3:{_S3_OBJECT[method]}", arn
+        return f"s3:{_S3_OBJECT.get(method, method)}", arn
     for name, action in _S3_SUBRESOURCES.items():
         if name in query:
             return f"s3:{'Get' if method == 'GET' else 'Put'}{action}", arn
     if method == "POST" and "delete" in query:
         return "s3:DeleteObject", arn
-    return f"s3:{'DeleteBucket' if method == 'DELETE' else _S3_BUCKET[method]}", arn
+    return f"s3:{'DeleteBucket' if method == 'DELETE' else _S3_BUCKET.get(method, method)}", arn
 
 
 def _parameters(request: Request) -> Any:

@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import logging
 import os
-import shlex
 import signal
 import sys
 import time
@@ -21,7 +20,8 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.errors import LocalAwsError, UsageError
-from local_aws.state import DEFAULT_STATE_DIR, StateFolder, process_of
+from local_aws.shell import OTHER_ACCOUNTS, shell_lines
+from local_aws.state import DEFAULT_STATE_DIR, StateFolder
 from local_aws.workers import only_logged, start_worker
 
 _END_SECONDS = 40.0  # how long `down` waits before it ends the process the hard way
@@ -30,17 +30,22 @@ _END_SECONDS = 40.0  # how long `down` waits before it ends the process the hard
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 done.
 
-    2 wrong input, 3 start failed, 130 Ctrl-C.
+    1 the answer can't be written, 2 wrong input, 3 start failed, 130 Ctrl-C.
     """
     arguments = build_parser().parse_args(argv)
     logging.basicConfig(
         level=arguments.log_level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    for name in OTHER_ACCOUNTS:  # a profile that isn't there would fail every client
+        os.environ.pop(name, None)
     # MLflow's thread changes the environment while requests read it, which fails now and then.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        return command(arguments)
+        code = command(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where what goes wrong can still be said
+        return code
     except LocalAwsError as err:
         print(f"error: {err}", file=sys.stderr)
         return err.exit_code
@@ -51,8 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ended by Ctrl-C; {arguments.interrupted}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as err:
+        print(f"error: {err}", file=sys.stderr)
+        _drop_output()
+        return 1
+
+
+def _drop_output() -> None:
+    """Nobody reads what is still buffered, or it can't be written."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -105,6 +120,12 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="end when standard input ends too: for a program that starts it",
     )
+    up.add_argument(
+        "--keep",
+        action=argparse.BooleanOptionalAction,
+        help="go on with the state that the last `up --keep` left, and keep this one (default: "
+        "start from nothing, unless there is a kept state)",
+    )
     add("env", _env, 'print what to export: eval "$(local-aws env)"')
     add("status", _status, "what runs: servers, pipeline executions, endpoints, stacks")
     down = add("down", _down, "end what `up` started in this folder")
@@ -116,8 +137,10 @@ def _up(arguments: argparse.Namespace) -> int:
     from local_aws.server import LocalAws
 
     def print_environment() -> None:
-        for line in _exports(served.environment):
+        for line in shell_lines(served.environment, os.environ):
             print(line)
+        for note in served.notes:
+            print(f"# {note}")
         tracking = served.environment.get("MLFLOW_TRACKING_URI")
         print(
             f"# AWS at {served.own.url}{(tracking and f', MLflow at {tracking}') or ''}.\n"
@@ -129,6 +152,7 @@ def _up(arguments: argparse.Namespace) -> int:
         arguments.state_dir,
         arguments.port,
         mlflow=_with_mlflow(arguments.mlflow),
+        keep=arguments.keep,
         on_aws=print_environment,
     )
     with _sigterm_as_ctrl_c():
@@ -163,7 +187,9 @@ def _with_mlflow(wanted: bool | None) -> bool:
 
 
 def _env(arguments: argparse.Namespace) -> int:
-    for line in _exports(StateFolder(arguments.state_dir).require_running().environment):
+    running = StateFolder(arguments.state_dir).require_running()
+    _require_output()
+    for line in shell_lines(running.environment, os.environ):
         print(line)
     return 0
 
@@ -171,34 +197,34 @@ def _env(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from local_aws.status import print_status
 
-    print_status(StateFolder(arguments.state_dir).require_running())
+    running = StateFolder(arguments.state_dir).require_running()
+    _require_output()
+    print_status(running)
     return 0
+
+
+def _require_output() -> None:
+    """Raise LocalAwsError where the answer would go nowhere without a word."""
+    if sys.stdout is None:
+        raise LocalAwsError("standard output is closed: there is nowhere to print")
 
 
 def _down(arguments: argparse.Namespace) -> int:
     state = StateFolder(arguments.state_dir)
-    running = state.running()
-    if running is None:
+    process = state.holder()
+    if process is None:
         if not arguments.quiet:
             print(f"nothing runs in {state.path}")
         return 0
-    process = process_of(running)
-    if process is not None:
-        process.terminate()
-        deadline = time.monotonic() + _END_SECONDS
-        while process_of(running) is not None:
-            if time.monotonic() > deadline:
-                process.kill()  # what it started ends with it: each child watches its parent
-                break
-            time.sleep(0.1)
-    state.withdraw()
-    print(f"ended process {running.pid}")
+    process.terminate()
+    deadline = time.monotonic() + _END_SECONDS
+    while state.holder() == process:
+        if time.monotonic() > deadline:
+            process.kill()  # what it started ends with it: each child watches its parent
+            process.wait()
+        time.sleep(0.1)
+    print(f"ended process {process.pid}")
     return 0
-
-
-def _exports(environment: dict[str, str]) -> Iterator[str]:
-    for name, value in sorted(environment.items()):
-        yield f"export {name}={shlex.quote(value)}"
 
 
 @contextlib.contextmanager

@@ -41,9 +41,12 @@ from local_aws.aws_protocol import (
 )
 from local_aws.call_log import CallLog
 from local_aws.errors import AwsError, StartFailed
+from local_aws.keeping.keeper import Keeper
 from local_aws.log_events import LOG_EVENTS
 from local_aws.login import caller_of, require_own_address, signature_of
+from local_aws.object_files import OBJECTS
 from local_aws.own_aws import OwnAws
+from local_aws.state import KEPT_FOLDER, OBJECTS_FOLDER
 from local_aws.workers import cause_of, start_lasting
 
 logger = logging.getLogger(__name__)
@@ -94,8 +97,6 @@ EcrImage._create_digest = lambda image: setattr(
 def _made(kind: type[BaseModel], *_: Any, **__: Any) -> BaseModel:
     """moto's own remembers each object that ever was, for a page of its own: memory that grows."""
     instance: BaseModel = object.__new__(kind)
-    if kind.__module__.startswith("moto.s3"):  # it closes their files when it is reset
-        kind.instances_tracked.append(instance)
     return instance
 
 
@@ -128,10 +129,14 @@ class Gateway:
         state_dir: Path,
         services: Callable[[OwnAws], Sequence[Service]],
         port: int = 0,
+        *,
+        keep: bool = False,
     ) -> None:
         self.own = OwnAws(state_dir)
         LOG_EVENTS.use(state_dir / "log-events")
+        OBJECTS.use(state_dir / OBJECTS_FOLDER, keep=keep)
         self._services = services(self.own)
+        self.keeper = Keeper(state_dir / KEPT_FOLDER, self.own, self._services) if keep else None
         self._handlers = {
             key: handler
             for service in self._services
@@ -161,6 +166,8 @@ class Gateway:
 
     def close(self) -> None:
         """End what the services run (they may still call AWS while they do), then the server."""
+        if self.keeper is not None:
+            self.keeper.close()
         for service in reversed(self._services):
             service.close()
         self._closing.set()
@@ -169,6 +176,7 @@ class Gateway:
             self._thread.join()
         self._server.server_close()
         self._log.close()
+        OBJECTS.leave()
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
@@ -192,6 +200,8 @@ class Gateway:
             call = decode(request, service, operation, caller_arn)
             result = handler(call)
             response = result if isinstance(result, RawResponse) else encode(call, result)
+            if self.keeper is not None:
+                self.keeper.note(request, service, operation)
         except AwsError as err:
             response = encode_error(service, err, request)
         except Exception as err:  # the server must answer; the log has the traceback
@@ -216,7 +226,10 @@ class Gateway:
         caller_arn: str,
     ) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            self._log.write(request, service, operation, caller_arn, int(status.split()[0]))
+            code = int(status.split()[0])
+            self._log.write(request, service, operation, caller_arn, code)
+            if self.keeper is not None and code < 400:
+                self.keeper.note(request, service, operation)
             return start_response(status, headers, *more)
 
         if service != "s3":  # its bodies are data, and large

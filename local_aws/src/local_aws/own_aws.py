@@ -22,6 +22,7 @@ from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 
 from local_aws.errors import AwsError
+from local_aws.shell import without_proxy
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -110,6 +111,7 @@ class OwnAws:
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
+            **without_proxy({}),
             **{name.upper(): value for name, value in credentials.items()},
         }
 

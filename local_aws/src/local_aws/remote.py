@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 
 def client_of(environment: Mapping[str, str], service: str) -> Any:
@@ -19,4 +20,5 @@ def client_of(environment: Mapping[str, str], service: str) -> Any:
         region_name=environment["AWS_REGION"],
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        config=Config(proxies={}),  # it is on this machine: no way leads through a proxy
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from rich.console import Console
@@ -9,6 +11,9 @@ from rich.table import Table
 
 from local_aws.remote import client_of
 from local_aws.state import Running
+
+# Of each pipeline; how many there are besides is said.
+_NEWEST = 20
 
 
 def print_status(running: Running) -> None:
@@ -31,7 +36,7 @@ def print_status(running: Running) -> None:
 def _pipelines(codepipeline: Any) -> list[tuple[str, ...]]:
     """Each with its newest execution."""
     rows: list[tuple[str, ...]] = []
-    for pipeline in codepipeline.list_pipelines()["pipelines"]:
+    for pipeline in _all(codepipeline, "list_pipelines", "pipelines"):
         name = pipeline["name"]
         newest = codepipeline.list_pipeline_executions(pipelineName=name, maxResults=1)
         for execution in newest["pipelineExecutionSummaries"]:
@@ -45,10 +50,15 @@ def _pipelines(codepipeline: Any) -> list[tuple[str, ...]]:
 
 def _executions(sagemaker: Any) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    for pipeline in sagemaker.list_pipelines()["PipelineSummaries"]:
+    for pipeline in _all(sagemaker, "list_pipelines", "PipelineSummaries"):
         name = pipeline["PipelineName"]
-        executions = sagemaker.list_pipeline_executions(PipelineName=name)
-        for execution in executions["PipelineExecutionSummaries"]:
+        executions = _all(
+            sagemaker,
+            "list_pipeline_executions",
+            "PipelineExecutionSummaries",
+            PipelineName=name,
+        )
+        for execution in islice(executions, _NEWEST):
             identifier = execution["PipelineExecutionArn"].rpartition("/")[2]
             rows.append(
                 (
@@ -57,6 +67,10 @@ def _executions(sagemaker: Any) -> list[tuple[str, ...]]:
                     f"{execution['StartTime'].astimezone():%H:%M:%S}",
                 )
             )
+        older = sum(1 for _ in executions)
+        if older:
+            command = f"aws sagemaker list-pipeline-executions --pipeline-name {name}"
+            rows.append((f"{name}: {older} older ones", command, ""))
     return rows
 
 
@@ -67,7 +81,7 @@ def _endpoints(sagemaker: Any) -> list[tuple[str, ...]]:
             endpoint["EndpointStatus"],
             f"{endpoint['LastModifiedTime'].astimezone():%H:%M:%S}",
         )
-        for endpoint in sagemaker.list_endpoints()["Endpoints"]
+        for endpoint in _all(sagemaker, "list_endpoints", "Endpoints")
     ]
 
 
@@ -78,8 +92,14 @@ def _stacks(cloudformation: Any) -> list[tuple[str, ...]]:
             stack["StackStatus"],
             f"{stack.get('LastUpdatedTime', stack['CreationTime']).astimezone():%H:%M:%S}",
         )
-        for stack in cloudformation.describe_stacks()["Stacks"]
+        for stack in _all(cloudformation, "describe_stacks", "Stacks")
     ]
+
+
+def _all(client: Any, operation: str, member: str, **request: Any) -> Iterator[Any]:
+    """Every item, whatever a page holds."""
+    for page in client.get_paginator(operation).paginate(**request):
+        yield from page[member]
 
 
 def _print_table(console: Console, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -34,10 +34,12 @@ class TrackingServer:
     for minutes before they give up.
     """
 
-    def __init__(self, folder: Path, program: Sequence[str] = _PROGRAM) -> None:
+    def __init__(
+        self, folder: Path, program: Sequence[str] = _PROGRAM, port: int | None = None
+    ) -> None:
         self._folder = folder
         self._program = program
-        self._port = find_free_port()
+        self._port = port or find_free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.log_path = folder / "server.log"
         self._process: SupervisedProcess | None = None

@@ -24,7 +24,7 @@ from local_aws.cloudformation.requests import (
     template_of,
 )
 from local_aws.cloudformation.stack import Stack, StackSettings
-from local_aws.cloudformation.stacks import Stacks
+from local_aws.cloudformation.stacks import UPDATE_FAILED, Stacks
 from local_aws.errors import AwsError
 from local_aws.gateway import Handler
 
@@ -53,6 +53,8 @@ class ChangeSet:
     @property
     def empty(self) -> bool:
         """Executing it would do nothing."""
+        if self.stack.status == UPDATE_FAILED:
+            return False
         return self.before is not None and not self.plan.differs_from(self.before)
 
 
@@ -73,6 +75,11 @@ class ChangeSets:
             "DeleteChangeSet": self.delete_change_set,
             "ListChangeSets": self.list_change_sets,
         }
+
+    def plans(self) -> list[Plan]:
+        """What sets would deploy, and what they found."""
+        both = [plan for one in self._sets.values() for plan in (one.plan, one.before)]
+        return [plan for plan in both if plan is not None]
 
     def forget(self, stack: Stack) -> None:
         """Drop the sets of a stack that is deleted."""

@@ -34,6 +34,12 @@ class PlannedResource:
     depends_on: frozenset[str]
     sketch: Mapping[str, Any]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "type": self.type.type}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, type=RESOURCE_TYPES[state["type"]])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -46,6 +52,13 @@ class Plan:
     pseudo: Mapping[str, Any]
     resources: Mapping[str, PlannedResource]
     outputs: Mapping[str, Mapping[str, Any]]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "imported"}
+
+    def look_up_imports(self, imported: Callable[[str], str]) -> None:
+        """What a plan needs that was kept: who knows the exports now."""
+        vars(self)["imported"] = imported
 
     def evaluation(self, resource: Callable[[Reference], Any]) -> Evaluation:
         """The template's values, where `resource` gives Refs and attributes."""

@@ -27,7 +27,7 @@ from local_aws.cloudformation.requests import (
 )
 from local_aws.cloudformation.resources import RESOURCE_TYPES
 from local_aws.cloudformation.stack import Stack, StackSettings
-from local_aws.cloudformation.stacks import Stacks
+from local_aws.cloudformation.stacks import UPDATE_FAILED, Stacks
 from local_aws.cloudformation.template import Template
 from local_aws.cloudformation.validation import check_template
 from local_aws.errors import AwsError
@@ -39,6 +39,8 @@ Answer = Mapping[str, Any]
 
 class CloudFormation:
     """The service; `own` makes the calls that provision resources."""
+
+    kept = ("_stacks._stacks", "_change_sets._sets")
 
     def __init__(self, own: OwnAws) -> None:
         self._own = own
@@ -65,6 +67,10 @@ class CloudFormation:
     def close(self) -> None:
         """End deployments in progress."""
         self._stacks.close()
+
+    def resume(self) -> list[str]:
+        """Nothing is deployed on: a stack that was in progress failed."""
+        return self._stacks.interrupted()
 
     def create_stack(self, call: Call) -> Answer:
         """Check everything, then create in the background."""
@@ -108,7 +114,7 @@ class CloudFormation:
         plan = self._stacks.plan(
             stack, template, given, tags_of(params, before.tags), settings.role_arn
         )
-        if not plan.differs_from(before):
+        if not plan.differs_from(before) and stack.status != UPDATE_FAILED:
             raise AwsError("ValidationError", "No updates are to be performed.")
         self._stacks.update(stack, plan, settings)
         return {"StackId": stack.id}

@@ -13,7 +13,7 @@ from typing import Any
 from local_aws.cloudformation.intrinsics import Reference, as_text
 from local_aws.cloudformation.parameters import HIDDEN, shown_parameters
 from local_aws.cloudformation.plan import Plan
-from local_aws.cloudformation.resources import Physical, ResourceType
+from local_aws.cloudformation.resources import RESOURCE_TYPES, Physical, ResourceType
 from local_aws.cloudformation.template import format_error
 
 STACK_TYPE = "AWS::CloudFormation::Stack"
@@ -34,6 +34,12 @@ class StackResource:
     status: str = ""
     reason: str = ""
     changed: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "type": self.type.type}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, type=RESOURCE_TYPES[state["type"]])
 
 
 @dataclass(frozen=True)

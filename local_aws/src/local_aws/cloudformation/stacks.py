@@ -16,7 +16,11 @@ from local_aws.errors import AwsError
 from local_aws.own_aws import OwnAws
 from local_aws.workers import start_worker
 
-UPDATABLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"})
+# An update broken off halfway: the same template again may have something to do.
+UPDATE_FAILED = "UPDATE_FAILED"
+UPDATABLE = frozenset(
+    {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", UPDATE_FAILED}
+)
 
 
 class Stacks:
@@ -28,6 +32,28 @@ class Stacks:
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
+
+    def plans(self) -> list[Plan]:
+        """What is deployed."""
+        return [stack.plan for stack in self.all() if stack.plan is not None]
+
+    def interrupted(self) -> list[str]:
+        """Let what was in progress when local_aws ended fail; a line for each."""
+        told = []
+        for stack in self.all():
+            if not stack.in_progress:
+                continue
+            before, stack.resources = (
+                stack.status,
+                {name: one for name, one in stack.resources.items() if one.physical is not None},
+            )
+            stack.enter(stack.failed_status, f"local_aws ended during {before}")
+            again = "update it" if stack.status == UPDATE_FAILED else "delete it and begin"
+            told.append(
+                f"stack {stack.name} was in {before}, it is {stack.status} now: {again} again. A "
+                "resource that was just being made may have to be deleted by hand"
+            )
+        return told
 
     def find(self, name: str) -> Stack:
         """The stack of that name, or of that id (then deleted ones too).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from local_aws.containers.log_stream import (
     LogStream,
     keep_newest,
 )
+
+logger = logging.getLogger(__name__)
 
 ENABLED = "ENABLED"
 
@@ -85,8 +88,11 @@ class BuildLog:
     def _append(self, written: bytes) -> None:
         for secret in self._secrets:
             written = written.replace(secret, b"***")
-        with self.path.open("ab") as file:
-            file.write(written)
+        try:
+            with self.path.open("ab") as file:
+                file.write(written)
+        except OSError as err:  # a full disk: the build's own commands tell it, if they meet it
+            logger.warning("lines are missing in %s: %s", self.path, err)
 
 
 def log_names(project: Mapping[str, Any], build_uuid: str) -> tuple[str, str] | None:

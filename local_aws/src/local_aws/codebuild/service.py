@@ -34,6 +34,8 @@ class Builds:
     /opt/codebuild (default: where the system allows it).
     """
 
+    kept = ("_projects", "_numbers")
+
     def __init__(
         self,
         own: OwnAws,

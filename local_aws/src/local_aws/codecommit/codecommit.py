@@ -32,11 +32,14 @@ class Repository:
 
     name: str
     id: str
-    bare: BareRepository
     description: str | None = None
     kms_key_id: str | None = None
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     modified: datetime = field(default_factory=lambda: datetime.now(UTC))
+    bare: BareRepository = field(init=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "bare"}
 
 
 class CodeCommitRepositories:
@@ -68,6 +71,11 @@ class CodeCommitRepositories:
             **self._tags.handlers(),
         }
 
+    def reopen(self) -> None:
+        """Give the repositories that were kept their folders."""
+        for repository in self._repositories.values():
+            repository.bare = self._bare(repository)
+
     def find(self, name: str | None) -> Repository:
         """The repository of that name; AwsError if there is none."""
         if not name:
@@ -93,19 +101,14 @@ class CodeCommitRepositories:
         _require_git()
         with self._lock:
             self._require_free(name)
-            repository_id = str(uuid.uuid4())
-            bare = BareRepository(
-                self._folder / f"{repository_id}.git",
-                lambda changes, caller_arn: self._tell(repository, changes, caller_arn),
-            )
             repository = Repository(
                 name=name,
-                id=repository_id,
-                bare=bare,
+                id=str(uuid.uuid4()),
                 description=params.get("repositoryDescription"),
                 kms_key_id=params.get("kmsKeyId"),
             )
-            bare.create()
+            repository.bare = self._bare(repository)
+            repository.bare.create()
             self._repositories[name] = repository
             self._tags.set(arn, tags)
             return {"repositoryMetadata": self._metadata(repository)}
@@ -162,6 +165,12 @@ class CodeCommitRepositories:
         if name not in branches:
             raise AwsError("BranchDoesNotExistException", f"Branch {name} does not exist")
         return {"branch": {"branchName": name, "commitId": branches[name]}}
+
+    def _bare(self, repository: Repository) -> BareRepository:
+        return BareRepository(
+            self._folder / f"{repository.id}.git",
+            lambda changes, caller_arn: self._tell(repository, changes, caller_arn),
+        )
 
     def _find_by_arn(self, arn: str) -> Repository:
         match = _ARN.fullmatch(arn)

@@ -38,18 +38,20 @@ class ConnectionRepositories:
         with self._lock:
             if name in self._repositories:
                 return self._repositories[name]
-            if not pushes:
+            folder = self._folder / f"{name}.git"
+            if not pushes and not folder.is_dir():
                 raise RepositoryNotFound(
                     f"no repository {name!r} behind a connection. Its first push makes it: "
                     f"git push {self._own.url}{CONNECTION_PATH}{name}.git main"
                 )
             bare = BareRepository(
-                self._folder / f"{name}.git",
+                folder,
                 lambda changes, _: publish_connection(
                     self._bus, changes, name=name, repository=bare
                 ),
             )
-            bare.create()
+            if not folder.is_dir():  # it may be a kept one
+                bare.create()
             self._repositories[name] = bare
             return bare
 

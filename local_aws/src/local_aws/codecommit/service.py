@@ -26,6 +26,8 @@ from local_aws.own_aws import OwnAws
 class Repositories:
     """The service: what becomes of branches and tags is published on the bus."""
 
+    kept = ("_codecommit._repositories", "_codecommit._tags._tags", "_connections._connections")
+
     def __init__(self, own: OwnAws, bus: EventBus) -> None:
         self._own = own
         self._codecommit = CodeCommitRepositories(own, bus)
@@ -55,6 +57,11 @@ class Repositories:
 
     def close(self) -> None:
         """Nothing runs between two requests."""
+
+    def resume(self) -> list[str]:
+        """What is kept of a repository is not its folder."""
+        self._codecommit.reopen()
+        return []
 
     def _find_codecommit(self, name: str, _pushes: bool) -> BareRepository:
         try:

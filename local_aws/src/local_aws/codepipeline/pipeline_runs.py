@@ -30,7 +30,7 @@ from local_aws.codepipeline.execution import (
     Trigger,
     now,
 )
-from local_aws.codepipeline.stage_queue import StageQueue
+from local_aws.codepipeline.stage_queue import StageQueue, Transition
 from local_aws.codepipeline.stage_run import StageRun
 from local_aws.codepipeline.state_changes import StateChanges
 from local_aws.own_aws import OwnAws
@@ -70,6 +70,16 @@ class PipelineRuns:
             self._changes.pipeline(execution, "STARTED")
             self._arrive(execution, self.pipeline.stages[0].name)
             return execution
+
+    @property
+    def transitions(self) -> dict[str, Transition]:
+        """The way into each stage."""
+        return {name: queue.transition for name, queue in self.queues.items()}
+
+    @transitions.setter
+    def transitions(self, transitions: Mapping[str, Transition]) -> None:
+        for name, transition in transitions.items():
+            self.queues[name].transition = transition
 
     def update(self, pipeline: Pipeline) -> None:
         """Go on with another version; what runs of the old one is cancelled, as on AWS."""

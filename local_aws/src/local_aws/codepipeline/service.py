@@ -37,6 +37,8 @@ _CLOSE_SECONDS = 5.0
 class CodePipelines:
     """The service. `minute_seconds` is how long a minute of an approval's timeout lasts."""
 
+    kept = ("pipelines", "_tags._tags")
+
     def __init__(self, own: OwnAws, bus: EventBus, minute_seconds: float = 60.0) -> None:
         self._own = own
         self._changes = StateChanges(own, bus)
@@ -72,6 +74,19 @@ class CodePipelines:
         deadline = time.monotonic() + _CLOSE_SECONDS
         for thread in [*threads, *self._ending]:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+    @property
+    def pipelines(self) -> Any:
+        """All without their executions, to be kept."""
+        members = ("pipeline", "created", "updated", "transitions")
+        return [[getattr(one, name) for name in members] for one in self._registry.everything()]
+
+    @pipelines.setter
+    def pipelines(self, kept: Any) -> None:
+        for pipeline, created, updated, transitions in kept:
+            runs = PipelineRuns(self._own, self._changes, pipeline, self._minute_seconds)
+            runs.created, runs.updated, runs.transitions = created, updated, transitions
+            self._registry.add(runs)
 
     def create_pipeline(self, call: Call) -> Answer:
         """Check the declaration, keep it, start its first execution."""

@@ -27,6 +27,8 @@ from local_aws.tags import CAPITALISED, Tags
 class Events:
     """The service: handlers for the gateway, a listener on the bus."""
 
+    kept = ("_rules", "_tags._tags")
+
     def __init__(self, own: OwnAws, bus: EventBus) -> None:
         self._own = own
         self._lock = threading.RLock()

@@ -35,6 +35,8 @@ from local_aws.scheduler.timer import Timer
 class Schedules:
     """The service: handlers for the gateway, and the thread that waits."""
 
+    kept = ("_schedules",)
+
     def __init__(self, own: OwnAws, clock: Clock | None = None) -> None:
         self._own = own
         self._clock = clock or SystemClock()
@@ -59,6 +61,13 @@ class Schedules:
         """End the threads."""
         self._timer.close()
         self._deliveries.close()
+
+    def resume(self) -> list[str]:
+        """Wait for their next times; what passed meanwhile is not made up for."""
+        with self._lock:
+            for schedule in self._schedules.values():
+                self._wait_for_next(schedule, self._clock.now())
+        return []
 
     def create(self, call: Call) -> Mapping[str, Any]:
         """CreateSchedule. The same ClientToken again is the same schedule."""

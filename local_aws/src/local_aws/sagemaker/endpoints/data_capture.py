@@ -107,7 +107,10 @@ class DataCapture:
             encoding = "CSV"
         elif kind in headers.get("JsonContentTypes", ()):
             encoding = "JSON"
-        data = base64.b64encode(body).decode() if encoding == "BASE64" else body.decode()
+        if encoding == "BASE64":
+            data = base64.b64encode(body).decode()
+        else:
+            data = body.decode(errors="replace")  # the model took it: no record may refuse it
         return {
             "observedContentType": content_type,
             "mode": mode,

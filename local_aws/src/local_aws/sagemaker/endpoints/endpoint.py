@@ -40,6 +40,12 @@ class Endpoint:
         self.status, self.modified = status, datetime.now(UTC)
         self.failure_reason = reason[:_REASON_LIMIT] if reason else None
 
+    def kept(self) -> dict[str, Any]:
+        """What another process needs to serve it again."""
+        members = ("name", "arn", "config_name", "status", "created", "modified")
+        kept = (*members, "failure_reason", "deployment_config")
+        return {member: getattr(self, member) for member in kept}
+
     def description(self) -> dict[str, Any]:
         """As DescribeEndpoint answers it."""
         serving, pending = self.serving, self.pending

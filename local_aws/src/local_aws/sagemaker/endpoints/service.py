@@ -11,6 +11,7 @@ An endpoint whose server dies gets a new one; if that one can't start, the endpo
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -58,6 +59,8 @@ class Endpoints:
     `clock` gives seconds that only grow; a deployment's waits are measured by it.
     """
 
+    kept = ("_models._kept", "_configs._kept", "endpoints")
+
     def __init__(
         self, own: OwnAws, images: Images, clock: Callable[[], float] = time.monotonic
     ) -> None:
@@ -102,6 +105,40 @@ class Endpoints:
             thread.join(_CLOSE_SECONDS)
         for capture in captures:
             capture.close()
+
+    @property
+    def endpoints(self) -> Any:
+        """What each served last, to be kept."""
+        with self._lock:
+            return [one.kept() for one in self._endpoints.values() if one.status != "Deleting"]
+
+    @endpoints.setter
+    def endpoints(self, kept: Any) -> None:
+        self._endpoints = {one["name"]: Endpoint(**one) for one in kept}
+
+    def resume(self) -> list[str]:
+        """Let the endpoints serve again: Creating, then InService or Failed, as at first."""
+        told = []
+        for endpoint in self._endpoints.values():
+            if endpoint.status == "Failed":
+                continue
+            try:
+                serving = self._new_serving(endpoint.name, endpoint.config_name)
+            except AwsError as err:  # what it needs is gone: deleted while it served
+                endpoint.enter("Failed", f"It could not be brought back: {err.message}")
+                told.append(f"endpoint {endpoint.name} could not be brought back: {err.message}")
+                continue
+            endpoint.pending = serving
+            endpoint.status = "Creating"
+            self._start_thread(
+                endpoint,
+                functools.partial(self._serve_again, endpoint, serving),
+                functools.partial(self._break_off, endpoint, serving),
+            )
+        starting = [e.name for e in self._endpoints.values() if e.status == "Creating"]
+        if starting:
+            told.append(f"endpoints start again: {', '.join(starting)}")
+        return told
 
     def create_endpoint(self, call: Call) -> Mapping[str, Any]:
         """Start to serve the configuration's model."""
@@ -261,6 +298,15 @@ class Endpoints:
             lambda: self._deploy(endpoint, serving, shift),
             lambda cause: self._break_off(endpoint, serving, cause),
         )
+
+    def _serve_again(self, endpoint: Endpoint, serving: Serving) -> None:
+        self._deploy(endpoint, serving, TrafficShift.of(None, serving.variant.definition))
+        if endpoint.status == "Failed":
+            logger.error(
+                "endpoint %s could not be brought back: a registry may call its model served. %s",
+                endpoint.name,
+                endpoint.failure_reason,
+            )
 
     def _deploy(self, endpoint: Endpoint, serving: Serving, shift: TrafficShift) -> None:
         """Let `serving` take over step by step; otherwise leave things as they were."""

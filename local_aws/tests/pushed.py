@@ -37,18 +37,23 @@ def git_in(folder: Path, *arguments: str, **environment: str) -> subprocess.Comp
     )
 
 
-def push_commit(url: str, files: Mapping[str, bytes], branch: str = "main") -> str:
-    """Id of a new commit with these files on top of what the branch has, pushed to it."""
+def push_commit(
+    url: str, files: Mapping[str, bytes], branch: str = "main", **environment: str
+) -> str:
+    """Id of a new commit with these files on top of what the branch has, pushed to it.
+
+    `environment` has the credentials, if os.environ doesn't.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         git_in(folder, "init", "--quiet", f"--initial-branch={branch}")
-        if git_in(folder, "fetch", "--quiet", url, branch).returncode == 0:
+        if git_in(folder, "fetch", "--quiet", url, branch, **environment).returncode == 0:
             git_in(folder, "reset", "--quiet", "--hard", "FETCH_HEAD")
         for path, content in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
         git_in(folder, "add", "--all")
         git_in(folder, "commit", "--quiet", "--message", f"Write {', '.join(files)}")
-        pushed = git_in(folder, "push", "--quiet", url, f"HEAD:refs/heads/{branch}")
+        pushed = git_in(folder, "push", "--quiet", url, f"HEAD:refs/heads/{branch}", **environment)
         assert pushed.returncode == 0, pushed.stderr
         return git_in(folder, "rev-parse", "HEAD").stdout.strip()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from local_aws.own_aws import OwnAws
 
-
-def put_image(own: OwnAws, repository: str, **annotations: Any) -> str:
-    """URI of a new image in the account's ECR; values but texts are annotated as JSON."""
+def put_image(own: Any, repository: str, **annotations: Any) -> str:
+    """URI of a new image in the ECR that `own.client` reaches; values but texts become JSON."""
     ecr = own.client("ecr")
     uri = ecr.create_repository(repositoryName=repository)["repository"]["repositoryUri"]
     texts = {

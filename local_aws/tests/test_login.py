@@ -85,7 +85,7 @@ def test_a_form_of_another_site_runs_nothing(gateway):
     answer = post(gateway, f"/?X-Amz-Credential={claim}", both, Content_Type=CONTENT)
     assert answer.status in (400, 403)
     assert b"InvalidClientTokenId" in answer.data
-    assert not gateway.own.client("cloudformation").list_stacks()["StackSummaries"]
+    assert not gateway.own.client("cloudformation").describe_stacks()["Stacks"]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_credentials_are_new_for_each_run_and_have_the_form_of_aws(tmp_path):
 SERVICES = [
     ("s3", "list_buckets", "InvalidAccessKeyId", "SignatureDoesNotMatch"),
     ("sts", "get_caller_identity", "InvalidClientTokenId", "SignatureDoesNotMatch"),
-    ("cloudformation", "list_stacks", "InvalidClientTokenId", "SignatureDoesNotMatch"),
+    ("cloudformation", "describe_stacks", "InvalidClientTokenId", "SignatureDoesNotMatch"),
     ("sagemaker", "list_models", "UnrecognizedClientException", "InvalidSignatureException"),
     ("scheduler", "list_schedules", "UnrecognizedClientException", "InvalidSignatureException"),
     ("secretsmanager", "list_secrets", "UnrecognizedClientException", "InvalidSignatureException"),

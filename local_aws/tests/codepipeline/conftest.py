@@ -103,7 +103,9 @@ class Account:
         with contextlib.suppress(codecommit.exceptions.RepositoryNameExistsException):
             codecommit.create_repository(repositoryName=repository)
         contents = {path: text.encode() for path, text in files.items()}
-        return push_commit(f"{self.gateway.url}/v1/repos/{repository}", contents, branch)
+        credentials = self.gateway.own.credentials_environment(None)
+        url = f"{self.gateway.url}/v1/repos/{repository}"
+        return push_commit(url, contents, branch, **credentials)
 
     def read_artifact(self, artifact: Mapping[str, Any]) -> zipfile.ZipFile:
         """The zip that ListActionExecutions shows."""

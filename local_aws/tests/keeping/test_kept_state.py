@@ -20,18 +20,13 @@ from typing import Any
 import psutil
 import pytest
 from botocore.exceptions import BotoCoreError
+from conftest import SERVER
+from pushed import git_in, push_commit
+from serving_image import put_image
 
 from local_aws.remote import client_of
 from local_aws.state import StateFolder
 
-TESTS = Path(__file__).resolve().parents[1]
-# The command, where the stand-in image of conftest can be served.
-UP = """
-import conftest, local_aws.services
-local_aws.services.Images = conftest.StandInImages
-from local_aws.cli import main
-raise SystemExit(main())
-"""
 TRUST = {
     "Version": "2012-10-17",
     "Statement": {
@@ -85,13 +80,13 @@ class Account:
         with output.open("w") as file:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-c", UP, "up", "--no-mlflow"),
+                    *(sys.executable, "-m", "local_aws.cli", "up", "--no-mlflow"),
                     *("--state-dir", str(self.folder), *(arguments or ("--keep",))),
                 ],
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 text=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             )
         deadline = time.monotonic() + 60
         while True:
@@ -129,36 +124,17 @@ def account(tmp_path) -> Iterator[Account]:
 
 
 def put_model(account: Account, mode: str = "", key: str = "model.tar.gz") -> None:
-    sys.path.insert(0, str(TESTS))
-    import conftest
-
+    command = [sys.executable, "/opt/ml/model/serve.py", "{port}"]
+    with contextlib.suppress(account.client("ecr").exceptions.RepositoryAlreadyExistsException):
+        put_image(account, "stand-in", command=command)
     account.client("s3").create_bucket(Bucket="models")
     buffer = io.BytesIO()
-    script = conftest.SERVER.format(mode=mode, name="kept").encode()
+    script = SERVER.format(mode=mode, name="kept").encode()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         member = tarfile.TarInfo("serve.py")
         member.size = len(script)
         archive.addfile(member, io.BytesIO(script))
     account.client("s3").put_object(Bucket="models", Key=key, Body=buffer.getvalue())
-
-
-def push(folder: Path, url: str) -> str:
-    def git(*arguments: str) -> str:
-        author = ("-c", "user.name=n", "-c", "user.email=n@example.com")
-        return subprocess.run(
-            ["git", *author, "-C", str(folder), *arguments],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-
-    folder.mkdir()
-    git("init", "-q", "-b", "main")
-    (folder / "file").write_text("content")
-    git("add", "file")
-    git("commit", "-qm", "a commit")
-    git("push", "-q", url, "main")
-    return git("rev-parse", "HEAD").strip()
 
 
 def described(account: Account) -> dict[str, Any]:
@@ -244,7 +220,7 @@ def fill(account: Account, folder: Path) -> None:
         ComparisonOperator="GreaterThanThreshold",
     )
     url = client("codecommit").create_repository(repositoryName="code")["repositoryMetadata"]
-    push(folder / "work", url["cloneUrlHttp"])
+    push_commit(url["cloneUrlHttp"], {"file": b"content"}, **account.environment)
     client("codebuild").create_project(
         name="builder",
         source={"type": "NO_SOURCE", "buildspec": "version: 0.2\nphases: {}\n"},
@@ -351,8 +327,8 @@ def test_all_of_it_is_there_after_kill_9_and_the_endpoint_answers(account, tmp_p
     assert s3.get_object(Bucket="versioned", Key="in-parts")["Body"].read() == bytes(9 << 20)
     # And it lives: the stack can be changed, the repository pushed to.
     url = before["repository"]["repositoryMetadata"]["cloneUrlHttp"]
-    clone = ("git", "clone", "-q", url, str(tmp_path / "clone"))
-    subprocess.run(clone, check=True, capture_output=True)
+    cloned = git_in(tmp_path, "clone", "-q", url, "clone", **account.environment)
+    assert cloned.returncode == 0, cloned.stderr
     assert (tmp_path / "clone" / "file").read_text() == "content"
     account.client("cloudformation").update_stack(
         StackName="st",

@@ -76,11 +76,6 @@ class ChangeSets:
             "ListChangeSets": self.list_change_sets,
         }
 
-    def plans(self) -> list[Plan]:
-        """What sets would deploy, and what they found."""
-        both = [plan for one in self._sets.values() for plan in (one.plan, one.before)]
-        return [plan for plan in both if plan is not None]
-
     def forget(self, stack: Stack) -> None:
         """Drop the sets of a stack that is deleted."""
         with self._lock:

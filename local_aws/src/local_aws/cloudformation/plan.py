@@ -56,10 +56,6 @@ class Plan:
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "imported"}
 
-    def look_up_imports(self, imported: Callable[[str], str]) -> None:
-        """What a plan needs that was kept: who knows the exports now."""
-        vars(self)["imported"] = imported
-
     def evaluation(self, resource: Callable[[Reference], Any]) -> Evaluation:
         """The template's values, where `resource` gives Refs and attributes."""
         return Evaluation(

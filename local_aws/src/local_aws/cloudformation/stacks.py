@@ -33,10 +33,6 @@ class Stacks:
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def plans(self) -> list[Plan]:
-        """What is deployed."""
-        return [stack.plan for stack in self.all() if stack.plan is not None]
-
     def interrupted(self) -> list[str]:
         """Let what was in progress when local_aws ended fail; a line for each."""
         told = []

@@ -175,7 +175,6 @@ def _render(name: str, **given: str) -> Rendered:
         parameters=parameters,
         pseudo=_PSEUDO,
         resource=lambda reference: _resource(template, evaluation, reference),
-        imported=lambda export: export,
     )
     return Rendered(
         template=template,

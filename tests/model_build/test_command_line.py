@@ -299,7 +299,8 @@ def install_pipeline(
     gateway: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., list[str]]:
     """Make a module with such a pipeline; the words that run it."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", gateway.url)
+    for variable, value in gateway.own.credentials_environment(None).items():
+        monkeypatch.setenv(variable, value)
     monkeypatch.syspath_prepend(tmp_path)
     trust = {
         "Version": "2012-10-17",

@@ -47,13 +47,17 @@ def answered() -> list[tuple[str, str]]:
     return sorted(found)
 
 
+# The emulator's own table knows no folder of the project.
+PARTS = {"model_build": "training", "model_deploy": "deployment", "mlops": "commands"}
+
+
 def users(service: str, operation: str) -> list[str]:
     """Those who use it: parts of the project by folder, its templates, what they start, ..."""
     service = NEW_NAME if service == OLD_NAME else service
     command = re.compile(rf"aws {service} {xform_name(operation, '-')}\b")
     words = [
-        part
-        for part in ("model_build", "model_deploy", "mlops")
+        word
+        for part, word in PARTS.items()
         if any(
             _calls(text, service, operation) or command.search(text)  # of a remedy
             for text in _texts(part, ".py")
@@ -61,7 +65,7 @@ def users(service: str, operation: str) -> list[str]:
     ]
     method = SDK_METHODS.get(operation)
     if method and service == "sagemaker" and any(method in t for t in _texts("model_build", ".py")):
-        words.append("model_build")
+        words.append(PARTS["model_build"])
     if _by_templates(service, operation):
         words.append("templates")
     if any(

@@ -126,7 +126,9 @@ def test_named_files_and_commands_exist(path):
     for name in re.findall(
         r"`((?:model_build|model_deploy|serving|infra|mlops|local_aws|tests|docs)/[\w./-]+)`", text
     ):
-        assert (PROJECT_DIR / name).exists() or name in FOR_THE_READER_TO_WRITE, name
+        # The emulator's own documents name what is in its folder.
+        root = PROJECT_DIR / "local_aws" if path.parent.name == "local_aws" else PROJECT_DIR
+        assert (root / name).exists() or name in FOR_THE_READER_TO_WRITE, name
 
 
 def test_decision_records_have_at_most_40_lines():

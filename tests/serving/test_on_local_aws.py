@@ -213,7 +213,8 @@ def test_test_staging_moves_a_version_that_answers_its_raw_rows(
         },
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
-    monkeypatch.setenv("AWS_ENDPOINT_URL", gateway.url)
+    for name, value in gateway.own.credentials_environment(None).items():
+        monkeypatch.setenv(name, value)
     code = main(
         [
             *("--import-build-config", str(tmp_path / "config.json")),

@@ -8,6 +8,7 @@ Semantics: CloudFormation user guide, "Intrinsic function reference".
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -62,8 +63,12 @@ class Evaluation:
         self._resource = resource
         self._functions: Mapping[str, Callable[[Any], Any]] = {
             "Ref": lambda name: self._refer(Reference(name)),
+            "Fn::Cidr": self._cidr,
             "Fn::FindInMap": self._find_in_map,
             "Fn::GetAtt": lambda argument: self._refer(attribute_reference(argument)),
+            "Fn::GetAZs": lambda region: [
+                f"{self.value(region) or self._pseudo['AWS::Region']}{zone}" for zone in "abc"
+            ],
             "Fn::If": lambda a: self.value(a[1] if self.condition(a[0]) else a[2]),
             "Fn::Join": lambda a: a[0].join(as_text(item) for item in self.value(a[1])),
             "Fn::Select": self._select,
@@ -145,6 +150,12 @@ class Evaluation:
             return as_text(self._refer(_substituted(name)))
 
         return _SUBSTITUTION.sub(replacement, text)
+
+    def _cidr(self, argument: Any) -> list[str]:
+        block, count, *bits = self.value(argument)
+        size = 32 - int(bits[0]) if bits else 24
+        subnets = ipaddress.ip_network(block).subnets(new_prefix=size)
+        return [str(subnet) for _, subnet in zip(range(int(count)), subnets, strict=False)]
 
 
 def intrinsic_of(raw: Any) -> str | None:

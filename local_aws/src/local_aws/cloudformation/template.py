@@ -58,7 +58,7 @@ _PLAIN_TAGS = frozenset({"Ref", "Condition"})
 # (Fn::Length and Fn::ToJsonString need a transform on AWS too.)
 INTRINSICS = frozenset(
     {
-        *("FindInMap", "GetAtt", "If", "Join", "Select", "Split", "Sub"),
+        *("Cidr", "FindInMap", "GetAtt", "GetAZs", "If", "Join", "Select", "Split", "Sub"),
         *("And", "Or", "Not", "Equals"),
     }
 )

@@ -17,7 +17,7 @@ _PROJECT = frozenset(
     {"name", "description", "source", "secondarySources", "sourceVersion", "artifacts"}
     | {"cache", "environment", "serviceRole", "timeoutInMinutes"}
     | {"queuedTimeoutInMinutes", "encryptionKey", "tags", "vpcConfig", "logsConfig"}
-    | {"secondarySourceVersions"}
+    | {"concurrentBuildLimit", "secondarySourceVersions"}
 )
 _ENVIRONMENT = frozenset(
     {"type", "image", "computeType", "environmentVariables", "imagePullCredentialsType"}

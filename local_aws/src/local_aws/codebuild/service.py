@@ -168,6 +168,7 @@ class Builds:
         with self._lock:
             if self._closed:
                 raise AwsError("ServiceUnavailable", "local_aws is shutting down", 503)
+            self._require_room(project)
             name = project["name"]
             self._numbers[name] = self._numbers.get(name, 0) + 1
             build = BuildRecord(
@@ -192,6 +193,16 @@ class Builds:
             self._threads = [other for other in self._threads if other.is_alive()]
             self._threads.append(start_worker(build.id, lambda: self._run(run), run.fail))
         return described
+
+    def _require_room(self, project: Mapping[str, Any]) -> None:
+        limit, name = project.get("concurrentBuildLimit"), project["name"]
+        builds = [run.build for run in self._runs.values() if run.build.project_name == name]
+        # A run outlives its build by the seconds that its folder takes to be removed.
+        if limit and sum(not build.complete for build in builds) >= limit:
+            raise AwsError(
+                "AccountLimitExceededException",
+                f"Cannot have more than {limit} builds in queue for the project {name}",
+            )
 
     def _run(self, run: BuildRun) -> None:
         try:

@@ -150,13 +150,12 @@ def doctor(
     gateway: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Doctor:
     """doctor("mlflow"): exit code and findings of `mlops platform doctor --only mlflow --json`."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", gateway.url)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", gateway.own.region)
-    monkeypatch.setenv("AWS_REGION", gateway.own.region)
+    for name, value in gateway.own.credentials_environment(None).items():
+        monkeypatch.setenv(name, value)
 
     def examine(*checks: str) -> tuple[int, list[dict[str, str]]]:
         arguments = [word for check in checks for word in ("--only", check)]
-        code = main(["doctor", "--json", *arguments])
+        code = main(["platform", "doctor", "--json", *arguments])
         report = json.loads(capsys.readouterr().out)
         return code, [finding for check in report["checks"] for finding in check["findings"]]
 

@@ -301,6 +301,7 @@ def install_pipeline(
     """Make a module with such a pipeline; the words that run it."""
     for variable, value in gateway.own.credentials_environment(None).items():
         monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it has the credentials of before
     monkeypatch.syspath_prepend(tmp_path)
     trust = {
         "Version": "2012-10-17",

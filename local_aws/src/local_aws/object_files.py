@@ -77,6 +77,11 @@ class ObjectFolder:
                 shutil.rmtree(self._path, ignore_errors=True)
                 self._path = None
 
+    @property
+    def in_use(self) -> bool:
+        """Whether a gateway serves the objects."""
+        return self._users > 0
+
     def unused(self) -> list[Path]:
         """The files that no object holds any more, each told once."""
         with self._lock:
@@ -263,8 +268,10 @@ def _streamed(respond: Callable[..., Any]) -> Callable[..., Any]:
         # The request is part of a cycle, which would hold its body until the next collection.
         response.body = response.raw_body = b""
         vars(request).update(data=b"", _cached_data=b"")
-        if isinstance(body, View):  # werkzeug doesn't know how long it is
+        if isinstance(body, View) and OBJECTS.in_use:  # werkzeug doesn't know how long it is
             headers = {**headers, "content-length": str(len(body))}
+        elif isinstance(body, View):  # moto's own mock_aws in this process takes bytes only
+            body = bytes(body)
         return status, headers, body
 
     return answer

@@ -99,5 +99,9 @@ def _names_in_git(tree: Path) -> list[str]:
 
 
 def _names_on_disk(tree: Path) -> list[str]:
-    names = (path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file())
+    names = []
+    for folder, folders, files in os.walk(tree):
+        # Environments and state (.venv, .local) are no part of any unit, and change while we look.
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        names += [(Path(folder) / name).relative_to(tree).as_posix() for name in files]
     return [name for name in names if not any(fnmatchcase(name, never) for never in _NEVER)]

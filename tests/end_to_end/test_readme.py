@@ -68,7 +68,8 @@ class Shell:
     def type(self, line: str) -> int:
         """Type it, answer what is asked; its exit code."""
         mark = f"done-{time.monotonic_ns()}"
-        self.start(f"{line}\necho {mark[:4]}{mark[4:]}=$?")
+        # In one line: what is typed ahead would be taken for the answer to a question.
+        self.start(f"eval {shlex.quote(line)}; echo {mark}=$?")
         begun = len(self.said)
         deadline = time.monotonic() + SECONDS
         pattern = re.compile(rf"^{mark}=(\d+)".encode(), re.MULTILINE)

@@ -64,6 +64,16 @@ def test_a_unit_is_a_filter_with_the_same_paths_and_its_own_readme(tree: Path) -
     assert files["setup.py"] == tree / "setup.py"
 
 
+def test_without_git_nobody_looks_into_environments_and_state(tree: Path) -> None:
+    """They change while one looks: a build of local-aws lies in there."""
+    for name in (".venv/lib/model_build", ".local/builds/model_build"):
+        (tree / name).mkdir(parents=True)
+        (tree / name / "x.py").touch()
+        (tree / name).chmod(0)
+
+    assert list(list_files("modelbuild", tree)) == _EXPECTED
+
+
 def test_in_git_it_is_what_a_commit_of_everything_would_hold(tree: Path) -> None:
     _git(tree, "init", "--quiet")
     _git(tree, "add", "model_build", "tests")

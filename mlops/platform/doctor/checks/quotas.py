@@ -10,11 +10,9 @@ from typing import Any
 
 from mlops.platform.doctor.finding import Finding, failed, ok, warning
 from mlops.platform.doctor.patient import Patient
+from mlops.platform.templates import parse_template
+from model_build.config import BuildConfig
 
-# Defaults of model_build and of model_deploy's template; a test compares them.
-PROCESSING_TYPE = "ml.m5.xlarge"
-TRAINING_TYPE = "ml.m5.xlarge"
-ENDPOINT_TYPE = "ml.m5.large"
 _STAGE_CONFIGS = Path(__file__).parents[4] / "model_deploy"
 
 
@@ -50,10 +48,12 @@ def find_needs(stages: Sequence[Mapping[str, Any]]) -> list[Need]:
     """What the jobs and these stages need at once."""
     needs = [
         Need(
-            quota=f"{PROCESSING_TYPE} for processing job usage", instances=1, purpose="PrepareData"
+            quota=f"{BuildConfig.processing_instance_type} for processing job usage",
+            instances=1,
+            purpose="PrepareData",
         ),
         Need(
-            quota=f"{TRAINING_TYPE} for training job usage",
+            quota=f"{BuildConfig.training_instance_type} for training job usage",
             instances=1,
             purpose="TrainEvaluateRegister",
         ),
@@ -61,7 +61,7 @@ def find_needs(stages: Sequence[Mapping[str, Any]]) -> list[Need]:
     counts: dict[str, list[int]] = {}
     for stage in stages:
         if str(stage.get("ServerlessMemoryInMB", "0")) in ("", "0"):
-            kind = str(stage.get("EndpointInstanceType") or ENDPOINT_TYPE)
+            kind = str(stage.get("EndpointInstanceType") or _endpoint_type())
             counts.setdefault(kind, []).append(int(stage.get("EndpointInstanceCount") or 1))
     for kind, running in counts.items():
         needs.append(
@@ -127,3 +127,9 @@ def _fetch(patient: Patient, names: set[str]) -> dict[str, Quota]:
         if set(found) == names:
             break
     return found
+
+
+def _endpoint_type() -> str:
+    """The default of model_deploy's template."""
+    template = parse_template((_STAGE_CONFIGS / "endpoint-config-template.yml").read_text())
+    return str(template.parameters["EndpointInstanceType"]["Default"])

@@ -34,7 +34,7 @@ _LOG_INTO_MLFLOW = ("ModelBuildRole", "JobRole", "ModelDeployRole", "TestingRole
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deed:
+class EssentialAction:
     """What a role has to be able to do, the one act without which its work fails at once."""
 
     role: str
@@ -58,7 +58,7 @@ class Place:
 
 
 def check(patient: Patient) -> Iterator[Finding]:
-    """Each role of each project exists, trusts its service, and may do its essential deed.
+    """Each role of each project exists, trusts its service, and may do its essential action.
 
     What IAM's policy simulator says, which knows the role's own policies and boundaries, and no
     policy of a bucket or a key.
@@ -70,37 +70,41 @@ def check(patient: Patient) -> Iterator[Finding]:
         yield from _look(patient, project)
 
 
-def find_deeds(place: Place) -> list[Deed]:
-    """The essential deeds of the roles that the project has."""
+def find_essential_actions(place: Place) -> list[EssentialAction]:
+    """The essential actions of the roles that the project has."""
     sagemaker = f"arn:{place.partition}:sagemaker:{place.region}:{place.account}"
     bucket = f"arn:{place.partition}:s3:::{place.bucket}"
     to_sagemaker = {"iam:PassedToService": "sagemaker.amazonaws.com"}
-    deeds = [
-        Deed(
+    actions = [
+        EssentialAction(
             role="ModelBuildRole",
             action="sagemaker:StartPipelineExecution",
             resource=f"{sagemaker}:pipeline/{place.project}-build",
         ),
-        Deed(
+        EssentialAction(
             role="PipelineRole",
             action="iam:PassRole",
             resource=place.roles.get("JobRole", ""),
             context=to_sagemaker,
         ),
-        Deed(role="JobRole", action="s3:PutObject", resource=f"{bucket}/{place.project}/doctor"),
-        Deed(
+        EssentialAction(
+            role="JobRole", action="s3:PutObject", resource=f"{bucket}/{place.project}/doctor"
+        ),
+        EssentialAction(
             role="ModelDeployRole",
             action="s3:PutObject",
             resource=f"{bucket}/model-archives/doctor",
         ),
-        Deed(
+        EssentialAction(
             role="CloudFormationRole",
             action="iam:PassRole",
             resource=place.roles.get("ModelRole", ""),
             context=to_sagemaker,
         ),
-        Deed(role="ModelRole", action="s3:GetObject", resource=f"{bucket}/model-archives/doctor"),
-        Deed(
+        EssentialAction(
+            role="ModelRole", action="s3:GetObject", resource=f"{bucket}/model-archives/doctor"
+        ),
+        EssentialAction(
             role="TestingRole",
             action="sagemaker:InvokeEndpoint",
             resource=f"{sagemaker}:endpoint/{place.project}-staging",
@@ -108,19 +112,21 @@ def find_deeds(place: Place) -> list[Deed]:
     ]
     if place.repository:
         ecr = f"arn:{place.partition}:ecr:{place.region}:{place.account}"
-        deeds.append(
-            Deed(
+        actions.append(
+            EssentialAction(
                 role="ModelRole",
                 action="ecr:BatchGetImage",
                 resource=f"{ecr}:repository/{place.repository}",
             )
         )
     if place.secret:
-        deeds += [
-            Deed(role=role, action="secretsmanager:GetSecretValue", resource=place.secret)
+        actions += [
+            EssentialAction(
+                role=role, action="secretsmanager:GetSecretValue", resource=place.secret
+            )
             for role in _LOG_INTO_MLFLOW
         ]
-    return [deed for deed in deeds if deed.role in place.roles and deed.resource]
+    return [action for action in actions if action.role in place.roles and action.resource]
 
 
 def judge_trust(role: str, document: Mapping[str, Any], redeploy: str) -> list[Finding]:
@@ -135,12 +141,14 @@ def judge_trust(role: str, document: Mapping[str, Any], redeploy: str) -> list[F
     return [failed(f"{role} does not trust {service}, which cannot take it on", redeploy)]
 
 
-def judge_simulation(deed: Deed, result: Mapping[str, Any], redeploy: str) -> list[Finding]:
-    """What IAM's simulator says of a deed."""
+def judge_simulation(
+    action: EssentialAction, result: Mapping[str, Any], redeploy: str
+) -> list[Finding]:
+    """What IAM's simulator says of an action."""
     decision = result["EvalDecision"]
     if decision == "allowed":
         return []
-    text = f"{deed.role} may not {deed.action} on {deed.resource} ({decision})"
+    text = f"{action.role} may not {action.action} on {action.resource} ({decision})"
     if not result.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations", True):
         return [
             failed(text, "ask who keeps the organization's service control policies to allow it")
@@ -174,40 +182,40 @@ def _look(patient: Patient, project: Project) -> Iterator[Finding]:
             continue
         arns[resource.logical_id] = role["Arn"]
         findings += judge_trust(resource.logical_id, _document(role), redeploy)
-    deeds = find_deeds(_place(patient, project, arns))
-    simulated = list(_simulate(patient, deeds, arns, redeploy))
+    actions = find_essential_actions(_place(patient, project, arns))
+    simulated = list(_simulate(patient, actions, arns, redeploy))
     yield from findings
     if not findings:
         yield ok(f"{project.name}: {len(arns)} roles are there, each trusted by its service")
     yield from simulated
     if not simulated:
-        yield ok(f"{project.name}: IAM's simulator allows {len(deeds)} essential actions")
+        yield ok(f"{project.name}: IAM's simulator allows {len(actions)} essential actions")
 
 
 def _simulate(
-    patient: Patient, deeds: Sequence[Deed], arns: Mapping[str, str], redeploy: str
+    patient: Patient, actions: Sequence[EssentialAction], arns: Mapping[str, str], redeploy: str
 ) -> Iterator[Finding]:
     iam = patient.account.client("iam")
-    for number, deed in enumerate(deeds, start=1):
-        patient.say(f"{number} of {len(deeds)} essential actions")
+    for number, action in enumerate(actions, start=1):
+        patient.say(f"{number} of {len(actions)} essential actions")
         try:
             results = iam.simulate_principal_policy(
-                PolicySourceArn=arns[deed.role],
-                ActionNames=[deed.action],
-                ResourceArns=[deed.resource],
+                PolicySourceArn=arns[action.role],
+                ActionNames=[action.action],
+                ResourceArns=[action.resource],
                 ContextEntries=[
                     {
                         "ContextKeyName": key,
                         "ContextKeyValues": [value],
                         "ContextKeyType": "string",
                     }
-                    for key, value in deed.context.items()
+                    for key, value in action.context.items()
                 ],
             )["EvaluationResults"]
         except ClientError as err:
-            yield explain(err)  # the same for every deed
+            yield explain(err)  # the same for every action
             return
-        yield from judge_simulation(deed, results[0], redeploy)
+        yield from judge_simulation(action, results[0], redeploy)
 
 
 def _place(patient: Patient, project: Project, arns: Mapping[str, str]) -> Place:

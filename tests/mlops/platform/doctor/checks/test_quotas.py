@@ -12,15 +12,6 @@ from mlops.platform.doctor.checks.quotas import Need, Quota, find_needs, judge
 _NEED = Need(quota="ml.m5.large for endpoint usage", instances=3, purpose="staging and prod")
 
 
-def test_the_types_are_those_that_the_units_use(render):
-    config = pytest.importorskip("model_build.config").BuildConfig
-    defaults = {name: field.default for name, field in config.__dataclass_fields__.items()}
-    assert defaults["processing_instance_type"] == quotas.PROCESSING_TYPE
-    assert defaults["training_instance_type"] == quotas.TRAINING_TYPE
-    template = render("endpoint-config-template.yml").template
-    assert template.parameters["EndpointInstanceType"]["Default"] == quotas.ENDPOINT_TYPE
-
-
 def test_both_stages_and_the_one_that_is_replaced_run_at_once():
     assert [(need.quota, need.instances) for need in find_needs([{}, {}])] == [
         ("ml.m5.xlarge for processing job usage", 1),

@@ -9,10 +9,10 @@ from botocore.stub import ANY, Stubber
 
 from mlops.platform.doctor.checks.roles import (
     SERVICES,
-    Deed,
+    EssentialAction,
     Place,
     check,
-    find_deeds,
+    find_essential_actions,
     judge_simulation,
     judge_trust,
 )
@@ -22,7 +22,7 @@ _PROJECT_PARAMETERS = {
     "SageMakerProjectId": "p-housing",
     "Branch": "main",
 }
-_DEED = Deed(role="JobRole", action="s3:PutObject", resource="arn:aws:s3:::b/housing/x")
+_DEED = EssentialAction(role="JobRole", action="s3:PutObject", resource="arn:aws:s3:::b/housing/x")
 
 
 def _trust(service):
@@ -63,7 +63,7 @@ def test_roles_and_services_are_those_of_the_template(project):
         assert judge_trust(role, properties["AssumeRolePolicyDocument"], "redeploy") == []
 
 
-def test_the_template_allows_each_essential_deed(project):
+def test_the_template_allows_each_essential_action(project):
     roles = {role: f"arn:aws:iam::123456789012:role/sagemaker-projects/{role}" for role in SERVICES}
     place = Place(
         partition="aws",
@@ -74,17 +74,17 @@ def test_the_template_allows_each_essential_deed(project):
         roles=roles,
         repository="sagemaker-mlflow/inference",
     )
-    deeds = find_deeds(place)
-    assert len(deeds) == 8
-    for deed in deeds:
+    actions = find_essential_actions(place)
+    assert len(actions) == 8
+    for action in actions:
         granted = [
             pattern
-            for policy in project.resources[deed.role]["Policies"]
+            for policy in project.resources[action.role]["Policies"]
             for statement in policy["PolicyDocument"]["Statement"]
-            if deed.action in _listed(statement["Action"])
+            if action.action in _listed(statement["Action"])
             for pattern in _listed(statement["Resource"])
         ]
-        assert any(fnmatchcase(deed.resource, pattern) for pattern in granted), (deed, granted)
+        assert any(fnmatchcase(action.resource, pattern) for pattern in granted), (action, granted)
 
 
 def test_a_secret_is_read_by_whoever_logs_in():
@@ -97,10 +97,10 @@ def test_a_secret_is_read_by_whoever_logs_in():
         roles={"JobRole": "arn:job", "ModelRole": "arn:model"},
         secret="arn:aws:secretsmanager:eu-west-1:123456789012:secret:client",
     )
-    deeds = [(deed.role, deed.action) for deed in find_deeds(place)]
-    assert ("JobRole", "secretsmanager:GetSecretValue") in deeds
-    assert ("ModelRole", "secretsmanager:GetSecretValue") not in deeds
-    assert not [role for role, _ in deeds if role not in place.roles]
+    actions = [(action.role, action.action) for action in find_essential_actions(place)]
+    assert ("JobRole", "secretsmanager:GetSecretValue") in actions
+    assert ("ModelRole", "secretsmanager:GetSecretValue") not in actions
+    assert not [role for role, _ in actions if role not in place.roles]
 
 
 def test_a_role_of_another_service_cannot_be_taken_on():

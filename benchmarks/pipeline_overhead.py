@@ -22,7 +22,7 @@ RUNS = 6
 
 
 def main() -> None:
-    from local_aws.account import furnish
+    from local_aws.account import ROLE_NAME, furnish
     from local_aws.gateway import Gateway
     from local_aws.services import all_services
 
@@ -30,14 +30,16 @@ def main() -> None:
         gateway = Gateway(Path(folder) / "state", all_services).start()
         try:
             os.environ.update(gateway.own.credentials_environment(None))
-            environment = furnish(gateway.own)
-            create_pipeline(Path(folder) / "steps", environment)
+            furnish(gateway.own, {})
+            bucket = f"local-{gateway.own.account}-{gateway.own.region}"
+            role = f"arn:aws:iam::{gateway.own.account}:role/{ROLE_NAME}"
+            create_pipeline(Path(folder) / "steps", bucket, role)
             measure(gateway.own.client("sagemaker"))
         finally:
             gateway.close()
 
 
-def create_pipeline(steps: Path, environment: dict[str, str]) -> None:
+def create_pipeline(steps: Path, bucket: str, role: str) -> None:
     """model_build's pipeline with empty scripts."""
     from model_build import pipeline
 
@@ -47,10 +49,9 @@ def create_pipeline(steps: Path, environment: dict[str, str]) -> None:
     )
     (steps / "train_evaluate_register" / "train.py").write_text("")
     pipeline.STEPS = steps
-    role = environment["SAGEMAKER_PIPELINE_ROLE_ARN"]
     built = pipeline.get_pipeline(
         role=role,
-        bucket=environment["ARTIFACT_BUCKET"],
+        bucket=bucket,
         pipeline_name="overhead",
         base_job_prefix="overhead",
         region="us-east-1",

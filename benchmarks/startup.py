@@ -18,6 +18,7 @@ COMMANDS = {
     "run-pipeline --help": [BIN_DIR / "run-pipeline", "--help"],
     "python -m model_deploy.build --help": [sys.executable, "-m", "model_deploy.build", "--help"],
     "local-aws --help": [BIN_DIR / "local-aws", "--help"],
+    "mlops --help": [BIN_DIR / "mlops", "--help"],
 }
 
 

@@ -1,4 +1,4 @@
-"""`python -m infra`: the command mlops-infra."""
+"""`python -m mlops`: the command mlops."""
 
 import sys
 

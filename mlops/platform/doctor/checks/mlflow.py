@@ -127,8 +127,8 @@ def judge_versions(answer: Answer, client: str) -> list[Finding]:
         return [ok(f"versions agree: server {server}, client {client}")]
     newer = "image" if _number(client) > _number(server) else "client"
     remedy = (
-        f"let requirements/mlflow-server.in name mlflow {client} and `make lock`; mlops-infra "
-        "deploy --stack images --rebuild-images; then upgrade as docs/mlflow-server.md says"
+        f"let requirements/mlflow-server.in name mlflow {client} and `make lock`; mlops "
+        "platform deploy --stack images --rebuild-images; then upgrade as docs/mlflow-server.md says"
         if newer == "image"
         else f"uv pip install 'mlflow-skinny=={server}' here, and in requirements/*.in"
     )

@@ -4,7 +4,7 @@ platform/   network.yml, images.yml, mlflow.yml, mlflow-managed.yml: the platfor
             laptop.yml: what a project needs of them where local-aws stands for AWS
             launch-role.yml: the role by which SageMaker Studio or Service Catalog creates a project
             settings/: sizes of the platform
-project/    project.yml: one project: repositories, pipelines, bucket, roles, schedule, notifications
+project/    project.yml: one project: repositories, pipelines, bucket, roles, schedule, mails
             seeds/: READMEs of the units' own repositories
 images/     what the platform's images are built from
 

@@ -128,7 +128,7 @@ def judge_versions(answer: Answer, client: str) -> list[Finding]:
     newer = "image" if _number(client) > _number(server) else "client"
     remedy = (
         f"let requirements/mlflow-server.in name mlflow {client} and `make lock`; mlops "
-        "platform deploy --stack images --rebuild-images; then upgrade as docs/mlflow-server.md says"
+        "platform deploy --stack images --rebuild-images; then upgrade by docs/mlflow-server.md"
         if newer == "image"
         else f"uv pip install 'mlflow-skinny=={server}' here, and in requirements/*.in"
     )

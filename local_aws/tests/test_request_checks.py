@@ -391,4 +391,4 @@ def test_a_pattern_that_would_take_for_ever_is_given_up():
     started = time.monotonic()
     with pytest.raises(AwsError, match="teamName"):
         check_request(operation, {"ComputeQuotaTarget": target})
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30

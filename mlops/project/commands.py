@@ -23,7 +23,11 @@ from mlops.project.approval import answer, describe, find_approval
 from mlops.project.deployment import ProjectOptions, deploy_project, parse_parameters, stack_of
 from mlops.project.executions import newest_execution_id
 from mlops.project.pipeline_view import as_json, exit_code, show_pipelines
-from mlops.project.project_stack import ProjectStack, require_project
+from mlops.project.project_stack import (
+    ProjectStack,
+    program_environment,
+    require_project,
+)
 from mlops.project.push import push_unit
 from mlops.project.watching import wait_for_execution
 
@@ -68,7 +72,8 @@ def deploy(args: argparse.Namespace) -> int:
 
 def environment(args: argparse.Namespace) -> int:
     """`mlops project env`."""
-    variables = require_project(_account(args), args.project).environment
+    account = _account(args)
+    variables = program_environment(account, require_project(account, args.project))
     if args.json:
         print_json(variables)
     for name, value in () if args.json else sorted(variables.items()):

@@ -88,7 +88,7 @@ class ProjectStack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """By what the project's programs find it: the variables that CodeBuild has, too."""
+        """What its stack says of it, in the variables that CodeBuild has, too."""
         return {
             "SAGEMAKER_PROJECT_NAME": self.name,
             "SAGEMAKER_PROJECT_ID": self.id,
@@ -100,6 +100,14 @@ class ProjectStack:
                 if output in self.outputs
             },
         }
+
+
+def program_environment(account: Account, project: ProjectStack) -> dict[str, str]:
+    """By what the project's programs find it: its variables, and the image that is used now."""
+    ssm = account.client("ssm")
+    image = project.parameters.get("InferenceImage", "")
+    found = ssm.get_parameters(Names=[image])["Parameters"] if image else []
+    return project.environment | ({"CONTAINER_IMAGE_URI": found[0]["Value"]} if found else {})
 
 
 def find_projects(account: Account) -> list[ProjectStack]:

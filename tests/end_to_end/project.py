@@ -119,7 +119,9 @@ class Project:
         """`mlops` with these words; its output."""
         answer = self.terminal.run("mlops", *words)
         assert answer.returncode == 0, answer.stderr
-        return answer.stdout + answer.stderr
+        heading, _, told = answer.stderr.partition("\n")
+        assert heading.startswith("AWS: local ")
+        return answer.stdout + told
 
     def stages(self):
         """Version -> stage and aliases, of the demo's model."""

@@ -334,11 +334,11 @@ def _wait_for(condition, seconds):
 def test_a_model_of_another_flavour_is_built_deployed_and_predicts(deployed, project):
     execution = project.push("Deploy it", model_name="doubles", model_version="latest")
     project.wait_for_approval(execution)
-    project.type("approve", "--yes")
-    project.wait_for(execution, "Succeeded")
 
     body = json.dumps({"dataframe_split": {"columns": ["x"], "data": [[21.0]]}})
-    answer = deployed.run("mlops", "invoke", "local-prod", "--data", body)
+    answer = deployed.run("mlops", "invoke", "local-staging", "--data", body)
     assert json.loads(answer.stdout) == {"predictions": [42.0]}
-    version = MlflowClient(_uri(deployed)).get_model_version_by_alias("doubles", "champion")
+    version = MlflowClient(_uri(deployed)).get_model_version_by_alias("doubles", "challenger")
     assert str(version.version) == "1"
+    project.type("reject", "--comment", "only tried", "--yes")
+    project.wait_for(execution, "Failed")

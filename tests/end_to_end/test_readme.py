@@ -127,7 +127,7 @@ def test_make_demo_ends_as_readme_shows(copy: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     # Its lines, but for what differs from run to run.
-    varying = re.compile(r"\d+(\.\d+)?|[0-9a-f]{7,}\.*")
+    varying = re.compile(r"\b[0-9a-f]{7,}\b\.*|\d+(\.\d+)?")
     told = {varying.sub("#", line) for line in done.stderr.splitlines()}
     (shown,) = [block for block in blocks("Two commands") if " 1. up: " in block]
     for line in shown.splitlines():

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pandas as pd
 import pytest
 from serving_image import put_image
@@ -215,6 +216,7 @@ def test_test_staging_moves_a_version_that_answers_its_raw_rows(
     (tmp_path / "config.json").write_text(json.dumps(config))
     for name, value in gateway.own.credentials_environment(None).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it has the credentials of before
     code = main(
         [
             *("--import-build-config", str(tmp_path / "config.json")),

@@ -97,6 +97,9 @@ EcrImage._create_digest = lambda image: setattr(
 def _made(kind: type[BaseModel], *_: Any, **__: Any) -> BaseModel:
     """moto's own remembers each object that ever was, for a page of its own: memory that grows."""
     instance: BaseModel = object.__new__(kind)
+    # S3's own ends a file with its last instance, and shares it among passing copies.
+    if kind.__module__.startswith("moto.s3"):
+        kind.instances_tracked.append(instance)
     return instance
 
 

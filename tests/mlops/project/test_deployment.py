@@ -11,7 +11,7 @@ from mlops.display import Display
 from mlops.errors import DeploymentFailed, InputError
 from mlops.platform.deployment import DeployOptions
 from mlops.project.deployment import ProjectOptions, deploy_project, parse_parameters, stack_of
-from mlops.project.project_stack import find_projects, require_project
+from mlops.project.project_stack import find_projects, program_environment, require_project
 from mlops.project.schedule import read_schedule, run_now, schedule_lines, set_schedule
 from tests.mlops.conftest import HOW
 
@@ -41,6 +41,8 @@ def test_a_deployed_project_names_its_repositories_pipelines_and_roles(project, 
         "MODEL_EXECUTION_ROLE_ARN",
     }
     assert project.environment["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:9"
+    image = program_environment(platform, project)["CONTAINER_IMAGE_URI"]
+    assert image == "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlflow-pyfunc:latest"
 
 
 def test_deploying_again_keeps_what_was_set_and_changes_nothing(project, platform):

@@ -77,7 +77,7 @@ def up(
         assert time.monotonic() < deadline, (folder / "up.log").read_text()
         time.sleep(0.1)
     yield
-    # It ends by `local-aws down`, unless the test failed before; Ctrl-C would meet it while it ends.
+    # `local-aws down` has ended it, unless the test failed before: no Ctrl-C while it ends.
     try:
         code = first.wait(30)
     except subprocess.TimeoutExpired:

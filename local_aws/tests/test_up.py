@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from local_aws.remote import client_of
@@ -104,6 +105,31 @@ def test_a_killed_up_leaves_the_folder_to_the_next(start, tmp_path):
     start(tmp_path)
     until_announced(tmp_path)
     assert (tmp_path / "previous" / "api-calls.jsonl").exists()
+
+
+def test_it_ends_with_the_program_that_started_it_however_that_ends(tmp_path):
+    """The other end of its standard input is closed by kill -9 too."""
+    starter = (
+        "import subprocess, sys\n"
+        "one = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, start_new_session=True)\n"
+        "print(one.pid, flush=True)\n"
+        "one.wait()\n"
+    )
+    up = command("up", "--no-mlflow", "--end-with-stdin", "--state-dir", str(tmp_path / "state"))
+    program = subprocess.Popen(
+        [sys.executable, "-c", starter, *up], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert program.stdout is not None
+    process = psutil.Process(int(program.stdout.readline()))
+    until_announced(tmp_path / "state")
+
+    program.kill()
+    program.wait()
+    program.stdout.close()
+
+    psutil.wait_procs([process], 30)
+    assert not process.is_running()
+    assert StateFolder(tmp_path / "state").running() is None
 
 
 def test_no_command_goes_through_a_proxy_nor_by_another_account(start, tmp_path):

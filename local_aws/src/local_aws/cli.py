@@ -142,11 +142,8 @@ def _up(arguments: argparse.Namespace) -> int:
         for note in served.notes:
             print(f"# {note}")
         tracking = served.environment.get("MLFLOW_TRACKING_URI")
-        print(
-            f"# AWS at {served.own.url}{(tracking and f', MLflow at {tracking}') or ''}.\n"
-            '# In another terminal: eval "$(local-aws env)"    Ctrl-C ends it.',
-            flush=True,
-        )
+        mlflow = tracking and f", MLflow, which takes some seconds, at {tracking}"
+        print(f"# AWS at {served.own.url}{mlflow or ''}.", flush=True)
 
     served = LocalAws(
         arguments.state_dir,
@@ -159,7 +156,9 @@ def _up(arguments: argparse.Namespace) -> int:
         if arguments.end_with_stdin:
             start_worker("the watch over stdin", _interrupt_at_end_of_stdin, only_logged)
         with served:
+            hint = '# In another terminal: eval "$(local-aws env)"    Ctrl-C ends it.'
             with contextlib.suppress(KeyboardInterrupt):
+                print(hint, flush=True)
                 signal.pause()
             print("ending ...", file=sys.stderr)
     return 0

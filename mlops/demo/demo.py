@@ -301,11 +301,7 @@ def _read_back(
 ) -> dict[str, Any]:
     uri = project.tracking_uri
     with narrator.step("read back: versions, endpoints, a prediction from prod") as step:
-        endpoints = [
-            row
-            for row in read_endpoints(account.client("sagemaker"))
-            if row["name"].startswith(f"{project.name}-")
-        ]
+        endpoints = read_endpoints(account.client("sagemaker"), project.name)
         prod = next(row for row in endpoints if row["name"].endswith("-prod"))
         prediction = read_prediction(
             account.client("sagemaker-runtime"),

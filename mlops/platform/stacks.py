@@ -79,6 +79,11 @@ class DeployedStack:
     resolved: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def is_project(self) -> bool:
+        """It is of project.yml, whether a person, Studio or Service Catalog made it."""
+        return {"SageMakerProjectName", "SageMakerProjectId", "Branch"} <= self.parameters.keys()
+
+    @property
     def never_created(self) -> bool:
         """Nothing of it stands, and CloudFormation only lets it be deleted or begun anew."""
         return self.status in ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE")

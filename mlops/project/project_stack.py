@@ -115,7 +115,7 @@ def find_projects(account: Account) -> list[ProjectStack]:
     return [
         ProjectStack(stack=stack)
         for stack in list_stacks(account.client("cloudformation"))
-        if {"SageMakerProjectName", "SageMakerProjectId", "Branch"} <= stack.parameters.keys()
+        if stack.is_project
     ]
 
 

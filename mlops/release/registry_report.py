@@ -64,13 +64,16 @@ def _metric(tags: Mapping[str, str]) -> dict[str, Any] | None:
         return None
 
 
-def read_endpoints(sagemaker: Any) -> list[dict[str, Any]]:
-    """Each endpoint with the model version that it really serves.
+def read_endpoints(sagemaker: Any, project: str) -> list[dict[str, Any]]:
+    """Each endpoint of the project with the model version that it really serves.
 
     By its tags and its model's archive.
     """
     rows = []
-    for name in sorted(e["EndpointName"] for e in sagemaker.list_endpoints()["Endpoints"]):
+    pages = sagemaker.get_paginator("list_endpoints").paginate()
+    names = (row["EndpointName"] for page in pages for row in page["Endpoints"])
+    # Only then described: an account may have many.
+    for name in sorted(name for name in names if name.startswith(f"{project}-")):
         endpoint = sagemaker.describe_endpoint(EndpointName=name)
         configuration = sagemaker.describe_endpoint_config(
             EndpointConfigName=endpoint["EndpointConfigName"]

@@ -43,11 +43,7 @@ def read_status(account: Account, project: ProjectStack) -> dict[str, Any]:
     records = [_newest(account, name) for name in names]
     # What waits need not be the newest execution: others may have been pushed after it.
     waiting = [each for name in names for each in waiting_approvals(account, name)]
-    endpoints = [
-        row
-        for row in read_endpoints(account.client("sagemaker"))
-        if row["name"].startswith(f"{project.name}-")
-    ]
+    endpoints = read_endpoints(account.client("sagemaker"), project.name)
     models = sorted({row["model_name"] for row in endpoints if row["model_name"]})
     versions, problem = _versions(account, project, models)
     return {

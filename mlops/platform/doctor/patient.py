@@ -29,7 +29,7 @@ class Project:
 
 def read_project(stack: DeployedStack) -> Project | None:
     """The stack's project, whether a person, Studio or Service Catalog made it; else None."""
-    if not {"SageMakerProjectName", "SageMakerProjectId", "Branch"} <= stack.parameters.keys():
+    if not stack.is_project:
         return None
     return Project(
         name=stack.parameters["SageMakerProjectName"],

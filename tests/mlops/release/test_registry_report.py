@@ -105,7 +105,7 @@ def test_endpoints_are_told_with_the_version_that_their_model_is_tagged_with():
         }.items():
             stub.add_response(operation, answer)
 
-        found = read_endpoints(sagemaker)
+        found = read_endpoints(sagemaker, "x")
 
     assert found == [
         {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,6 @@ _DEFAULTS: Mapping[str, Any] = {
     "ActionAfterCompletion": "NONE",
 }
 _DEFAULT_RETRIES = {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185}
-_NAME = re.compile(r"[0-9a-zA-Z_.-]{1,64}")
 DEFAULT_GROUP = "default"
 
 
@@ -105,15 +103,6 @@ def require_default_group(name: str | None) -> None:
             "ResourceNotFoundException",
             f"Schedule group {name} does not exist; local_aws has the group {DEFAULT_GROUP} only.",
             404,
-        )
-
-
-def _require_name(name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise AwsError(
-            "ValidationException",
-            f"Value '{name}' at 'name' failed to satisfy constraint: Member must satisfy regular "
-            "expression pattern: ^[0-9a-zA-Z-_.]+$",
         )
 
 

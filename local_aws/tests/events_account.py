@@ -162,7 +162,8 @@ class EventsAccount:
         group = f"/aws/scheduler/{schedule_name}"
         if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
             return []
-        events = logs.get_log_events(logGroupName=group, logStreamName="invocations")["events"]
+        # Not get_log_events: the stream comes after its group.
+        events = logs.filter_log_events(logGroupName=group)["events"]
         return [json.loads(event["message"]) for event in events]
 
     def _next(self, queue_arn: str, seconds: float) -> dict[str, Any] | None:

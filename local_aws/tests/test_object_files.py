@@ -109,6 +109,18 @@ def test_objects_end_with_the_last_gateway_unless_they_are_kept(tmp_path):
     assert folder.unused() == [tmp_path / "kept" / "object"]
 
 
+def test_moto_without_a_gateway_has_one_folder(tmp_path):
+    objects = ObjectFolder()
+    before = objects.place("a")
+    before.write_bytes(b"1")
+    objects.use(tmp_path / "objects")
+    assert objects.place("b").parent == tmp_path / "objects"
+    objects.leave()
+
+    assert objects.place("c").parent == before.parent
+    assert before.read_bytes() == b"1"
+
+
 def test_a_view_is_like_bytes(tmp_path):
     (tmp_path / "file").write_bytes(b"0123456789")
     view = View(OpenFile(tmp_path / "file"), 2, 6)

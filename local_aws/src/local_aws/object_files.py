@@ -56,10 +56,12 @@ class ObjectFolder:
     def place(self, name: str) -> Path:
         """The path of the object file of that name."""
         with self._lock:
-            if self._path is None:  # moto without a gateway
+            if self._path is not None:
+                return self._path / name
+            # moto without a gateway: one folder for the process, as its objects may be read still.
+            if self._temporary is None:
                 self._temporary = tempfile.TemporaryDirectory(prefix="local-aws-objects-")
-                self._path = Path(self._temporary.name)
-            return self._path / name
+            return Path(self._temporary.name) / name
 
     def drop(self, path: Path) -> None:
         """No object holds this any more; what is recorded on disk may."""

@@ -19,6 +19,7 @@ import tempfile
 import threading
 import types
 import uuid
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class ObjectFolder:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._path: Path | None = None
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary: Path | None = None
         self._keeping = False
         self._users = 0
         self._unused: list[Path] = []
@@ -60,8 +61,9 @@ class ObjectFolder:
                 return self._path / name
             # moto without a gateway: one folder for the process, as its objects may be read still.
             if self._temporary is None:
-                self._temporary = tempfile.TemporaryDirectory(prefix="local-aws-objects-")
-            return Path(self._temporary.name) / name
+                self._temporary = Path(tempfile.mkdtemp(prefix="local-aws-objects-"))
+                weakref.finalize(self, shutil.rmtree, self._temporary, ignore_errors=True)
+            return self._temporary / name
 
     def drop(self, path: Path) -> None:
         """No object holds this any more; what is recorded on disk may."""

@@ -34,7 +34,7 @@ _THROTTLED = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsExc
 # cuts the end off where the reason is long.
 _GATE_NOT_MET = re.compile(
     r".*?QualityGateNotMet: (?P<reason>.*?)"
-    r"(; nothing was registered(; (?P<run_url>\S+?))?)?(, exit code: \d+)?\s*",
+    r"(; nothing was registered(; (?P<run_url>.+?))?)?(, exit code: \d+)?\s*",
     re.DOTALL,
 )
 

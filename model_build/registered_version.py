@@ -4,10 +4,10 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from model_build import mlflow_login
 from model_build.errors import ServiceError
+from model_build.training_step import mlflow_pages
 
 EXECUTION_TAG = "sagemaker.pipeline_execution_arn"
 # A line for each; the training step writes it.
@@ -84,13 +84,5 @@ def find_registered_version(
         gate_metric=latest.tags.get(GATE_METRIC_TAG, ""),
         gate_summary=run.tags.get(GATE_SUMMARY_TAG, ""),
         data_warnings=run.tags.get(WARNINGS_TAG, "").splitlines(),
-        url=_locate_version(tracking_uri, model_name, int(latest.version)),
+        url=mlflow_pages.version_page(tracking_uri, model_name, str(latest.version)),
     )
-
-
-def _locate_version(tracking_uri: str, model_name: str, version: int) -> str:
-    if tracking_uri.startswith(("http://", "https://")):
-        return (
-            f"{tracking_uri.rstrip('/')}/#/models/{quote(model_name, safe='')}/versions/{version}"
-        )
-    return f"models:/{model_name}/{version} in {tracking_uri}"

@@ -1,4 +1,4 @@
-"""What the pipeline's definition takes from the training step's files: estimators, metrics, names.
+"""What this package takes from the training step's files: estimators, metrics, names, links.
 
 steps/train_evaluate_register is a folder of scripts, not part of this package's imports: in the job
 its modules are top level. Those are written so that they can be read from here as well.
@@ -13,6 +13,7 @@ from model_build.errors import ConfigError
 _STEP = "model_build.steps.train_evaluate_register"
 
 metrics: Any = importlib.import_module(f"{_STEP}.metrics")
+mlflow_pages: Any = importlib.import_module(f"{_STEP}.mlflow_pages")
 model_name: Any = importlib.import_module(f"{_STEP}.model_name")
 _estimators: Any = importlib.import_module(f"{_STEP}.estimators")
 

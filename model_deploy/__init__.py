@@ -5,6 +5,7 @@ deploy_request     deploy.json: which version to deploy
 mlflow_handler     the registry: find, fetch, move a model version
 registry           its parts: reading, evidence, allowed moves, the lease, the move
 reconcile          CLI: what the endpoints serve beside what the registry says
+mlflow_pages       links to what MLflow's own pages show
 mlflow_login       the login to an MLflow that asks for one
 model_validation   what a model must have before it is packaged
 recorded_answers   what a version must answer, by the model in its own environment

@@ -410,7 +410,7 @@ def _configure(
 
 def _variables(request: BuildRequest, handler: MLflowHandler, scratch: Path) -> dict[str, str]:
     """What an approval's message says of the version."""
-    from model_deploy.exported_variables import GATE_REPORT, describe_gate, shorten, version_page
+    from model_deploy.exported_variables import GATE_REPORT, describe_gate, shorten, version_link
 
     version = handler.resolve()
     report = handler.fetch_run_file(GATE_REPORT, scratch)
@@ -420,7 +420,7 @@ def _variables(request: BuildRequest, handler: MLflowHandler, scratch: Path) -> 
         "MODEL_METRICS": describe_gate(
             report.read_bytes() if report else None, handler.run_metrics()
         ),
-        "MODEL_URL": version_page(request.tracking_uri, request.model_name, version),
+        "MODEL_URL": version_link(request.tracking_uri, request.model_name, version),
     }
 
 

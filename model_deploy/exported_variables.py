@@ -13,7 +13,8 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+
+from model_deploy import mlflow_pages
 
 # What the training step's gate leaves with the run.
 GATE_REPORT = "gate_report.json"
@@ -85,20 +86,17 @@ def _gate_summary(report: bytes) -> str:
     return shorten(summary if verdict == "passed" else f"gate NOT passed: {summary}")
 
 
-def version_page(tracking_uri: str, model_name: str, version: str) -> str:
-    """The address of the version's page in MLflow's UI, without credentials.
+def version_link(tracking_uri: str, model_name: str, version: str) -> str:
+    """What an approval links to: the version's page in MLflow's UI.
 
     SageMaker's managed MLflow (an ARN) opens from Studio, by a link that lives for minutes: for it,
-    the SageMaker console of its region. A registry without a server has no page: `models:/` URI.
+    the SageMaker console of its region.
     """
     if tracking_uri.startswith("arn:"):
         region = tracking_uri.split(":")[3]
         return f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}"
-    parts = urlsplit(tracking_uri)
-    if parts.scheme not in ("http", "https"):
-        return shorten(f"models:/{model_name}/{version}")
-    host = parts.netloc.rpartition("@")[2]
-    server = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
-    page = f"{server}/#/models/{quote(model_name, safe='')}/versions/{version}"
-    # A link that was cut leads nowhere; MLflow's first page leads on.
-    return page if len(page) <= _LONGEST_URL else f"{server}/"
+    page = mlflow_pages.version_page(tracking_uri, model_name, version)
+    if len(page) > _LONGEST_URL:
+        # A link that was cut leads nowhere; MLflow's first page leads on.
+        page = mlflow_pages.home_page(tracking_uri)
+    return shorten(page, _LONGEST_URL)

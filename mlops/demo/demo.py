@@ -41,6 +41,7 @@ from mlops.project.project_stack import ProjectStack
 from mlops.project.push import push_unit, require_tree
 from mlops.project.watching import wait_for_execution
 from mlops.release.registry_report import read_endpoints, read_prediction, read_versions, table_of
+from model_deploy.mlflow_pages import model_page
 
 PROJECT_NAME = "local"
 _FOREST = "model_build/steps/train_evaluate_register/estimators/random_forest.py"
@@ -104,7 +105,7 @@ def demo(args: argparse.Namespace) -> int:
         _write(path, report)
         narrator.console.print(table_of(report))
         narrator.say("seconds: " + ", ".join(f"{name} {value}" for name, value in rounded.items()))
-        narrator.say(f"MLflow: {project.tracking_uri}/#/models/{_model_name(tree)}")
+        narrator.say(f"MLflow: {model_page(project.tracking_uri, _model_name(tree))}")
         narrator.say(f"all of it, read back from MLflow and AWS: {path}")
         if args.json:
             print_json(report)

@@ -18,6 +18,8 @@ from urllib.parse import unquote
 
 from rich.table import Table
 
+from model_deploy.mlflow_pages import version_page
+
 # The sagemaker-mlflow plugin wants each tracking server to be an ARN, and logs a warning at every
 # request to one that isn't.
 logging.getLogger("mlflow.tracking.request_header.registry").setLevel(logging.ERROR)
@@ -26,8 +28,9 @@ logging.getLogger("mlflow.tracking.request_header.registry").setLevel(logging.ER
 def read_versions(tracking_uri: str, model_name: str) -> list[dict[str, Any]]:
     """Each registered version.
 
-    Oldest first, with its stage, aliases, what its run says of it, and in which metric its gate
-    found it good ({"name", "value"}; None where it is not tagged so, as of one registered by hand).
+    Oldest first, with its page, stage, aliases, what its run says of it, and in which metric its
+    gate found it good ({"name", "value"}; None where it is not tagged so, as of one registered by
+    hand).
     """
     from mlflow import MlflowClient
 
@@ -46,6 +49,7 @@ def read_versions(tracking_uri: str, model_name: str) -> list[dict[str, Any]]:
         rows.append(
             {
                 "version": str(version.version),
+                "url": version_page(tracking_uri, model_name, str(version.version)),
                 "stage": stage,
                 "aliases": sorted(aliases.get(str(version.version), [])),
                 "metric": _metric(version.tags),

@@ -20,6 +20,7 @@ from mlops.project.executions import (
 from mlops.project.pipeline_view import approval_json, as_json
 from mlops.project.project_stack import ProjectStack, require_project
 from mlops.release.registry_report import read_endpoints, read_versions
+from model_deploy.mlflow_pages import home_page
 
 _MLFLOW_REFUSED = 3
 
@@ -84,7 +85,7 @@ def show_status(found: Mapping[str, Any], display: Display) -> None:
     """The same for a person."""
     stack = found["stack"]
     display.result(f"project {found['project']}  (stack {stack['name']} {stack['status']})")
-    display.result(f"MLflow  {found['mlflow'] or 'unknown'}\n")
+    display.result(f"MLflow  {home_page(found['mlflow']) if found['mlflow'] else 'unknown'}\n")
     stages: dict[tuple[str | None, str], dict[str, Any]] = {
         (row["model"], row["version"]): row for row in found["versions"]
     }
@@ -117,6 +118,8 @@ def show_status(found: Mapping[str, Any], display: Display) -> None:
     )
     for row in found["waiting"]:
         display.result(f"waits for you: {row['message']}", style="yellow")
+        if row["link"]:
+            display.result(f"  {row['link']}")
     if found["problem"]:
         display.warn(found["problem"])
     display.result(f"next: {found['next']}")

@@ -219,6 +219,18 @@ def test_a_missed_gate_is_another_outcome_than_a_broken_job() -> None:
     ]
 
 
+@pytest.mark.parametrize("where", ["http://m/#/a?b=c", "run abc in arn:aws:x, which opens from S"])
+def test_a_missed_gate_tells_where_its_run_is_also_without_a_link(where: str) -> None:
+    reason = f"QualityGateNotMet: too far off; nothing was registered; {where}, exit code: 1"
+    aws = ScriptedAws(("Failed", [step("Train", "Failed")]))
+    aws.jobs = {"pipelines-abc-Train": {"FailureReason": reason}}
+
+    failure = explain_failure(aws, observe(aws, ARN))
+
+    assert isinstance(failure, GateNotMetError)
+    assert (failure.reason, failure.run_url) == ("too far off", where)
+
+
 @pytest.mark.parametrize(
     "end", ["", ", exit code: 1", "; nothing was regis, exit code: 1", "; nothing was registered"]
 )

@@ -12,7 +12,7 @@ from model_deploy.exported_variables import (
     describe_gate,
     shorten,
     to_shell,
-    version_page,
+    version_link,
 )
 
 
@@ -94,24 +94,26 @@ def test_a_damaged_report_hides_no_metrics(report: bytes) -> None:
 @pytest.mark.parametrize(
     ("tracking_uri", "page"),
     [
-        ("http://127.0.0.1:5000", "http://127.0.0.1:5000/#/models/a%20b/versions/7"),
         (
             "https://me:secret@ml.example.com/x/",
-            "https://ml.example.com/x/#/models/a%20b/versions/7",
+            "https://ml.example.com/x/#/models/a%20b/versions/7?workflowType=machine_learning",
         ),
         (
             "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/ours",
             "https://eu-west-1.console.aws.amazon.com/sagemaker/home?region=eu-west-1",
         ),
-        ("sqlite:////tmp/mlflow.db", "models:/a b/7"),
+        ("sqlite:////tmp/mlflow.db", "models:/a b/7 in sqlite:////tmp/mlflow.db"),
     ],
 )
-def test_the_page_of_a_version_has_no_credentials(tracking_uri: str, page: str) -> None:
-    assert version_page(tracking_uri, "a b", "7") == page
+def test_an_approval_links_to_the_version_without_credentials(tracking_uri: str, page: str) -> None:
+    assert version_link(tracking_uri, "a b", "7") == page
 
 
 def test_a_page_whose_address_is_too_long_gives_way_to_the_first_page() -> None:
-    assert version_page("http://m", "é" * 100, "7") == "http://m/"
+    first = "http://m/#/?workflowType=machine_learning"
+    assert version_link("http://m", "é" * 100, "7") == first
+    assert len(version_link("http://m", "#{" * 128, "7")) < 400
+    assert "#{" not in version_link("sqlite:///m", "#{" * 128, "7")
 
 
 def test_what_runs_code_on_load_is_one_line_that_says_how_much_it_left_out() -> None:

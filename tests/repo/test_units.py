@@ -160,7 +160,9 @@ def test_what_a_unit_s_documents_and_buildspecs_name_is_there(unit: Unit) -> Non
     assert not missing
 
 
-@pytest.mark.parametrize(("name", "places"), [("mlflow_login.py", 3), ("model_name.py", 2)])
+@pytest.mark.parametrize(
+    ("name", "places"), [("mlflow_login.py", 3), ("mlflow_pages.py", 2), ("model_name.py", 2)]
+)
 def test_a_file_that_several_places_need_is_the_same_in_each(name: str, places: int) -> None:
     """The units and the training step can't import each other's."""
     root = Path(__file__).parents[2]

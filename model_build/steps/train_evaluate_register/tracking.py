@@ -29,6 +29,8 @@ def connect(tracking_uri: str, experiment_name: str) -> str:
     import mlflow  # seconds to import
     from mlflow.exceptions import MlflowException
 
+    # Its own lines "View run at" have links that open another mode of its pages; see mlflow_pages.
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     mlflow.set_tracking_uri(tracking_uri)
     mlflow.set_registry_uri(tracking_uri)
     try:
@@ -67,13 +69,6 @@ def check_model_name(model_name: str) -> None:
                 f"MLflow's registry refuses the model {model_name!r}: {str(err).rstrip('.')}. "
                 "Check RegisteredModelName, and what the login may read"
             ) from err
-
-
-def locate_run(tracking_uri: str, experiment_id: str, run_id: str) -> str:
-    """Where a person finds the run."""
-    if tracking_uri.startswith(("http://", "https://")):
-        return f"{tracking_uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
-    return f"run {run_id} in {tracking_uri}"
 
 
 @contextmanager

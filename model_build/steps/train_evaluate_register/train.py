@@ -222,6 +222,7 @@ def run_job(settings: Settings, data_folder: Path) -> None:
     # These take seconds to import, so they wait until the arguments are known to be right.
     import evaluation
     import mlflow
+    import mlflow_pages
     import plots
     import registration
     import rehearsal
@@ -249,7 +250,7 @@ def run_job(settings: Settings, data_folder: Path) -> None:
     experiment_id = tracking.connect(settings.tracking_uri, settings.experiment_name)
     tracking.check_model_name(settings.model_name)
     with mlflow.start_run(tags=tags) as run:
-        run_url = tracking.locate_run(settings.tracking_uri, experiment_id, run.info.run_id)
+        run_url = mlflow_pages.run_page(settings.tracking_uri, experiment_id, run.info.run_id)
         logger.info("MLflow run: %s", run_url)
         mlflow.log_params(parameters)
         warnings = list(data.description["warnings"])

@@ -69,6 +69,7 @@ def test_versions_are_told_with_stage_aliases_metric_and_execution(mlflow_sqlite
         ("3", "None", [], None, None),
         ("4", "None", [], None, "rmse none, better than nothing"),
     ]
+    assert [row["url"] for row in rows[:1]] == [f"models:/{model_name}/1 in {mlflow_sqlite}"]
     executions = [row["pipeline_execution_arn"] for row in rows]
     assert executions == ["arn:1", "arn:2", None, "arn:4"]
 

@@ -1,6 +1,6 @@
 # What people type here. Each target does its own set-up; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock clean try-images
+.PHONY: help install demo test check lock clean try-images pictures
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -35,7 +35,7 @@ ifneq ($(shell PYTHON='$(PYTHON)' requirements/install.sh --check 2>/dev/null &&
 endif
 endif
 
-$(TEST_STAMP): $(STAMP) requirements/install-test.sh requirements/mariadb.sh
+$(TEST_STAMP): $(STAMP) requirements/install-test.sh requirements/mariadb.sh requirements/chromium.sh
 	@requirements/install-test.sh
 
 lock: $(STAMP) ## resolve requirements/*.in again and write the locked files
@@ -44,6 +44,10 @@ lock: $(STAMP) ## resolve requirements/*.in again and write the locked files
 # Such as TRY="--python /path/to/python3.12 --mirror http://deb.debian.org/debian".
 try-images: $(STAMP) ## carry out the server's Dockerfile in a bare Debian root: as root, minutes
 	@$(BIN)/python -m tests.tools.image_trial $(TRY)
+
+# Such as PICTURES="--tracking-uri http://127.0.0.1:5000" of a server that has the demo's model.
+pictures: $(TEST_STAMP) ## take the documents' pictures of MLflow's pages anew, after a demo of its own
+	@$(BIN)/python -m tests.tools.page_pictures $(PICTURES)
 
 clean: ## remove what the targets made
 	@requirements/clean.sh

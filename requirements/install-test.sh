@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What `make test` needs beside .venv: checkov and the MLflow server's packages, each in an environment of its own, and a
-# MySQL-compatible server. Written last, as by install.sh: a stamp, so an interrupted run is done again.
+# What `make test` needs beside .venv: checkov and the MLflow server's packages, each in an environment of its own, a
+# MySQL-compatible server and a browser. Written last, as by install.sh: a stamp, so an interrupted run is done again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,4 +20,5 @@ make_environment() {
 make_environment .venv-checkov requirements/checkov.txt
 make_environment .venv-images/mlflow-server requirements/mlflow-server.txt
 requirements/mariadb.sh
+requirements/chromium.sh
 touch .venv/.installed-test

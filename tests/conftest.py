@@ -128,7 +128,11 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
                 *("--artifacts-destination", str(folder / "artifacts")),
             ],
-            env={**inherited, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            env={
+                **inherited,
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+            },
             cwd=folder,
             stdout=log,
             stderr=log,

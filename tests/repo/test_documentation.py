@@ -168,6 +168,40 @@ def test_no_machine_path_or_registry_host_is_committed():
     assert not found
 
 
+# A link to a page of MLflow: see model_deploy/mlflow_pages.py.
+_PAGE = re.compile(r"#/(?:experiments|models|runs|\{)[^\s\"'`)]*|/#/[^\s\"'`)]*")
+
+
+def _page_links(text: str) -> list[str]:
+    """Those that would open in the mode that has no models."""
+    return [link for link in _PAGE.findall(text) if "workflowType=machine_learning" not in link]
+
+
+def test_links_to_mlflow_s_pages_are_built_in_one_place():
+    builders = {
+        path.relative_to(PROJECT_DIR).as_posix()
+        for path in SOURCES
+        if "tests" not in path.relative_to(PROJECT_DIR).parts and _page_links(path.read_text())
+    }
+
+    assert builders == {
+        "model_build/steps/train_evaluate_register/mlflow_pages.py",
+        "model_deploy/mlflow_pages.py",
+    }
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT_DIR)))
+def test_links_to_mlflow_s_pages_open_where_the_thing_is(path):
+    assert not _page_links(path.read_text())
+
+
+def test_a_link_without_its_mode_is_found():
+    assert _page_links('f"{uri}/#/models/{name}"') == ["/#/models/{name}"]
+    assert _page_links('base + "#/experiments/" + run') == ["#/experiments/"]
+    assert _page_links("see http://m/#/runs/1, and") == ["/#/runs/1,"]
+    assert not _page_links("http://m/#/models/a?workflowType=machine_learning")
+
+
 def test_ci_calls_the_readme_s_test_command():
     script = PROJECT_DIR / ".ci/run"
 

@@ -29,7 +29,7 @@ def run_page(tracking_uri: str, experiment_id: str, run_id: str) -> str:
 
 
 def artifact_page(tracking_uri: str, experiment_id: str, run_id: str, path: str) -> str:
-    """One of the run's files: a picture is shown as one."""
+    """One of the run's files: a picture is shown as one. A name with a space, MLflow finds not."""
     return _locate(
         tracking_uri,
         f"experiments/{experiment_id}/runs/{run_id}/artifacts/{quote(path)}",

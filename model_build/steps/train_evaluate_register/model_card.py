@@ -221,15 +221,15 @@ def _list_metrics(report: Mapping[str, Any]) -> str:
 
 def _describe_check(data: TrainingData) -> str:
     rows = len(data.raw_rows["rows"])
-    if not rows:
-        told = "no held-out row was kept, so the endpoints are asked the input example alone."
-    else:
+    if rows:
         told = (
-            f"{_count(rows, 'held-out row', 'held-out rows')}, as the table has them, with what "
-            "the model says of them: `raw_rows.json` of the run. Each stage's endpoint must "
-            "answer the same before the stage moves."
+            f"`raw_rows.json` of the run has {_count(rows, 'held-out row', 'held-out rows')} in "
+            "the table's own words, with the model's answers. Each stage's endpoint must give the "
+            "same answers before the version gets the stage."
         )
-    return f"## Held-out check\n\n{told[0].upper()}{told[1:]}"
+    else:
+        told = "No held-out row was kept: the endpoints are asked the input example alone."
+    return f"## Held-out check\n\n{told}"
 
 
 def _describe_call(request: Mapping[str, Any]) -> str:
@@ -246,8 +246,8 @@ def _describe_call(request: Mapping[str, Any]) -> str:
             "model's files. Content type `application/json`."
         )
     return (
-        "## Call it\n\nContent type `application/json`; "
-        "`aws sagemaker-runtime invoke-endpoint` sends it:\n\n"
+        "## Call it\n\nA request of one row, content type `application/json`, for `mlops invoke "
+        "--data` or `aws sagemaker-runtime invoke-endpoint --body`:\n\n"
         f"```json\n{body}\n```"
     )
 

@@ -44,7 +44,9 @@ UNITS: Mapping[str, tuple[str, ...]] = {
         "tests/model_build/test_p*.py",
         "tests/model_build/steps/conftest.py",
         "tests/model_build/steps/tables.py",
-        "tests/model_build/steps/train_evaluate_register/*",
+        "tests/model_build/steps/train_evaluate_register/estimators/*",
+        "tests/model_build/steps/train_evaluate_register/[!t]*.py",
+        "tests/model_build/steps/train_evaluate_register/test_[!cr]*.py",
     ),
     "modeldeploy": (
         *_BOTH,

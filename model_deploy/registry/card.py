@@ -228,7 +228,8 @@ def _name_successor(by: str) -> str:
 
 def _enumerate(name: str, replaced: Iterable[Version]) -> str:
     return ", ".join(
-        f"version {version.number}" + ("" if version.name == name else f" of {escape(version.name)}")
+        f"version {version.number}"
+        + ("" if version.name == name else f" of {escape(version.name)}")
         for version in replaced
     )
 

@@ -20,9 +20,9 @@ from functools import partial
 from typing import TypeVar
 
 from model_deploy.errors import AwsError, MLflowError, Unsettled
+from model_deploy.registry import card, moves, versions
 from model_deploy.registry import evidence as tags_of
 from model_deploy.registry import lease as leases
-from model_deploy.registry import card, moves, versions
 from model_deploy.registry.connection import Connection, MLflowUnwell
 from model_deploy.registry.evidence import Evidence
 from model_deploy.registry.lease import Lease, LeaseRanOut, Times, Waited

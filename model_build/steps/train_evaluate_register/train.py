@@ -304,9 +304,7 @@ def run_job(settings: Settings, data_folder: Path) -> None:
             ),
         )
         gate_tags = verdict.keep(report)
-        run_name = model_card.name_run(
-            recipe.name, source, settings.pipeline_execution_arn, report
-        )
+        run_name = model_card.name_run(recipe.name, source, settings.pipeline_execution_arn, report)
         mlflow.set_tag("mlflow.runName", run_name)
         logger.info("gate %s: %s", report["verdict"], report["summary"])
         if report["verdict"] == "passed":

@@ -302,6 +302,10 @@ def test_both_units_escape_alike() -> None:
     theirs = Path(card.__file__).parents[2] / "model_build/steps/train_evaluate_register"
     text = (theirs / "model_card.py").read_text(encoding="utf-8")
     ours = Path(card.__file__).read_text(encoding="utf-8")
-    for begin, end in (("_ENTITIES = ", "\n"), ("_MARKS = ", "\n"), ('    told = "".join(', "\n\n")):
+    for begin, end in (
+        ("_ENTITIES = ", "\n"),
+        ("_MARKS = ", "\n"),
+        ('    told = "".join(', "\n\n"),
+    ):
         part = ours[ours.index(begin) :]
         assert part[: part.index(end)] in text

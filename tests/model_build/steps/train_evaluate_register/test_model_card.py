@@ -138,7 +138,9 @@ def test_a_card_says_what_it_predicts_from_what_and_how_well() -> None:
         summary="RMSE 57.52 (95 %: 50 to 65), better_than|all",
     )
     require_well_formed(card)
-    assert card.splitlines()[0] == "random-forest predicts price from 2 columns of prices: RMSE 57.52"
+    assert (
+        card.splitlines()[0] == "random-forest predicts price from 2 columns of prices: RMSE 57.52"
+    )
     for sentence in (
         "**Gate passed**: RMSE 57.52 (95 %: 50 to 65), better_than&#124;all. [The run](",
         "* Predicts: **price**, a number (regression)",
@@ -275,8 +277,13 @@ def ask_server(model: Any, body: str) -> tuple[int, str]:
         sent.append(message)
 
     scope = {
-        **{"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST"},
-        **{"path": "/invocations", "raw_path": b"/invocations", "query_string": b""},
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/invocations",
+        "raw_path": b"/invocations",
+        "query_string": b"",
         "headers": [(b"content-type", b"application/json")],
     }
     asyncio.run(scoring_server.init(model)(scope, receive, send))

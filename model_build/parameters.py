@@ -82,7 +82,8 @@ _COMMON = (
     PipelineParameter(
         name="ExperimentName",
         kind="String",
-        default="rf-sklearn",
+        # The training step then takes RegisteredModelName: one experiment for each model.
+        default="same-as-model",
         find_problem=_text(re.compile(r"\S(.*\S)?"), "text that isn't blank"),
     ),
     PipelineParameter(

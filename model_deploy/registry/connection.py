@@ -44,7 +44,7 @@ _REFUSALS = frozenset(
 _WRITES = frozenset(
     {
         *("set_model_version_tag", "delete_model_version_tag", "transition_model_version_stage"),
-        *("set_registered_model_alias", "delete_registered_model_alias"),
+        *("set_registered_model_alias", "delete_registered_model_alias", "update_model_version"),
     }
 )
 

@@ -1,6 +1,6 @@
 """The move: under a lease, read fresh, decided, written, and read back until it is true.
 
-    leases ─▶ read ─▶ claimed elsewhere? ─▶ plan ─▶ writes ─▶ read ─▶ plan: nothing left
+    leases ─▶ read ─▶ claimed elsewhere? ─▶ plan ─▶ writes ─▶ read ─▶ plan: nothing left ─▶ cards
       ▲         ▲                                                        │ something left
       │         └────────────────────────────────────────────────────────┘ (4 times)
       └── MLflow is unwell, or a lease ran out: again, for minutes (waiting for leases apart)
@@ -20,9 +20,9 @@ from functools import partial
 from typing import TypeVar
 
 from model_deploy.errors import AwsError, MLflowError, Unsettled
+from model_deploy.registry import card, moves, versions
 from model_deploy.registry import evidence as tags_of
 from model_deploy.registry import lease as leases
-from model_deploy.registry import moves, versions
 from model_deploy.registry.connection import Connection, MLflowUnwell
 from model_deploy.registry.evidence import Evidence
 from model_deploy.registry.lease import Lease, LeaseRanOut, Times, Waited
@@ -177,7 +177,9 @@ def _claim(connection: Connection, move: Move, held: _Leases) -> None:
             # Who else claims the endpoint stays the same while its lease is ours.
             now = find_models()
             if now <= models:
-                _settle(connection, move, partial(held.require, subjects))
+                require = partial(held.require, subjects)
+                _settle(connection, move, require)
+                card.write_of_claim(connection, move.name, move.version, move.stage, require)
                 return
         models |= now
 
@@ -254,7 +256,9 @@ def _release(
                 for v in gone
             }
             writes = moves.plan_release(view, gone, told)
-            _write(connection, writes, partial(held.require, subjects))
+            require = partial(held.require, subjects)
+            _write(connection, writes, require)
+            card.write(connection, told, require)
             return gone
 
 

@@ -114,6 +114,15 @@ def find_others(connection: Connection, name: str, stage: str, endpoint_arn: str
     return [version for version in found if version.name != name and version.stage == stage]
 
 
+def find_replaced_by(connection: Connection, name: str, number: str) -> list[Version]:
+    """Versions whose last successor is that one: of its model, and of others on its endpoint."""
+    tag = f"tags.`{evidence.REPLACED_BY}`"
+    same = search_versions(connection, f"{_name_filter(name)} and {tag} = '{number}'")
+    quoted = _quoted(f"{name}/{number}")
+    others = search_versions(connection, f"{tag} = {quoted}") if quoted else []
+    return [*(version for version in same if version.name == name), *others]
+
+
 def find_in_stage(connection: Connection, name: str, stage: str) -> list[Version]:
     """All versions of the model in the stage: MLflow can't be asked for them, so all are listed."""
     found = search_versions(connection, _name_filter(name))

@@ -1,6 +1,8 @@
 """From a trained model to MLflow: the logged model, its raw rows, a registered version."""
 
 import importlib.metadata
+import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +11,15 @@ import evaluation
 import mlflow
 import mlflow.sklearn
 import pandas as pd
-from mlflow.models import ModelSignature
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature, convert_input_example_to_serving_input
 from mlflow.types import ColSpec, DataType, Schema
 from model import Recipe, pin_packages
 from sklearn.pipeline import Pipeline
 from training_data import TrainingData
+
+logger = logging.getLogger(__name__)
 
 # What a column of each kind is in a request.
 _TYPES = {
@@ -114,10 +120,31 @@ def log_raw_rows(model: Pipeline, data: TrainingData) -> None:
     mlflow.log_dict(told, "raw_rows.json")
 
 
+def example_request(data: TrainingData) -> dict[str, Any]:
+    """A request of one row that the model's endpoint answers, as JSON."""
+    example = _choose_example(data.train.features).head(1)
+    request: dict[str, Any] = json.loads(convert_input_example_to_serving_input(example))
+    return request
+
+
 def register_version(logged: LoggedModel, model_name: str, tags: Mapping[str, str]) -> int:
     """Register the logged model as a new version of `model_name`, tagged; the version."""
     version = mlflow.register_model(logged.uri, model_name, tags=dict(tags))
     return int(version.version)
+
+
+def describe_version(model_name: str, version: int, card: str, of_model: str) -> None:
+    """Write the version's card, and the model's own description if it has none.
+
+    A description that MLflow refuses is told, and fails nothing: the version is registered.
+    """
+    client = MlflowClient()
+    try:
+        client.update_model_version(model_name, str(version), card)
+        if not client.get_registered_model(model_name).description:
+            client.update_registered_model(model_name, of_model)
+    except (MlflowException, OSError) as err:
+        logger.warning("version %d of %s has no model card: %s", version, model_name, err)
 
 
 def _choose_example(features: pd.DataFrame) -> pd.DataFrame:

@@ -37,6 +37,9 @@ FAILURE_LENGTH = 1024
 # Ending takes a few seconds; SageMaker gives 120.
 STOP_AGAIN_SECONDS = 20
 
+# ExperimentName for an experiment that is named as the registered model.
+AS_THE_MODEL = "same-as-model"
+
 DATA_FOLDER = "/opt/ml/input/data/prepared"
 
 OWN_MODULES = frozenset(
@@ -110,7 +113,7 @@ class Settings:
             credentials_secret=mlflow_login.read_secret_arn(
                 environment.get("MLFLOW_CREDENTIALS_SECRET")
             ),
-            experiment_name=environment["EXPERIMENT_NAME"],
+            experiment_name=_read_experiment(environment),
             model_name=environment["REGISTERED_MODEL_NAME"],
             target=environment["TARGET_COLUMN"],
             pipeline_execution_arn=environment.get("PIPELINE_EXECUTION_ARN", ""),
@@ -198,6 +201,12 @@ def _read_estimator(name: str, args: argparse.Namespace) -> dict[str, Number]:
     return values
 
 
+def _read_experiment(environment: Mapping[str, str]) -> str:
+    """The experiment's name, which is the model's where none was chosen."""
+    name = environment["EXPERIMENT_NAME"]
+    return environment["REGISTERED_MODEL_NAME"] if name == AS_THE_MODEL else name
+
+
 def _read_limits(text: str, task: str) -> Sequence[Limit]:
     try:
         return metrics.read_limits(text, task)
@@ -223,6 +232,7 @@ def run_job(settings: Settings, data_folder: Path) -> None:
     import evaluation
     import mlflow
     import mlflow_pages
+    import model_card
     import plots
     import registration
     import rehearsal
@@ -249,7 +259,9 @@ def run_job(settings: Settings, data_folder: Path) -> None:
     parameters = _list_parameters(settings, data.description)
     experiment_id = tracking.connect(settings.tracking_uri, settings.experiment_name)
     tracking.check_model_name(settings.model_name)
-    with mlflow.start_run(tags=tags) as run:
+    source = str(data.description["source"])
+    run_name = model_card.name_run(recipe.name, source, settings.pipeline_execution_arn)
+    with mlflow.start_run(run_name=run_name, tags=tags) as run:
         run_url = mlflow_pages.run_page(settings.tracking_uri, experiment_id, run.info.run_id)
         logger.info("MLflow run: %s", run_url)
         mlflow.log_params(parameters)
@@ -293,12 +305,24 @@ def run_job(settings: Settings, data_folder: Path) -> None:
             ),
         )
         gate_tags = verdict.keep(report)
+        run_name = model_card.name_run(recipe.name, source, settings.pipeline_execution_arn, report)
+        mlflow.set_tag("mlflow.runName", run_name)
         logger.info("gate %s: %s", report["verdict"], report["summary"])
         if report["verdict"] == "passed":
             version = registration.register_version(
                 logged, settings.model_name, {**tags, **gate_tags}
             )
             logger.info("registered version %d of %s", version, settings.model_name)
+            card = model_card.write_card(
+                data,
+                recipe,
+                report,
+                model_card.RunPlace(experiment_id=experiment_id, run_id=run.info.run_id),
+                registration.example_request(data),
+            )
+            registration.describe_version(
+                settings.model_name, version, card, model_card.describe_registered_model(data)
+            )
     if report["verdict"] != "passed":
         raise QualityGateError(
             f"QualityGateNotMet: {report['reason']}; nothing was registered; {run_url}"

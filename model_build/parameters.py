@@ -12,8 +12,10 @@ from typing import Any, Literal
 from model_build.errors import ConfigError
 from model_build.training_step import (
     DEFAULT_ESTIMATOR,
+    REQUIREMENTS,
     find_estimators,
     list_estimator_parameters,
+    list_job_packages,
     metrics,
     model_name,
 )
@@ -65,6 +67,17 @@ def _find_limit_problem(value: Value, task: str | None = None) -> str | None:
         metrics.read_limits(str(value), task)
     except ValueError as err:
         return str(err)
+    return None
+
+
+def _find_shap_problem(value: Value) -> str | None:
+    if value not in ("off", "on"):
+        return "give off or on"
+    if value == "on" and "shap" not in list_job_packages():
+        return (
+            "the job would not have the package shap; add the line shap to "
+            f"{REQUIREMENTS.relative_to(REQUIREMENTS.parents[3])}, then make lock"
+        )
     return None
 
 
@@ -154,6 +167,7 @@ _COMMON = (
         default="refuse",
         find_problem=_text(_INCOMPARABLE, "refuse or allow"),
     ),
+    PipelineParameter(name="Shap", kind="String", default="off", find_problem=_find_shap_problem),
 )
 
 

@@ -228,6 +228,7 @@ def _train_step(
         "ESTIMATOR": parameters["Estimator"],
         "METRIC_LIMITS": parameters["MetricLimits"],
         "CHAMPION_INCOMPARABLE": parameters["ChampionIncomparable"],
+        "SHAP": parameters["Shap"],
         "PIPELINE_EXECUTION_ARN": ExecutionVariables.PIPELINE_EXECUTION_ARN,
         "AWS_DEFAULT_REGION": config.region,
     }

@@ -49,6 +49,7 @@ OWN_MODULES = frozenset(
         "champion",
         "estimators.contract",
         "evaluation",
+        "explanations",
         "mlflow_login",
         "rehearsal",
         "tracking",
@@ -87,6 +88,7 @@ class Settings:
     metric_limits: str
     champion_margin: float
     champion_needed: bool
+    shap: bool
 
     @classmethod
     def read(cls, args: argparse.Namespace, environment: Mapping[str, str]) -> "Settings":
@@ -102,6 +104,7 @@ class Settings:
             "ESTIMATOR",
             "METRIC_LIMITS",
             "CHAMPION_INCOMPARABLE",
+            "SHAP",
         )
         missing = [name for name in required if not environment.get(name)]
         if missing:
@@ -125,6 +128,7 @@ class Settings:
             metric_limits=environment["METRIC_LIMITS"],
             champion_margin=_within("ChampionMargin", args.champion_margin, 0, 10),
             champion_needed=_read_champion_needed(environment["CHAMPION_INCOMPARABLE"]),
+            shap=_read_shap(environment["SHAP"]),
         )
 
 
@@ -220,6 +224,12 @@ def _read_champion_needed(text: str) -> bool:
     return text == "refuse"
 
 
+def _read_shap(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise SettingsError(f"Shap is {text!r}; give on or off")
+    return text == "on"
+
+
 def _within(name: str, value: Number, low: Number, high: Number) -> Number:
     if not low <= value <= high:
         raise SettingsError(f"{name} is {value}; give a number from {low:g} to {high:g}")
@@ -230,18 +240,23 @@ def run_job(settings: Settings, data_folder: Path) -> None:
     """One MLflow run, FINISHED if the model was evaluated, FAILED if anything broke."""
     # These take seconds to import, so they wait until the arguments are known to be right.
     import evaluation
+    import explanations
+    import importances
     import mlflow
     import mlflow_pages
     import model_card
     import plots
     import registration
     import rehearsal
+    import size_curve
     import tracking
     import training_data
     import verdict
     from gate import Rules
     from model import Recipe
 
+    if settings.shap:
+        explanations.check_installed()
     data = training_data.read_training_data(data_folder, settings.target)
     limits = _read_limits(settings.metric_limits, data.task)
     recipe = Recipe(
@@ -276,15 +291,29 @@ def run_job(settings: Settings, data_folder: Path) -> None:
         model = recipe.build(data.train.features, data.train.target)
         started = time.monotonic()
         model.fit(data.train.features, data.train.target)
-        logger.info("trained %s in %.1f s", recipe.name, time.monotonic() - started)
+        fit_seconds = time.monotonic() - started
+        logger.info("trained %s in %.1f s", recipe.name, fit_seconds)
         recipe.make_ready(model)
         predicted = evaluation.predict(model, data.test.features, data.classes)
         measures = evaluation.choose_measures(data.train.target, data.classes)
         measured = evaluation.measure(data.test.target, predicted, data.classes, measures)
         print(evaluation.format_metric_lines(measured), flush=True)
         mlflow.log_metrics(measured)
-        for name, figure in plots.list_figures(data, predicted, recipe.rank_columns(model)):
+        started = time.monotonic()
+        first = measures[0]
+        figures = plots.list_figures(
+            data,
+            predicted,
+            measured,
+            importances=importances.measure_importances(model, recipe, data, first, fit_seconds),
+            curve=size_curve.measure_sizes(
+                recipe, data, first, measured[first.metric.name], fit_seconds
+            ),
+            explanation=explanations.explain(model, recipe, data) if settings.shap else None,
+        )
+        for name, figure in figures:
             mlflow.log_figure(figure, name)
+        logger.info("drew the pictures in %.1f s", time.monotonic() - started)
         logged = registration.log_model(model, recipe, data)
         registration.log_raw_rows(model, data)
         for path in data.report_files:

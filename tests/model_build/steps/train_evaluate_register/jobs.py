@@ -30,6 +30,7 @@ class Job:
             "ESTIMATOR": "random-forest",
             "METRIC_LIMITS": "none",
             "CHAMPION_INCOMPARABLE": "refuse",
+            "SHAP": "off",
             "PIPELINE_EXECUTION_ARN": ARN,
             "TRAINING_JOB_NAME": "pipelines-abc-Train",
             "SOURCE_COMMIT": "0123abc",

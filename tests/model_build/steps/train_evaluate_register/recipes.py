@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from model import Recipe
 from sklearn.pipeline import Pipeline
+from training_data import Part, TrainingData
 
 ROWS = 400
 SHIPPED = ("random-forest", "hist-gradient-boosting")
@@ -88,3 +89,34 @@ def train(recipe: Recipe, features: pd.DataFrame, target: pd.Series[Any]) -> Pip
     model = recipe.build(features, target).fit(features, target)
     recipe.make_ready(model)
     return model
+
+
+def make_data(
+    rows: int = ROWS,
+    *,
+    classes: int = 0,
+    split_by: str = "row",
+    features: pd.DataFrame | None = None,
+    target: pd.Series[Any] | None = None,
+) -> TrainingData:
+    """The first three quarters of the rows are for the training, the others for the test."""
+    if features is None:
+        features = make_features(rows)
+    if target is None:
+        target = make_classes(features, "text", classes) if classes else make_target(features)
+    train_rows = len(features) * 3 // 4
+    train = Part(features=features[:train_rows], target=target[:train_rows])
+    return TrainingData(
+        train=train,
+        test=Part(features=features[train_rows:], target=target[train_rows:]),
+        test_units=np.arange(len(features) - train_rows, dtype=np.uint64),
+        description={
+            "target": "price",
+            "task": "classification" if classes else "regression",
+            "classes": list_classes(train.target) if classes else [],
+            "target_kind": "text" if classes else "number",
+            "split_by": split_by,
+        },
+        raw_rows={},
+        report_files=[],
+    )

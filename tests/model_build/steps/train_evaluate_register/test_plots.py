@@ -1,4 +1,4 @@
-"""The pictures are drawn without a display, and whatever columns and classes are called."""
+"""The pictures show what they say, without a display, whatever columns and classes are called."""
 
 from __future__ import annotations
 
@@ -6,19 +6,30 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+import metrics
 import numpy as np
 import pandas as pd
 import pytest
 from evaluation import Predictions
+from explanations import OTHERS, Explanation
+from importances import Importances
 from matplotlib.figure import Figure
+from plot_style import GRAY, GREEN, RED
 from plots import (
+    list_figures,
     plot_calibration,
     plot_confusion,
+    plot_explanation,
     plot_gate,
     plot_importances,
+    plot_predicted,
     plot_residuals,
     plot_roc,
+    plot_sizes,
 )
+from size_curve import SizeCurve
+
+from tests.model_build.steps.train_evaluate_register.recipes import make_data
 
 LONG = "a name so long that neither the side of a picture nor its legend has room for it, number"
 CLASSES: dict[str, Sequence[Any]] = {
@@ -64,54 +75,254 @@ def read_counts(figure: Figure, classes: int) -> np.ndarray[Any, Any]:
     return np.array(counts).reshape(classes, classes)
 
 
-def test_residuals_of_many_rows_stay_readable() -> None:
-    actual = pd.Series(np.arange(20_000.0))
-    figure = plot_residuals(actual, actual.to_numpy() + 1)
-    points = figure.axes[0].collections[0].get_offsets()
-    assert len(points) == 5000
-    assert (np.asarray(points)[:, 1] == -1).all()
-    assert list(np.asarray(points)[:3, 0]) == [1, 5, 9]
-    assert figure.axes[0].get_title() == "Residuals of 5000 test rows"
-    assert list(figure.axes[0].lines[0].get_ydata()) == [0, 0]
-    few = plot_residuals(actual[:7], actual.to_numpy()[:7])
-    assert len(few.axes[0].collections[0].get_offsets()) == 7
-    render(few)
+def read_title(figure: Figure) -> list[str]:
+    return figure.axes[0].get_title(loc="left").splitlines()
 
 
-def test_importances_show_the_largest_under_their_own_names() -> None:
-    shares = pd.Series(np.arange(30.0, 0, -1), index=[f"price_$_{n}_$" for n in range(30)])
-    figure = plot_importances(shares)
-    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels[-1] == "price_$_0_$"
-    assert len(labels) == 20
-    bars = figure.axes[0].patches
-    assert [bar.get_width() for bar in bars] == list(range(11, 31))
-    assert [round(bar.get_y() + bar.get_height() / 2) for bar in bars] == list(range(20))
-    assert figure.axes[0].get_title() == "Importance of 20 of 30 columns"
+def read_points(figure: Figure) -> np.ndarray[Any, Any]:
+    (points,) = figure.axes[0].collections
+    return np.asarray(points.get_offsets())
+
+
+def make_importances(count: int = 3, of: int | None = None, rows: int = 90) -> Importances:
+    """Of columns that matter less and less."""
+    increases = np.arange(count, 0.0, -1)[:, np.newaxis] + [[-0.5, 0, 0.5]]
+    return Importances(
+        names=[f"price_$_{at}_$" for at in range(count)],
+        increases=increases,
+        metric="RMSE",
+        rows=rows,
+        of_columns=of or count,
+    )
+
+
+CURVE = SizeCurve(
+    scores=[(30, [9.0, 7.0]), (75, [6.0, 5.0]), (300, [4.0])],
+    constant=11.0,
+    metric=metrics.RMSE,
+    test_rows=90,
+)
+
+
+def make_explanation(names: Sequence[str], rows: int = 50, of: int | None = None) -> Explanation:
+    values = np.random.default_rng(2).normal(0, 1, (rows, len(names)))
+    places = (values - values.min(axis=0)) / np.maximum(np.ptp(values, axis=0), 1e-9)
+    places[:, -1] = np.nan
+    return Explanation(
+        names=names,
+        values=values,
+        places=places,
+        what="the prediction",
+        of_columns=of or len(names),
+    )
+
+
+def test_predictions_stand_over_what_came_true() -> None:
+    actual = pd.Series([1.0, 2.0, 4.0])
+    figure = plot_predicted(actual, np.array([1.5, 2.0, 3.0]), "price $a$", {"r2": 0.371})
+    (axes,) = figure.axes
+    assert read_points(figure).tolist() == [[1, 1.5], [2, 2], [4, 3]]
+    (line,) = axes.lines
+    assert list(line.get_xdata()) == list(line.get_ydata()) == list(axes.get_xlim())
+    assert axes.get_xlim() == axes.get_ylim()
+    assert read_title(figure) == ["Predicted against actual price $a$", "3 test rows, R2 0.37"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("actual price $a$", "predicted price $a$")
+    render(figure)
+    assert read_title(plot_predicted(actual, actual.to_numpy(), "price", {})) == [
+        "Predicted against actual price",
+        "3 test rows",
+    ]
+
+
+def test_residuals_are_actual_less_predicted_and_counted_beside() -> None:
+    actual = pd.Series([1.0, 2.0, 4.0, 9.0])
+    figure = plot_residuals(actual, np.array([1.5, 2.0, 3.0, 8.0]), "price")
+    axes, aside = figure.axes
+    assert read_points(figure).tolist() == [[1.5, -0.5], [2, 0], [3, 1], [8, 1]]
+    assert list(axes.lines[0].get_ydata()) == [0, 0]
+    assert sum(bar.get_width() for bar in aside.patches) == 4
+    assert read_title(figure) == [
+        "Errors by predicted price",
+        "4 test rows, 50% of them predicted too low",
+    ]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted price", "actual less predicted")
+    assert aside.get_xlabel() == "test rows"
     render(figure)
 
 
-def test_each_axis_says_what_it_shows() -> None:
+@pytest.mark.parametrize("skewed", [False, True])
+def test_of_many_rows_all_are_counted_in_cells(skewed: bool) -> None:
+    rng = np.random.default_rng(3)
+    actual = rng.normal(0, 1, 20_000)
+    predicted = actual + rng.normal(0, 0.5, 20_000)
+    if skewed:
+        actual, predicted = np.exp(12 + actual), np.exp(12 + predicted)
+    for figure in (
+        plot_predicted(pd.Series(actual), predicted, "price", {}),
+        plot_residuals(pd.Series(actual), predicted, "price"),
+    ):
+        cells = figure.axes[0].collections[0]
+        outside = 0
+        (told,) = [line for line in read_title(figure) if line.startswith("20,000 test rows")]
+        if "lie outside" in told:
+            outside = int(told.partition("; ")[2].split()[0].replace(",", ""))
+        assert cells.get_array().sum() == 20_000 - outside
+        assert outside < 400
+        assert figure.axes[-1].get_ylabel() == "test rows in a cell"
+        render(figure)
+
+
+@pytest.mark.parametrize("rows", [89, 5000])
+def test_amounts_that_few_large_ones_would_hide_are_logarithmic(rows: int) -> None:
+    amounts = np.exp(np.random.default_rng(4).normal(12, 1.5, rows))
+    (axes, *_) = plot_predicted(pd.Series(amounts), amounts, "price", {}).axes
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    assert axes.get_xlabel() == "actual price (logarithmic)"
+    figure = plot_residuals(pd.Series(amounts), amounts / 2, "price")
+    assert figure.axes[0].get_xscale() == "log"
+    assert figure.axes[0].get_yscale() == "linear"
+    render(figure)
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert "100,000" in labels
+    (axes,) = plot_predicted(pd.Series(amounts[:50] - 1e3), amounts[:50], "price", {}).axes
+    assert axes.get_xscale() == ("linear" if amounts[:50].min() < 1e3 else "log")
+
+
+def test_few_values_far_out_do_not_hide_the_others_and_are_counted() -> None:
+    actual = pd.Series(np.linspace(100, 200, 300))
+    actual[7], actual[9] = 1e6, -2e6
+    predicted = np.linspace(110, 190, 300)
+    figure = plot_predicted(actual, predicted, "price", {})
+    low, high = figure.axes[0].get_xlim()
+    assert 0 < low < 100
+    assert 200 < high < 400
+    assert read_title(figure)[1] == "300 test rows; 2 lie outside of the picture"
+    assert len(read_points(figure)) == 298
+    figure = plot_residuals(actual, predicted, "price")
+    assert read_title(figure)[1].endswith("; 2 lie outside of the picture")
+    # Of so few all are shown.
+    figure = plot_predicted(actual[:12], predicted[:12], "price", {})
+    assert len(read_points(figure)) == 12
+
+
+@pytest.mark.parametrize("rows", [1, 12, 5000])
+@pytest.mark.parametrize("value", [0.0, 3.0, -3e9])
+def test_predictions_of_one_value_are_drawn(rows: int, value: float) -> None:
+    constant = np.full(rows, value)
+    for actual in (pd.Series(constant), pd.Series(np.arange(rows, dtype=float))):
+        render(plot_predicted(actual, constant, "price", {"r2": 0.0}))
+        render(plot_residuals(actual, constant, "price"))
+
+
+def test_importances_are_means_with_their_spread_under_their_own_names() -> None:
+    importances = make_importances(20, of=30)
+    figure = plot_importances(importances)
+    (axes,) = figure.axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == importances.names[::-1]
+    bars, (_, _, (spread,)) = axes.containers[1].patches, axes.containers[0].lines
+    assert [bar.get_width() for bar in bars] == list(range(1, 21))
+    assert [round(bar.get_y() + bar.get_height() / 2) for bar in bars] == list(range(20))
+    deviation = np.std([-0.5, 0, 0.5])
+    for at, segment in enumerate(spread.get_segments()):
+        assert segment[:, 0].tolist() == pytest.approx([at + 1 - deviation, at + 1 + deviation])
+    assert read_title(figure) == [
+        "What the model relies on: 20 of 30 columns",
+        "each shuffled in 90 test rows",
+    ]
+    assert axes.get_xlabel() == (
+        "RMSE gets worse by\nmean of 3 shuffles, lines: standard deviation"
+    )
+    render(figure)
+    one = plot_importances(make_importances(1, rows=1))
+    assert read_title(one) == [
+        "What the model relies on: 1 column",
+        "each shuffled in 1 test row",
+    ]
+    render(one)
+
+
+def test_the_size_curve_goes_through_the_means_of_its_draws() -> None:
+    figure = plot_sizes(CURVE)
+    points, line, constant = figure.axes[0].lines
+    assert list(points.get_xdata()) == [30, 30, 75, 75, 300]
+    assert list(points.get_ydata()) == [9, 7, 6, 5, 4]
+    assert [list(line.get_xdata()), list(line.get_ydata())] == [[30, 75, 300], [8, 5.5, 4]]
+    assert set(constant.get_ydata()) == {11}
+    assert list_legend(figure) == ["best constant"]
+    assert read_title(figure) == [
+        "Would more rows help? RMSE by training rows",
+        "on the same 90 test rows",
+    ]
+    assert figure.axes[0].get_ylabel() == "RMSE: less is better"
+    render(figure)
+
+
+def test_each_row_is_a_point_where_its_value_moved_the_prediction() -> None:
+    names = ["size", LONG, OTHERS]
+    explanation = make_explanation(names, of=500)
+    figure = plot_explanation(explanation)
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()][::2] == [OTHERS, "size"]
+    shown = [np.asarray(points.get_offsets()) for points in axes.collections]
+    # Gray ones and coloured ones of each column, from the last to the first.
+    counts = [len(points) for points in shown]
+    assert counts == [50, 0, 0, 50, 0, 50]
+    assert sorted(shown[5][:, 0]) == pytest.approx(sorted(explanation.values[:, 0]))
+    assert (abs(shown[5][:, 1] - 2) < 0.4).all()
+    assert read_title(figure) == ["What moved the predictions: 2 of 500 columns", "50 test rows"]
+    assert axes.get_xlabel().startswith("SHAP value: moves the prediction by")
+    render(figure)
+    render(plot_explanation(make_explanation(["size"], rows=1)))
+
+
+def test_each_axis_of_classes_says_what_it_shows() -> None:
     actual, predicted = draw(["no", "yes"])
-    numbers = np.arange(9.0)
     labels = {
-        (axes.get_xlabel(), axes.get_ylabel(), axes.get_title())
+        (axes.get_xlabel(), axes.get_ylabel(), axes.get_title(loc="left"))
         for figure in (
-            plot_residuals(pd.Series(numbers), numbers),
-            plot_importances(pd.Series([1.0], index=["size"])),
-            plot_confusion(actual, predicted, ["no", "yes"]),
+            plot_confusion(actual, predicted, ["no", "yes"], {"accuracy": 0.814}),
             plot_roc(actual, predicted, ["no", "yes"]),
             plot_calibration(actual, predicted, ["no", "yes"]),
         )
         for axes in figure.axes
     }
     assert labels == {
-        ("predicted", "actual - predicted", "Residuals of 9 test rows"),
-        ("share in what was learned", "", "Importance of 1 of 1 columns"),
-        ("predicted", "actual", "300 test rows by class"),
-        ("false positive rate", "true positive rate", "ROC of 300 test rows"),
-        ("predicted probability", "share that came true", "Calibration on 300 test rows"),
+        (
+            "predicted class",
+            "actual class (shade: share of the row)",
+            "Actual against predicted class\n300 test rows, accuracy 0.81",
+        ),
+        (
+            "false positive rate",
+            "true positive rate",
+            "Hits against false alarms (ROC)\n300 test rows",
+        ),
+        (
+            "predicted probability",
+            "share that came true",
+            "Are the probabilities true? (calibration)\n"
+            "300 test rows, at most 10 groups of equal size",
+        ),
     }
+
+
+def test_the_task_decides_which_pictures_there_are_and_what_was_not_measured_has_none() -> None:
+    numbers, classes = make_data(), make_data(classes=2)
+    extra = {
+        "importances": make_importances(),
+        "curve": CURVE,
+        "explanation": make_explanation(["size"]),
+    }
+    predicted = Predictions(values=numbers.test.target.to_numpy())
+    names = [name for name, _ in list_figures(numbers, predicted, {})]
+    assert names == ["predicted_actual.png", "residuals.png"]
+    names = [name for name, _ in list_figures(numbers, predicted, {}, **extra)]  # type: ignore[arg-type]
+    assert names[2:] == ["feature_importances.png", "size_curve.png", "shap.png"]
+    shares = np.full((len(classes.test.target), 2), 0.5)
+    predicted = Predictions(values=classes.test.target.to_numpy(), probabilities=shares)
+    names = [name for name, _ in list_figures(classes, predicted, {})]
+    assert names == ["confusion_matrix.png", "roc_curve.png", "calibration.png"]
 
 
 def test_curves_are_those_of_the_predictions_beside_those_of_chance() -> None:
@@ -130,7 +341,7 @@ def test_curves_are_those_of_the_predictions_beside_those_of_chance() -> None:
 def test_names_up_to_the_longest_that_has_room_are_whole() -> None:
     classes = ["x" * 20, "y" * 21, "z" * 5]
     actual, predicted = draw(classes)
-    figure = plot_confusion(actual, predicted, classes)
+    figure = plot_confusion(actual, predicted, classes, {})
     labels = figure.axes[0].get_xticklabels()
     assert [label.get_text() for label in labels] == [
         "x" * 20,
@@ -140,7 +351,7 @@ def test_names_up_to_the_longest_that_has_room_are_whole() -> None:
     assert {(label.get_rotation(), label.get_ha()) for label in labels} == {(45, "right")}
     across, up = figure.get_size_inches()
     assert (across, up) == (5.5, 4.5)
-    figure = plot_confusion(*draw(["zzzzz", "no"]), ["zzzzz", "no"])
+    figure = plot_confusion(*draw(["zzzzz", "no"]), ["zzzzz", "no"], {})
     labels = figure.axes[0].get_xticklabels()
     assert {(label.get_rotation(), label.get_ha()) for label in labels} == {(0, "center")}
 
@@ -176,7 +387,7 @@ def test_the_gates_picture_shows_what_was_compared() -> None:
     assert [list(line.get_xdata()) for line in axes.lines] == [[8, 10], [9], [4, 6], [5.25]]
     assert [list(line.get_ydata()) for line in axes.lines] == [[0, 0], [0], [1, 1], [1]]
     colors = [line.get_color() for line in axes.lines]
-    assert colors == ["tab:gray", "tab:gray", "tab:green", "tab:green"]
+    assert colors == [GRAY, GRAY, GREEN, GREEN]
     render(figure)
 
 
@@ -191,7 +402,7 @@ def test_the_gates_picture_says_why_a_model_is_not_registered() -> None:
     )
     assert figure.get_suptitle() == "Not registered: worse"
     for axes in figure.axes:
-        assert axes.lines[-1].get_color() == "tab:red"
+        assert axes.lines[-1].get_color() == RED
         assert axes.get_xlabel().startswith("accuracy: more is better\n")
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["constant 'mean'\nof all", "champion, version 12", "new"]
@@ -204,7 +415,7 @@ def test_the_gates_picture_says_why_a_model_is_not_registered() -> None:
 def test_each_class_is_drawn_whatever_it_is_called(kind: str) -> None:
     classes = CLASSES[kind]
     actual, predicted = draw(classes)
-    confusion = plot_confusion(actual, predicted, classes)
+    confusion = plot_confusion(actual, predicted, classes, {})
     counts = read_counts(confusion, min(len(classes), 20))
     if len(classes) <= 20:
         for row, value in enumerate(classes):
@@ -222,7 +433,7 @@ def test_each_class_is_drawn_whatever_it_is_called(kind: str) -> None:
 def test_names_are_shown_as_they_are_but_in_one_line() -> None:
     classes = CLASSES["three"]
     actual, predicted = draw(classes)
-    figure = plot_confusion(actual, predicted, classes)
+    figure = plot_confusion(actual, predicted, classes, {})
     names = ["$cheap$", "$$mid_range^2$", "two lines"]
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == names
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == names
@@ -235,7 +446,7 @@ def test_names_are_shown_as_they_are_but_in_one_line() -> None:
 def test_long_names_that_differ_at_their_ends_stay_apart() -> None:
     classes = CLASSES["long"]
     actual, predicted = draw(classes)
-    figure = plot_confusion(actual, predicted, classes)
+    figure = plot_confusion(actual, predicted, classes, {})
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == [f"a name so\N{HORIZONTAL ELLIPSIS} number {at}" for at in range(4)]
     assert len(set(list_legend(plot_roc(actual, predicted, classes)))) == 4
@@ -245,13 +456,14 @@ def test_of_many_classes_the_most_frequent_are_drawn_and_the_rest_is_told() -> N
     classes = CLASSES["thirty"]
     of = [*classes, *classes[10:], *classes[22:]]
     actual, predicted = draw(classes, rows=580, of=of)
-    figure = plot_confusion(actual, predicted, classes)
+    figure = plot_confusion(actual, predicted, classes, {})
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == classes[10:]
     shown = read_counts(figure, 20).sum()
-    assert figure.axes[0].get_title() == (
-        f"{shown} of 580 test rows by class\nthe 20 most frequent of 30"
-    )
+    assert read_title(figure)[1:] == [
+        f"{shown} of 580 test rows",
+        "the 20 most frequent of 30",
+    ]
     assert list_legend(plot_calibration(actual, predicted, classes)) == classes[22:]
 
 
@@ -269,7 +481,7 @@ def test_curves_of_two_classes_are_those_of_the_second() -> None:
 def test_a_class_without_a_test_row_has_a_row_of_zeros_and_no_curve(kind: str) -> None:
     classes = CLASSES[kind]
     actual, predicted = draw(classes, of=classes[:2])
-    figure = plot_confusion(actual, predicted, classes)
+    figure = plot_confusion(actual, predicted, classes, {})
     assert (read_counts(figure, min(len(classes), 20))[2:] == 0).all()
     assert len(list_legend(plot_roc(actual, predicted, classes))) == 2
     assert len(list_legend(plot_calibration(actual, predicted, classes))) == 2
@@ -288,14 +500,14 @@ def test_test_rows_of_one_class_leave_a_sentence_instead_of_curves(kind: str) ->
             "all test rows are of one class"
         ]
         render(figure)
-    render(plot_confusion(actual, predicted, classes))
+    render(plot_confusion(actual, predicted, classes, {}))
 
 
 def test_a_class_that_training_never_saw_is_counted_as_not_shown() -> None:
     actual, predicted = draw(["a", "b"], rows=50)
     actual.iloc[:4] = "never"
-    figure = plot_confusion(actual, predicted, ["a", "b"])
-    assert figure.axes[0].get_title() == "46 of 50 test rows by class"
+    figure = plot_confusion(actual, predicted, ["a", "b"], {})
+    assert read_title(figure)[1] == "46 of 50 test rows"
     render(plot_roc(actual, predicted, ["a", "b"]))
     render(plot_calibration(actual, predicted, ["a", "b"]))
 

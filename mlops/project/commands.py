@@ -70,7 +70,9 @@ def deploy(args: argparse.Namespace) -> int:
         display.result(f"  {unit:<6}  {where}\n          pipeline {project.pipeline_name(unit)}")
     display.result(f"  bucket  {project.outputs['ArtifactBucketName']}")
     if changed and not options.seed:
-        display.say("a push starts a pipeline: `mlops push build`, then `mlops pipeline`")
+        display.say(
+            "next: mlops train TABLE --target COLUMN; or `mlops push build`, then `mlops pipeline`"
+        )
     return 0
 
 

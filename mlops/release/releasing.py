@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from mlops.account import Account
@@ -78,8 +79,8 @@ def _follow(
     record = before
     while record is None or not _at_rest(record, answered):
         for state in states_of(account, project.pipeline_name("deploy"), execution_id):
-            for line in change_lines(record, state):
-                display.say(line)
+            for line in change_lines(record, replace(state, approval=None)):
+                display.say(line)  # the question is put below
             record = state
     return record
 

@@ -11,7 +11,7 @@ from tests.end_to_end.typed import copy_tree, missing_lines, read_blocks, reader
 
 pytestmark = pytest.mark.e2e
 
-TUTORIALS = ("tutorial-data-scientist",)
+TUTORIALS = ("tutorial-data-scientist", "tutorial-platform-engineer")
 
 
 @pytest.mark.parametrize("name", TUTORIALS)

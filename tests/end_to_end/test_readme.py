@@ -60,6 +60,7 @@ def own_data(copy: Path) -> Path:
     return copy
 
 
+@pytest.mark.timeout(600)
 def test_own_data_goes_to_prod_by_the_commands_that_stand_there(own_data: Path) -> None:
     first, *rest = read_blocks(section(README, "Your own data"))
     clone, folder, up = first.lines

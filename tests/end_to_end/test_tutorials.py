@@ -14,6 +14,8 @@ pytestmark = pytest.mark.e2e
 TUTORIALS = ("tutorial-data-scientist", "tutorial-platform-engineer")
 
 
+# Four minutes on two idle cores.
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", TUTORIALS)
 def test_a_tutorial_does_what_it_says(name: str, tmp_path: Path) -> None:
     text = (PROJECT_DIR / f"docs/{name}.md").read_text()

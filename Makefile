@@ -1,6 +1,6 @@
 # What people type here. Each target does its own set-up; `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock clean try-images pictures
+.PHONY: help install up demo test check lock clean try-images pictures
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -12,6 +12,9 @@ help: ## list the targets
 
 demo: $(STAMP) ## train, register, deploy to staging and prod on this machine; writes .local/demo.json
 	@$(BIN)/mlops demo --yes --exit
+
+up: $(STAMP) ## AWS and MLflow on this machine, for your own data, until Ctrl-C
+	@$(BIN)/local-aws up
 
 test: $(TEST_STAMP) ## lint, types, import contracts, tests, end to end
 	@$(BIN)/python -m tox run-parallel --current-env --parallel-no-spinner -e lint,type

@@ -28,6 +28,8 @@ platform and project:
   project deploy|env                       repositories, pipelines and roles of one project
 
 a model, from data to prod:
+  train           a table to a registered version
+  release         a registered version to staging and, once you approve, to prod
   push build      commit modelBuild: CI trains a model and registers a version
   push deploy     commit modelDeploy, which names the version: CD takes it to staging
   pipeline        how far both pipelines are, action by action

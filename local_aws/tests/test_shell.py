@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from local_aws.shell import OTHER_ACCOUNTS, shell_lines, without_proxy
+from local_aws.shell import OTHER_ACCOUNTS, path_line, shell_lines, without_proxy
 
 SHELLS = [shell for shell in ("sh", "bash", "dash", "zsh") if shutil.which(shell)]
 ENVIRONMENT = {
@@ -77,3 +77,18 @@ def test_a_registry_that_local_aws_did_not_start_stays():
 )
 def test_what_no_proxy_named_it_names_still(before, expected):
     assert without_proxy(before) == {"NO_PROXY": expected, "no_proxy": expected}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_programs_beside_it_are_found_after_those_of_before(shell, tmp_path):
+    programs = tmp_path / "it's here"
+    programs.mkdir()
+    (programs / "local-aws").touch()
+    (line,) = path_line(programs, {"PATH": "/usr/bin:/bin"})
+    assert evaluated(shell, line, {})["PATH"] == f"/usr/bin:/bin:{programs}"
+
+
+def test_a_path_that_has_them_and_a_folder_that_does_not_are_left_alone(tmp_path):
+    assert list(path_line(tmp_path, {"PATH": "/bin"})) == []
+    (tmp_path / "local-aws").touch()
+    assert list(path_line(tmp_path, {"PATH": f"/bin:{tmp_path}"})) == []

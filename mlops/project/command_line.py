@@ -65,7 +65,30 @@ def add_project_commands(add: AddCommand) -> None:
 
 
 def add_pipeline_commands(add: AddCommand) -> None:
-    """Those that move a project's units: push, pipeline, approve, reject, schedule, logs."""
+    """Those that train and move a project's units: train, push, pipeline, approve, ..."""
+    train = add(
+        "train",
+        later("mlops.project.training", "train"),
+        "train a model on a table, and register it if the gate lets it through",
+        interrupted="the execution goes on, if it had started; run-pipeline has said how to stop",
+    )
+    train.add_argument(
+        "table", metavar="TABLE", help="a CSV or Parquet file, s3://bucket/key, sklearn:diabetes"
+    )
+    train.add_argument(
+        "--target", required=True, metavar="COLUMN", help="the column to predict (required)"
+    )
+    train.add_argument(
+        "--model", metavar="NAME", help="the registered model (default: the table's name)"
+    )
+    train.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another parameter of the pipeline, such as NEstimators=50; can be repeated",
+    )
+    add_project(train)
     push = add(
         "push",
         later(_COMMANDS, "push"),

@@ -16,20 +16,22 @@ from mlops.account import Account, error_message, open_account, say_which
 from mlops.arguments import require_answer
 from mlops.display import Display, print_json
 from mlops.errors import CommandFailed, InputError, NotApproved
+from mlops.platform.commands import deploy_platform
 from mlops.platform.deployment import DeployOptions
+from mlops.platform.settings import read_settings, size_file
+from mlops.platform.stacks import LAPTOP, find_stack
 from mlops.project import logs as log_reader
 from mlops.project import schedule as schedules
 from mlops.project.approval import answer, describe, find_approval
 from mlops.project.deployment import ProjectOptions, deploy_project, parse_parameters, stack_of
-from mlops.project.executions import newest_execution_id
 from mlops.project.pipeline_view import as_json, exit_code, show_pipelines
 from mlops.project.project_stack import (
     ProjectStack,
     program_environment,
+    project_of,
     require_project,
 )
-from mlops.project.push import push_unit
-from mlops.project.watching import wait_for_execution
+from mlops.project.push import start_unit
 
 _MODEL_ERROR = "ModelError"
 
@@ -55,6 +57,8 @@ def deploy(args: argparse.Namespace) -> int:
     )
     account = _account(args)
     name = args.name or args.project
+    if account.is_local and not args.dry_run:
+        _ensure_laptop(account, how, display)
     project, changed = deploy_project(account, name, options, how, display)
     if args.json:
         print_json({"changed": changed, "project": project and _as_json(project)})
@@ -66,8 +70,18 @@ def deploy(args: argparse.Namespace) -> int:
         display.result(f"  {unit:<6}  {where}\n          pipeline {project.pipeline_name(unit)}")
     display.result(f"  bucket  {project.outputs['ArtifactBucketName']}")
     if changed and not options.seed:
-        display.say("a push starts a pipeline: `mlops push build`, then `mlops pipeline`")
+        display.say(
+            "next: mlops train TABLE --target COLUMN; or `mlops push build`, then `mlops pipeline`"
+        )
     return 0
+
+
+def _ensure_laptop(account: Account, how: DeployOptions, display: Display) -> None:
+    """On this machine there is one platform only, which costs nothing: put it up if it is not."""
+    if find_stack(account.client("cloudformation"), LAPTOP.name) is None:
+        display.say("first the platform: mlops platform deploy --size laptop")
+        settings = read_settings(size_file(LAPTOP.key))
+        deploy_platform(account, settings, [LAPTOP.key], how, display)
 
 
 def environment(args: argparse.Namespace) -> int:
@@ -83,21 +97,17 @@ def environment(args: argparse.Namespace) -> int:
 
 def push(args: argparse.Namespace) -> int:
     """`mlops push`."""
-    account, project = _project(args)
+    account, project = project_of(args)
     pipeline_name = project.pipeline_name(args.unit)
-    before = newest_execution_id(account, pipeline_name)
-    pushed = push_unit(account, project, args.unit, Path.cwd(), args.message)
+    pushed, execution = start_unit(
+        account, project, args.unit, Path.cwd(), args.message, again=args.again
+    )
     commit = f'commit {pushed.commit[:8]} "{pushed.message}"'
-    execution = None
     say = sys.stderr if args.json else sys.stdout
     if pushed.new:
         print(f"pushed {commit}", file=say)
-        execution = wait_for_execution(account, pipeline_name, before)
-    elif args.again:
+    elif execution:
         print(f"nothing changed since {commit}", file=say)
-        execution = account.client("codepipeline").start_pipeline_execution(name=pipeline_name)[
-            "pipelineExecutionId"
-        ]
     else:
         told = f"nothing changed since {commit}: nothing pushed. --again runs it again."
         print(told, file=say)
@@ -111,7 +121,7 @@ def push(args: argparse.Namespace) -> int:
 
 def pipeline(args: argparse.Namespace) -> int:
     """`mlops pipeline`."""
-    account, project = _project(args)
+    account, project = project_of(args)
     units = [args.unit] if args.unit else ["build", "deploy"]
     names = [project.pipeline_name(unit) for unit in units]
     follow = args.follow or (sys.stdout.isatty() and not args.once)
@@ -135,7 +145,7 @@ def reject(args: argparse.Namespace) -> int:
 
 
 def _answer(args: argparse.Namespace, *, yes: bool) -> int:
-    account, project = _project(args)
+    account, project = project_of(args)
     verb = "approve" if yes else "reject"
     names = [project.pipeline_name(unit) for unit in ("deploy", "build")]
     approval = find_approval(account, names)
@@ -160,7 +170,7 @@ def schedule(args: argparse.Namespace) -> int:
     if args.off and (args.expression or args.timezone):
         raise InputError("--off goes with neither an expression nor --timezone.")
     display = Display.of(args)
-    account, project = _project(args)
+    account, project = project_of(args)
     if args.off or args.expression or args.timezone:
         expression = "" if args.off else args.expression
         schedules.set_schedule(account, project, expression, args.timezone, display)
@@ -177,7 +187,7 @@ def schedule(args: argparse.Namespace) -> int:
 
 def logs(args: argparse.Namespace) -> int:
     """`mlops logs`."""
-    account, project = _project(args)
+    account, project = project_of(args)
     client, groups = account.client("logs"), log_reader.log_groups(project)
     if args.name is None:
         streams = log_reader.list_streams(client, groups)
@@ -249,8 +259,3 @@ def _account(args: argparse.Namespace) -> Account:
     account = open_account(args.region, args.profile)
     say_which(account)
     return account
-
-
-def _project(args: argparse.Namespace) -> tuple[Account, ProjectStack]:
-    account = _account(args)
-    return account, require_project(account, args.project)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlops.account import Account
+from mlops.account import Account, open_account, say_which
 from mlops.errors import InputError
 from mlops.platform.stacks import DeployedStack, list_stacks
 
@@ -17,6 +18,12 @@ _EXPORTED = {
     "SAGEMAKER_PIPELINE_ROLE_ARN": "PipelineRoleArn",
     "SAGEMAKER_JOB_ROLE_ARN": "JobRoleArn",
     "MODEL_EXECUTION_ROLE_ARN": "ModelRoleArn",
+}
+# Where the jobs run, and their key: what the stack last read from the Parameter Store.
+_RESOLVED = {
+    "SUBNET_IDS": "SubnetIds",
+    "SECURITY_GROUP_IDS": "SecurityGroupId",
+    "ARTIFACT_BUCKET_KMS_ID": "KeyArn",
 }
 _USABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
 
@@ -99,6 +106,11 @@ class ProjectStack:
                 for variable, output in _EXPORTED.items()
                 if output in self.outputs
             },
+            **{
+                variable: self.stack.resolved[parameter]
+                for variable, parameter in _RESOLVED.items()
+                if parameter in self.stack.resolved
+            },
         }
 
 
@@ -145,3 +157,10 @@ def require_project(account: Account, name: str | None = None) -> ProjectStack:
             "brings it up."
         )
     return project
+
+
+def project_of(args: argparse.Namespace) -> tuple[Account, ProjectStack]:
+    """The account and the project that a command's arguments name; says which AWS it is."""
+    account = open_account(args.region, args.profile)
+    say_which(account)
+    return account, require_project(account, args.project)

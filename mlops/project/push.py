@@ -10,8 +10,10 @@ from pathlib import Path
 
 from mlops.account import Account
 from mlops.errors import InputError
+from mlops.project.executions import newest_execution_id
 from mlops.project.git import Git, login_settings
 from mlops.project.project_stack import UNITS, ProjectStack
+from mlops.project.watching import wait_for_execution
 from mlops.seed_repositories import write_folder
 from mlops.units import list_files
 
@@ -23,6 +25,30 @@ class Pushed:
     commit: str
     message: str
     new: bool
+
+
+def start_unit(
+    account: Account,
+    project: ProjectStack,
+    unit: str,
+    tree: Path,
+    message: str | None = None,
+    *,
+    again: bool,
+) -> tuple[Pushed, str | None]:
+    """Push the unit; what was pushed, and the id of the execution that this started.
+
+    Where nothing changed, `again` runs the last commit once more; without it there is no id.
+    """
+    pipeline_name = project.pipeline_name(unit)
+    before = newest_execution_id(account, pipeline_name)
+    pushed = push_unit(account, project, unit, tree, message)
+    if pushed.new:
+        return pushed, wait_for_execution(account, pipeline_name, before)
+    if not again:
+        return pushed, None
+    started = account.client("codepipeline").start_pipeline_execution(name=pipeline_name)
+    return pushed, str(started["pipelineExecutionId"])
 
 
 def push_unit(

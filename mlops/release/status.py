@@ -68,16 +68,17 @@ def next_step(records: list[ExecutionRecord | None], endpoints: list[dict[str, A
     for unit, record in (("build", build), ("deploy", deploy)):
         if record and not record.ended:
             return f"mlops pipeline {unit}"
-    # A pipeline that has just been made ran once, in vain: there was no commit.
-    if build is None or not build.commit:
+    prod = [row["name"] for row in endpoints if row["name"].endswith("-prod")]
+    # A pipeline that has just been made ran once, in vain: there was no commit. Where `mlops train`
+    # trained what is in prod, it has none yet.
+    if not prod and (build is None or not build.commit):
         return "mlops push build"
-    if build.status != "Succeeded":
+    if build is not None and build.commit and build.status != "Succeeded":
         return "mlops pipeline build --once"
     if deploy is None or not deploy.commit:
         return "mlops push deploy"
     if deploy.status != "Succeeded":
         return "mlops pipeline deploy --once"
-    prod = [row["name"] for row in endpoints if row["name"].endswith("-prod")]
     return f"mlops invoke {prod[0]} --file rows.csv" if prod else "mlops push deploy"
 
 

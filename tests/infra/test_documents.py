@@ -17,6 +17,7 @@ _ROLES = (_DOCS / "roles.md").read_text()
 _AWS = (_DOCS / "aws.md").read_text()
 _SERVER = (_DOCS / "mlflow-server.md").read_text()
 _PLATFORM = (_DOCS.parent / "infra" / "README.md").read_text()
+_TUTORIAL = (_DOCS / "tutorial-platform-engineer.md").read_text()
 _SECTIONS = {
     "network.yml": "## The network",
     "images.yml": "## Images",
@@ -103,8 +104,8 @@ def _commands(document: str) -> list[list[str]]:
 
 @pytest.mark.parametrize(
     "document",
-    [_AWS, _SERVER, _PLATFORM],
-    ids=["aws.md", "mlflow-server.md", "infra/README.md"],
+    [_AWS, _SERVER, _PLATFORM, _TUTORIAL],
+    ids=["aws.md", "mlflow-server.md", "infra/README.md", "tutorial-platform-engineer.md"],
 )
 def test_documented_commands_exist_with_their_flags(document: str) -> None:
     session = botocore.session.get_session()

@@ -58,8 +58,8 @@ def test_these_are_the_commands() -> None:
     assert names == [
         *(f"platform {each}" for each in ("deploy", "doctor", "status", "teardown")),
         *("project deploy", "project env"),
-        *("push", "pipeline", "approve", "reject", "schedule", "logs", "invoke"),
-        *("status", "demo"),
+        *("train", "push", "pipeline", "approve", "reject", "schedule", "logs", "invoke"),
+        *("release", "status", "demo"),
     ]
 
 
@@ -163,6 +163,7 @@ def test_without_terminal_it_takes_yes_or_dry_run(
         ("platform", "teardown"),
         ("project", "deploy", "one"),
         ("demo",),
+        ("release", "prices"),
     ):
         code, _, err = run(*command)
         assert code == 2
@@ -327,7 +328,7 @@ def test_documented_commands_are_understood() -> None:
         *_ROOT.glob("docs/**/*.md"),
         *_ROOT.glob("infra/**/*.md"),
     ]
-    words = r"platform|project|push|pipeline|approve|reject|schedule|logs|invoke|status|demo"
+    words = "|".join(sorted({name.split()[1] for name, _ in commands_of(build_parser())}))
     found = [
         (path.name, command)
         for path in documents

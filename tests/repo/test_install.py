@@ -34,7 +34,7 @@ def _locked(path: str) -> dict[str, set[str]]:
 def test_make_alone_lists_every_target_with_what_it_does():
     listing = subprocess.run(["make"], cwd=PROJECT_DIR, capture_output=True, text=True).stdout
 
-    for target in ("demo", "test", "check", "install", "lock", "clean"):
+    for target in ("up", "demo", "test", "check", "install", "lock", "clean"):
         assert re.search(rf"^  make {target} +\w", listing, re.MULTILINE), listing
 
 

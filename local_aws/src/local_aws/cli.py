@@ -20,7 +20,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.errors import LocalAwsError, UsageError
-from local_aws.shell import OTHER_ACCOUNTS, shell_lines
+from local_aws.shell import OTHER_ACCOUNTS, path_line, shell_lines
 from local_aws.state import DEFAULT_STATE_DIR, StateFolder
 from local_aws.workers import only_logged, start_worker
 
@@ -189,6 +189,8 @@ def _env(arguments: argparse.Namespace) -> int:
     running = StateFolder(arguments.state_dir).require_running()
     _require_output()
     for line in shell_lines(running.environment, os.environ):
+        print(line)
+    for line in path_line(Path(sys.executable).parent, os.environ):
         print(line)
     return 0
 

@@ -6,8 +6,10 @@ is exported.
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 # An address for one service wins over AWS_ENDPOINT_URL; which there are, only the shell knows.
 _ENDPOINTS = r"$(env | sed -n 's/^\(AWS_ENDPOINT_URL_[A-Za-z0-9_]*\)=.*/\1/p')"
@@ -44,6 +46,16 @@ def shell_lines(environment: Mapping[str, str], before: Mapping[str, str]) -> It
     }
     for name, value in sorted(exported.items()):
         yield f"export {name}={shlex.quote(value)}"
+
+
+def path_line(programs: Path, before: Mapping[str, str]) -> Iterator[str]:
+    """The line that lets the shell find the programs beside this one; none where it does.
+
+    They come last: what the shell found so far, it goes on finding.
+    """
+    there = before.get("PATH", "").split(os.pathsep)
+    if (programs / "local-aws").is_file() and str(programs) not in there:
+        yield f'export PATH="$PATH":{shlex.quote(str(programs))}'
 
 
 def without_proxy(before: Mapping[str, str]) -> dict[str, str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from mlops.cli import main
 from mlops.display import Display
 from mlops.errors import DeploymentFailed, InputError
 from mlops.overview import next_step
 from mlops.project.deployment import ProjectOptions, deploy_project
-from mlops.project.project_stack import require_project
+from mlops.project.project_stack import find_projects, require_project
 from tests.mlops.conftest import HOW
 
 
@@ -33,3 +34,18 @@ def test_without_a_platform_it_names_the_command_that_puts_one_up(local_account)
 
 def test_the_next_step_is_the_platform(local_account):
     assert next_step() == "mlops platform deploy --size laptop"
+
+
+def test_a_dry_run_deploys_no_platform(local_account, capsys):
+    assert main(["project", "deploy", "local", "--dry-run"]) == 0
+    assert next_step() == "mlops platform deploy --size laptop"
+
+
+def test_on_this_machine_a_project_brings_the_platform_along(local_account, capsys, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert main(["project", "deploy", "local", "--yes"]) == 0
+    assert "first the platform: mlops platform deploy --size laptop" in capsys.readouterr().err
+    assert [each.name for each in find_projects(local_account)] == ["local"]
+    # Once it is there, it is left as it is.
+    assert main(["project", "deploy", "local", "--yes"]) == 0
+    assert "first the platform" not in capsys.readouterr().err

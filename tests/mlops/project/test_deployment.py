@@ -39,6 +39,9 @@ def test_a_deployed_project_names_its_repositories_pipelines_and_roles(project, 
         "SAGEMAKER_PIPELINE_ROLE_ARN",
         "SAGEMAKER_JOB_ROLE_ARN",
         "MODEL_EXECUTION_ROLE_ARN",
+        "SUBNET_IDS",
+        "SECURITY_GROUP_IDS",
+        "ARTIFACT_BUCKET_KMS_ID",
     }
     assert project.environment["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:9"
     image = program_environment(platform, project)["CONTAINER_IMAGE_URI"]

@@ -177,22 +177,33 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def find_source_commit(environment: Mapping[str, str]) -> str | None:
-    """The commit that CodeBuild or Git names; "-dirty" is added when files differ from it."""
+    """The commit that CodeBuild or Git names.
+
+    "-dirty" is added when a tracked file differs from it, or a new one lies in this package.
+    """
     resolved = environment.get("CODEBUILD_RESOLVED_SOURCE_VERSION")
     if resolved:
         return resolved
+    package = Path(__file__).parent
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
+        commit = _ask_git(
+            package, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"
         )
+        # Only what the steps may be made of: a table that lies beside the code changes nothing.
+        added = _ask_git(package, "ls-files", "--others", "--exclude-standard")
     except (OSError, subprocess.TimeoutExpired):
         return None  # no Git here: the commit is unknown, which the tags then say by its absence
-    return described.stdout.strip() or None
+    if commit and added and not commit.endswith("-dirty"):
+        return f"{commit}-dirty"
+    return commit or None
+
+
+def _ask_git(folder: Path, *words: str) -> str:
+    """What it prints; nothing where it fails."""
+    answered = subprocess.run(
+        ["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=False
+    )
+    return answered.stdout.strip()
 
 
 def write_text(path: Path, text: str, flag: str) -> None:

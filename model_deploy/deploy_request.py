@@ -1,6 +1,6 @@
 """Which model version to deploy and what of it was reviewed, as deploy.json says it.
 
-{"model_name": "sklearn-random-forest", "model_version": "3" | "latest" | "@challenger",
+{"model_name": "sklearn-random-forest", "model_version": 3 | "3" | "latest" | "@challenger",
  "trusted_types": {type: reason}, "accept": {check: reason}, "code_on_load": "tell" | "forbid"}
 
 The last three may be left out. Deploying, trusting and waiving are commits to review.
@@ -91,12 +91,10 @@ class DeployRequest:
             for key in sorted(set(document) - set(_KEYS))
         ]
         name = _read_text(document, "model_name", problems)
-        version = _read_text(document, "model_version", problems)
+        version = _read_version(document, problems)
         problem = names.find_problem(name) if name else None
         if problem is not None:
             problems.append(f"model_name is {name!r}; {problem}")
-        if version and not _VERSION.fullmatch(version):
-            problems.append(f"model_version is {version!r}; {_NO_VERSION}")
         trusted = _read_reasons(document, "trusted_types", problems)
         problems += [
             f"trusted_types names {each!r}; write a type as skops does, with its module"
@@ -166,6 +164,22 @@ def _read_text(document: Mapping[str, object], key: str, problems: list[str]) ->
         problems.append(f"{key} is empty")
         return ""
     return value
+
+
+def _read_version(document: Mapping[str, object], problems: list[str]) -> str:
+    """As text: a number may stand there without quotes, as whole numbers do in JSON."""
+    value = document.get("model_version")
+    if isinstance(value, bool | float):
+        problems.append(f"model_version is {json.dumps(value)}; {_NO_VERSION}")
+        return ""
+    if isinstance(value, int):
+        document = {"model_version": str(value)}
+    version = _read_text(document, "model_version", problems)
+    if version and not _VERSION.fullmatch(version):
+        shown = value if isinstance(value, int) else repr(version)
+        problems.append(f"model_version is {shown}; {_NO_VERSION}")
+        return ""
+    return version
 
 
 def _is_reason(text: str) -> bool:

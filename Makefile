@@ -10,8 +10,8 @@ LOCKS := $(wildcard requirements/*.txt)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(STAMP) ## train, register, deploy to staging and prod on this machine; writes .local/demo.json
-	@$(BIN)/mlops demo --yes --exit
+demo: $(STAMP) ## train, register, deploy to staging and prod on this machine; on a terminal it stays up
+	@$(BIN)/mlops demo --yes
 
 test: $(TEST_STAMP) ## lint, types, import contracts, tests, end to end
 	@$(BIN)/python -m tox run-parallel --current-env --parallel-no-spinner -e lint,type

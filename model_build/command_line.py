@@ -186,9 +186,7 @@ def find_source_commit(environment: Mapping[str, str]) -> str | None:
         return resolved
     package = Path(__file__).parent
     try:
-        commit = _ask_git(
-            package, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"
-        )
+        commit = _ask_git(package, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
         # Only what the steps may be made of: a table that lies beside the code changes nothing.
         added = _ask_git(package, "ls-files", "--others", "--exclude-standard")
     except (OSError, subprocess.TimeoutExpired):
@@ -271,7 +269,7 @@ def _import_module(name: str) -> ModuleType:
     except ModuleNotFoundError as err:
         if err.name is None or not (name == err.name or name.startswith(f"{err.name}.")):
             raise ServiceError(
-                f"{name} needs {err.name!r}, which isn't installed; run pip install -e ."
+                f"{name} needs {err.name!r}, which isn't installed; run `pip install -e .`"
             ) from err
         raise ConfigError("--module-name", [f"there is no module {name!r}"]) from err
     if not callable(getattr(module, "get_pipeline", None)):

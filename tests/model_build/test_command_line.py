@@ -83,9 +83,7 @@ def test_a_commit_is_dirty_by_what_the_pipeline_may_be_made_of(
     assert commit.endswith("-dirty") == dirty
 
 
-def test_without_git_the_commit_is_unknown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_git_the_commit_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command_line, "__file__", str(tmp_path / "any.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     assert command_line.find_source_commit({}) is None

@@ -52,14 +52,16 @@ def test_the_file_of_this_repository_can_be_used() -> None:
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     file = tmp_path / "deploy.json"
     with pytest.raises(ConfigError) as caught:
-        _read(tmp_path, '{"model_name": "a/b", "model_version": 3.5, "model": "x", "stage": "prod"}')
+        _read(
+            tmp_path, '{"model_name": "a/b", "model_version": 3.5, "model": "x", "stage": "prod"}'
+        )
     assert str(caught.value) == (
         f"{file} can not be used:\n"
         "  - unknown key 'model'; it holds model_name, model_version, trusted_types, accept, "
         "code_on_load\n"
         "  - unknown key 'stage'; it holds model_name, model_version, trusted_types, accept, "
         "code_on_load\n"
-        "  - model_version is 3.5; write a number such as \"3\", \"latest\", or an alias such as "
+        '  - model_version is 3.5; write a number such as "3", "latest", or an alias such as '
         '"@challenger"\n'
         "  - model_name is 'a/b'; MLflow's names have no / and no :"
     )

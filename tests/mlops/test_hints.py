@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT_DIR = Path(__file__).parents[2]
+TEXT = "look with `mlops status --json` (not `ls -l`), `mlops`, mlops status: $(mlops project env)"
+
+
+@pytest.fixture(params=["mlops.hints", "local_aws.hints"])
+def as_typed(request):
+    return importlib.import_module(request.param).as_typed
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    """An environment in the current folder that is not active; its path."""
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("python", "mlops"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    return programs
+
+
+def test_a_command_that_the_shell_does_not_find_has_its_path(as_typed, environment):
+    assert as_typed(TEXT) == (
+        "look with `.venv/bin/mlops status --json` (not `ls -l`), `mlops`, mlops status: "
+        "$(.venv/bin/mlops project env)"
+    )
+    assert as_typed("mlops approve --yes") == ".venv/bin/mlops approve --yes"
+    assert as_typed("mlops is a word") != "mlops is a word", "a text that begins so is a command"
+
+
+def test_an_active_environment_s_commands_are_named(as_typed, environment, monkeypatch):
+    monkeypatch.setenv("PATH", f"{environment}:/usr/bin:/bin")
+    assert as_typed(TEXT) == TEXT
+
+
+def test_another_program_of_that_name_is_not_meant(as_typed, environment, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mlops").write_text("#!/bin/sh\n")
+    (other / "mlops").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{other}:{environment}")
+    assert as_typed("`mlops status --json`") == "`.venv/bin/mlops status --json`"
+
+
+@pytest.mark.parametrize(
+    ("folder", "typed"),
+    [
+        ("sub/folder", "../../.venv/bin/mlops approve --yes"),
+        (".venv/bin", "./mlops approve --yes"),
+    ],
+)
+def test_the_path_is_the_shorter_one(as_typed, environment, tmp_path, monkeypatch, folder, typed):
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(tmp_path / folder)
+    assert as_typed("mlops approve --yes") == typed
+
+
+def test_far_away_and_with_a_space_it_is_quoted(as_typed, environment, tmp_path, monkeypatch):
+    moved = tmp_path / "a b"
+    (tmp_path / ".venv").rename(moved)
+    monkeypatch.setattr(sys, "executable", str(moved / "bin" / "python"))
+    assert as_typed("mlops approve --yes") == "'a b/bin/mlops' approve --yes"
+    monkeypatch.chdir("/usr/share")
+    assert as_typed("mlops approve --yes") == f"'{moved}/bin/mlops' approve --yes"
+
+
+def test_a_build_s_log_has_names(as_typed, environment, monkeypatch):
+    monkeypatch.setenv("CODEBUILD_BUILD_ID", "a:b")
+    assert as_typed(TEXT) == TEXT
+
+
+def test_both_distributions_have_the_same_file():
+    """Neither may import the other."""
+    texts = {
+        (PROJECT_DIR / name).read_text()
+        for name in ("mlops/hints.py", "local_aws/src/local_aws/hints.py")
+    }
+    assert len(texts) == 1
+
+
+def test_tests_see_names():
+    assert os.environ["PATH"].split(":")[0] == str(Path(sys.executable).parent)

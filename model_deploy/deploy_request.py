@@ -3,7 +3,8 @@
 {"model_name": "sklearn-random-forest", "model_version": 3 | "3" | "latest" | "@challenger",
  "trusted_types": {type: reason}, "accept": {check: reason}, "code_on_load": "tell" | "forbid"}
 
-The last three may be left out. Deploying, trusting and waiving are commits to review.
+The last three may be left out; deploy.schema.json says what each is. Deploying, trusting and
+waiving are commits to review.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ TELL = "tell"
 FORBID = "forbid"
 
 _KEYS = ("model_name", "model_version", "trusted_types", "accept", "code_on_load")
+# Names the file that editors check this one by; nothing else reads it.
+_SCHEMA = "$schema"
 # What the endpoint's test may leave out, with a reviewed reason.
 _ACCEPTABLE = (NO_OFFLINE_COMPARISON,)
 # MLflow counts from 1, and its database has no number of more digits.
@@ -88,7 +91,7 @@ class DeployRequest:
         document = _read_object(path)
         problems = [
             f"unknown key {key!r}; it holds {', '.join(_KEYS)}"
-            for key in sorted(set(document) - set(_KEYS))
+            for key in sorted(set(document) - {*_KEYS, _SCHEMA})
         ]
         name = _read_text(document, "model_name", problems)
         version = _read_version(document, problems)

@@ -53,6 +53,17 @@ def test_another_program_of_that_name_is_not_meant(as_typed, environment, tmp_pa
     assert as_typed("`mlops status --json`") == "`.venv/bin/mlops status --json`"
 
 
+def test_any_aws_cli_will_do(as_typed, environment, tmp_path, monkeypatch):
+    (environment / "aws").touch()
+    assert as_typed("aws s3 ls") == ".venv/bin/aws s3 ls"
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "aws").write_text("#!/bin/sh\n")
+    (other / "aws").chmod(0o755)
+    monkeypatch.setenv("PATH", str(other))
+    assert as_typed("aws s3 ls") == "aws s3 ls"
+
+
 @pytest.mark.parametrize(
     ("folder", "typed"),
     [

@@ -11,6 +11,8 @@ from pathlib import Path
 
 # In backticks, after `$(`, or the whole text: where messages have their commands.
 _FIRST_WORD = re.compile(r"(?:(?<=`)|(?<=\$\()|^)(?P<name>[a-z][\w-]*)(?= [\w\"'$/.-])")
+# Whichever there is: the commands that are printed are of both versions of the AWS CLI.
+_ANY = frozenset({"aws"})
 
 
 def as_typed(text: str) -> str:
@@ -29,7 +31,7 @@ def _path_of(name: str) -> str:
     if not own.is_file():
         return name
     found = shutil.which(name)
-    if found is not None and Path(found).samefile(own):
+    if found is not None and (name in _ANY or Path(found).samefile(own)):
         return name
     relative = os.path.relpath(own)
     if os.sep not in relative:

@@ -9,6 +9,9 @@ import inspect
 import json
 import logging
 import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 import warnings
@@ -86,10 +89,17 @@ class _MarksErrors(logging.Formatter):
         return f"error: {record.message}" if marked else record.message
 
 
+# In backticks, after `$(`, or the whole text: where messages have their commands.
+_FIRST_WORD = re.compile(r"(?:(?<=`)|(?<=\$\()|^)(?P<name>[a-z][\w-]*)(?= [\w\"'$/.-])")
+# Whichever there is: the commands that are printed are of both versions of the AWS CLI.
+_ANY = frozenset({"aws"})
+
+
 def set_up_logging() -> None:
     """Our own messages to standard error, errors marked; of libraries, only warnings."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_MarksErrors())
+    handler.addFilter(_with_commands_as_typed)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for name in ("model_build", "__main__"):
         logging.getLogger(name).setLevel(logging.INFO)
@@ -282,3 +292,32 @@ def _hush_sdk() -> None:
     for name in ("sagemaker", "sagemaker.core", "sagemaker.config"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("sagemaker.core.workflow.utilities").setLevel(logging.ERROR)
+
+
+def _with_commands_as_typed(record: logging.LogRecord) -> bool:
+    record.msg, record.args = as_typed(record.getMessage()), ()
+    return True
+
+
+def as_typed(text: str) -> str:
+    """The text; a program that PATH would not find, or find another of, has its path before it.
+
+    That is so where the environment of this interpreter is not active. In CodeBuild's log the names
+    stay: who reads it sits elsewhere.
+    """
+    if "CODEBUILD_BUILD_ID" in os.environ:
+        return text
+    return _FIRST_WORD.sub(lambda found: _path_of(found["name"]), text)
+
+
+def _path_of(name: str) -> str:
+    own = Path(sys.executable).parent / name
+    if not own.is_file():
+        return name
+    found = shutil.which(name)
+    if found is not None and (name in _ANY or Path(found).samefile(own)):
+        return name
+    relative = os.path.relpath(own)
+    if os.sep not in relative:
+        relative = f".{os.sep}{relative}"
+    return shlex.quote(min(relative, str(own), key=len))

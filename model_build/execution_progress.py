@@ -192,7 +192,7 @@ def _describe_missed_gate(missed: re.Match[str], step: Step, end: str) -> GateNo
 
 def _tell_log(step: Step) -> list[str]:
     logs = step.find_logs()
-    return [f"  its log: {logs}"] if logs else []
+    return [f"  its log: `{logs}`"] if logs else []
 
 
 def _find_reasons(client: Any, step: Step) -> list[str]:

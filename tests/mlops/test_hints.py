@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +13,10 @@ PROJECT_DIR = Path(__file__).parents[2]
 TEXT = "look with `mlops status --json` (not `ls -l`), `mlops`, mlops status: $(mlops project env)"
 
 
-@pytest.fixture(params=["mlops.hints", "local_aws.hints"])
+PLACES = ["mlops.hints", "local_aws.hints", "model_build.command_line", "model_deploy.command_line"]
+
+
+@pytest.fixture(params=PLACES)
 def as_typed(request):
     return importlib.import_module(request.param).as_typed
 
@@ -91,13 +96,33 @@ def test_a_build_s_log_has_names(as_typed, environment, monkeypatch):
     assert as_typed(TEXT) == TEXT
 
 
-def test_both_distributions_have_the_same_file():
-    """Neither may import the other."""
-    texts = {
-        (PROJECT_DIR / name).read_text()
-        for name in ("mlops/hints.py", "local_aws/src/local_aws/hints.py")
-    }
-    assert len(texts) == 1
+def test_each_place_has_the_same():
+    """None may import another, and the units' files are counted."""
+    modules = [importlib.import_module(name) for name in PLACES]
+    for name in ("as_typed", "_path_of"):
+        assert len({inspect.getsource(getattr(module, name)) for module in modules}) == 1, name
+    assert len({(module._FIRST_WORD, module._ANY) for module in modules}) == 1
+
+
+@pytest.mark.parametrize(
+    "set_up",
+    [
+        "from model_build.command_line import set_up_logging; set_up_logging()",
+        "from model_deploy.command_line import set_up_process; set_up_process('INFO')",
+    ],
+)
+def test_the_units_logs_have_commands_as_typed(set_up):
+    program = (
+        f"import logging; {set_up}; logging.getLogger('x').error('try `mlops %s`', 'status -h')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"import logging; {set_up}; {log}"],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
+        capture_output=True,
+        text=True,
+        cwd=PROJECT_DIR,
+    )
+    assert "try `.venv/bin/mlops status -h`" in done.stderr, done.stderr
 
 
 def test_tests_see_names():

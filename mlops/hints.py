@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 # In backticks, after `$(`, or the whole text: where messages have their commands.
-_FIRST_WORD = re.compile(r"(?:(?<=`)|(?<=\$\()|^)(?P<name>[a-z][\w-]*)(?= [\w\"'$/.-])")
+_FIRST_WORD = re.compile(r"(?:(?<=`)|(?<=\$\()|^)(?P<name>[a-z][\w-]*)(?=\s+[\w\"'$/.-])")
 # Whichever there is: the commands that are printed are of both versions of the AWS CLI.
 _ANY = frozenset({"aws"})
 

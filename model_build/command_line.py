@@ -90,7 +90,7 @@ class _MarksErrors(logging.Formatter):
 
 
 # In backticks, after `$(`, or the whole text: where messages have their commands.
-_FIRST_WORD = re.compile(r"(?:(?<=`)|(?<=\$\()|^)(?P<name>[a-z][\w-]*)(?= [\w\"'$/.-])")
+_FIRST_WORD = re.compile(r"(?:(?<=`)|(?<=\$\()|^)(?P<name>[a-z][\w-]*)(?=\s+[\w\"'$/.-])")
 # Whichever there is: the commands that are printed are of both versions of the AWS CLI.
 _ANY = frozenset({"aws"})
 

@@ -112,9 +112,7 @@ def test_each_place_has_the_same():
     ],
 )
 def test_the_units_logs_have_commands_as_typed(set_up):
-    program = (
-        f"import logging; {set_up}; logging.getLogger('x').error('try `mlops %s`', 'status -h')"
-    )
+    log = "logging.getLogger('x').error('try `mlops %s`', 'status -h')"
     done = subprocess.run(
         [sys.executable, "-c", f"import logging; {set_up}; {log}"],
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": os.environ.get("PYTHONPATH", "")},
@@ -123,6 +121,39 @@ def test_the_units_logs_have_commands_as_typed(set_up):
         cwd=PROJECT_DIR,
     )
     assert "try `.venv/bin/mlops status -h`" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["mlops"], 0, "next: `.venv/bin/mlops demo`, on this machine"),
+        (["mlops", "env", "--help"], 2, "invalid choice"),
+        (["mlops", "project", "--help"], 0, 'eval "$(.venv/bin/mlops project env)"'),
+        (["mlops", "status"], 3, "run `.venv/bin/aws configure`"),
+        (["mlops", "platform", "doctor", "--only", "credentials"], 1, "`.venv/bin/aws configure`"),
+        (["local_aws.cli", "status", "--state-dir", "none"], 2, "`.venv/bin/local-aws up`"),
+    ],
+)
+def test_what_is_said_in_a_shell_without_the_environment(words, code, said, tmp_path):
+    """As after `git clone` and `make install`."""
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parents[1])
+    done = subprocess.run(
+        [tmp_path / ".venv/bin/python", "-m", *words],
+        env={
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": f"{PROJECT_DIR / 'local_aws/src'}:{PROJECT_DIR}",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_REGION": "us-east-1",
+        },
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    told = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == code, told
+    assert said in told, told
 
 
 def test_tests_see_names():

@@ -43,7 +43,7 @@ def test_a_missing_one_names_the_stack_that_publishes_it(name, publisher, remedy
     assert finding.message == (
         f"/sagemaker-mlflow/{name} is missing; the stack {publisher} publishes it"
     )
-    assert finding.remedy.startswith(f"`{remedy}`")
+    assert finding.remedy.replace("`", "").startswith(remedy)
 
 
 def test_what_somebody_deleted_beside_its_stack_is_put_by_hand(stack):

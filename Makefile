@@ -10,8 +10,8 @@ LOCKS := $(wildcard requirements/*.txt)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(STAMP) ## train, register, deploy to staging and prod on this machine; writes .local/demo.json
-	@$(BIN)/mlops demo --yes --exit
+demo: $(STAMP) ## train, register, deploy to staging and prod on this machine; on a terminal it stays up
+	@$(BIN)/mlops demo --yes
 
 up: $(STAMP) ## AWS and MLflow on this machine, for your own data, until Ctrl-C
 	@$(BIN)/local-aws up

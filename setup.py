@@ -43,7 +43,7 @@ DATA = {
     "model_deploy": ["*.yml", "*.json", "test/*.yml"],
     "serving": [],
     "infra": [
-        *("*.md", "platform/*.yml", "platform/settings/*.json", "images/*/*"),
+        *("*.md", "platform/*.yml", "platform/*.json", "platform/settings/*.json", "images/*/*"),
         *("project/*.yml", "project/seeds/*/*.md"),
     ],
     "mlops": [],

@@ -31,6 +31,8 @@ from mlops.errors import AwsRefused, InputError
 # What a local-aws that runs in this folder leaves there, and the line that uses it.
 RUNNING = Path(".local") / "running.json"
 USE_LOCAL = 'eval "$(local-aws env)"'
+# The AWS CLI that is installed here (1) knows no `aws sso login`.
+LOG_IN = "`aws configure`, or log in by the AWS CLI 2 (aws sso login)"
 _NO_CREDENTIALS = (
     CredentialRetrievalError,
     NoCredentialsError,
@@ -146,7 +148,7 @@ def open_session(region: str | None, profile: str | None) -> boto3.Session:
 def explained(err: BotoCoreError | ClientError) -> InputError | AwsRefused:
     """One message for a person: what AWS refused, and what to do about it."""
     if isinstance(err, ProfileNotFound):
-        return InputError(f"{err}; `aws configure list-profiles` names those there are")
+        return InputError(f"{err}; ~/.aws/config and ~/.aws/credentials name those there are")
     if isinstance(err, (NoRegionError, *_NO_CREDENTIALS)) and RUNNING.is_file():
         return InputError(
             f"no AWS is named, but a local-aws runs in this folder. Type: {USE_LOCAL}"
@@ -159,7 +161,7 @@ def explained(err: BotoCoreError | ClientError) -> InputError | AwsRefused:
     if isinstance(err, _NO_CREDENTIALS):
         return AwsRefused(
             f"no AWS credentials to sign requests with ({err}); "
-            "run `aws sso login` or `aws configure`, and name a profile by --profile"
+            f"run {LOG_IN}, and name a profile by --profile"
         )
     if isinstance(err, ConnectionError):
         url = str(err.kwargs.get("endpoint_url", ""))

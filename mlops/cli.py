@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from mlops.arguments import adder, later
 from mlops.demo.command_line import add_demo_command
 from mlops.errors import MlopsError
+from mlops.hints import as_typed
 from mlops.platform.command_line import add_platform_commands
 from mlops.project.command_line import add_pipeline_commands, add_project_commands
 from mlops.release.command_line import add_release_commands
@@ -44,7 +45,7 @@ look at it:
 try it:
   demo            the whole road on this machine, from git push to a prediction from prod
 
-`mlops COMMAND --help` has each one's options. docs/mlops.md tells more."""
+mlops COMMAND --help has each one's options. docs/mlops.md tells more."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,10 +84,10 @@ def _run(args: argparse.Namespace) -> int:
     try:
         return command(args)
     except MlopsError as err:
-        logger.error("error: %s", err)
+        logger.error("error: %s", as_typed(str(err)))
         return err.exit_code
     except KeyboardInterrupt:
-        logger.error("ended by Ctrl-C; %s", args.interrupted)
+        logger.error("ended by Ctrl-C; %s", as_typed(args.interrupted))
         return _INTERRUPTED
     except Exception as err:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -96,8 +97,15 @@ def _run(args: argparse.Namespace) -> int:
         if not isinstance(err, BotoCoreError | ClientError):
             raise
         refused = explained(err)
-        logger.error("error: %s", refused)
+        logger.error("error: %s", as_typed(str(refused)))
         return refused.exit_code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Its help has commands as they can be typed."""
+
+    def format_help(self) -> str:
+        return as_typed(super().format_help())
 
 
 def build_parser(*, doctor: bool = True) -> argparse.ArgumentParser:
@@ -105,7 +113,7 @@ def build_parser(*, doctor: bool = True) -> argparse.ArgumentParser:
 
     Without `doctor` that one has no options, which take time to import.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mlops",
         description="From data to a model in production: MLflow, SageMaker, CodePipeline.",
         epilog=_GROUPS,

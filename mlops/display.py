@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlops.errors import InputError
+from mlops.hints import as_typed
 
 if TYPE_CHECKING:
     from mlops.platform.change_sets import Change
@@ -43,15 +44,15 @@ class Display:
 
     def say(self, text: str) -> None:
         """A line about what goes on."""
-        self.err.print(Text(text), soft_wrap=True)
+        self.err.print(Text(as_typed(text)), soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """A line that must not be overlooked."""
-        self.err.print(Text(text, style="bold yellow"), soft_wrap=True)
+        self.err.print(Text(as_typed(text), style="bold yellow"), soft_wrap=True)
 
     def result(self, text: str, style: str = "") -> None:
         """A line of the result."""
-        self.out.print(Text(text, style=style), soft_wrap=True)
+        self.out.print(Text(as_typed(text), style=style), soft_wrap=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table of the result; a line where there is nothing to tell."""
@@ -60,7 +61,7 @@ class Display:
             return
         table = _table(columns)
         for row in rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*(Text(as_typed(cell)) for cell in row))
         self._print(title, table)
 
     def changes(self, title: str, changes: Sequence[Change]) -> None:
@@ -120,7 +121,7 @@ class Progress:
         if event.over or event.status.endswith("ROLLBACK_IN_PROGRESS"):
             seconds = round((event.at - began).total_seconds())
             took = f"  {seconds} s" if event.over and seconds else ""
-            reason = f"  {event.reason}" if event.reason else ""
+            reason = f"  {as_typed(event.reason)}" if event.reason else ""
             self._display.err.print(
                 Text(f"{event.at.astimezone():%H:%M:%S}  "),
                 Text(f"{event.status:<20}", style=_style(event.status)),

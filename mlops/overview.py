@@ -6,11 +6,12 @@ import argparse
 import os
 
 from mlops.errors import MlopsError
+from mlops.hints import as_typed
 
 
 def show(args: argparse.Namespace) -> int:
     """Print both; never fails, as a look at AWS that fails has a next step too."""
-    print(f"{args.groups}\n\nnext: {next_step()}")
+    print(f"{as_typed(args.groups)}\n\nnext: {as_typed(next_step())}")
     return 0
 
 
@@ -18,17 +19,17 @@ def next_step() -> str:
     """By what the environment and the account say."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from mlops.account import RUNNING, USE_LOCAL, open_account, say_which
+    from mlops.account import LOG_IN, RUNNING, USE_LOCAL, open_account, say_which
 
     named = {"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"} & os.environ.keys()
     if not named and RUNNING.is_file():
-        return f"a local-aws runs in this folder: {USE_LOCAL}"
+        return f"a local-aws runs in this folder. Type: {USE_LOCAL}"
     try:
         account = open_account(None, None)
     except MlopsError as err:
         if named:
             return str(err)
-        return "mlops demo, on this machine; on AWS log in (aws sso login), then mlops again"
+        return f"`mlops demo`, on this machine; on AWS run {LOG_IN}, then `mlops status`"
     say_which(account)
     try:
         return _in_account(account)

@@ -9,6 +9,9 @@ import inspect
 import json
 import logging
 import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 import warnings
@@ -86,10 +89,17 @@ class _MarksErrors(logging.Formatter):
         return f"error: {record.message}" if marked else record.message
 
 
+# In backticks, after `$(`, or the whole text: where messages have their commands.
+_FIRST_WORD = re.compile(r"(?:(?<=`)|(?<=\$\()|^)(?P<name>[a-z][\w-]*)(?=\s+[\w\"'$/.-])")
+# Whichever there is: the commands that are printed are of both versions of the AWS CLI.
+_ANY = frozenset({"aws"})
+
+
 def set_up_logging() -> None:
     """Our own messages to standard error, errors marked; of libraries, only warnings."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_MarksErrors())
+    handler.addFilter(_with_commands_as_typed)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for name in ("model_build", "__main__"):
         logging.getLogger(name).setLevel(logging.INFO)
@@ -177,22 +187,31 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def find_source_commit(environment: Mapping[str, str]) -> str | None:
-    """The commit that CodeBuild or Git names; "-dirty" is added when files differ from it."""
+    """The commit that CodeBuild or Git names.
+
+    "-dirty" is added when a tracked file differs from it, or a new one lies in this package.
+    """
     resolved = environment.get("CODEBUILD_RESOLVED_SOURCE_VERSION")
     if resolved:
         return resolved
+    package = Path(__file__).parent
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
+        commit = _ask_git(package, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        # Only what the steps may be made of: a table that lies beside the code changes nothing.
+        added = _ask_git(package, "ls-files", "--others", "--exclude-standard")
     except (OSError, subprocess.TimeoutExpired):
         return None  # no Git here: the commit is unknown, which the tags then say by its absence
-    return described.stdout.strip() or None
+    if commit and added and not commit.endswith("-dirty"):
+        return f"{commit}-dirty"
+    return commit or None
+
+
+def _ask_git(folder: Path, *words: str) -> str:
+    """What it prints; nothing where it fails."""
+    answered = subprocess.run(
+        ["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=False
+    )
+    return answered.stdout.strip()
 
 
 def write_text(path: Path, text: str, flag: str) -> None:
@@ -260,7 +279,7 @@ def _import_module(name: str) -> ModuleType:
     except ModuleNotFoundError as err:
         if err.name is None or not (name == err.name or name.startswith(f"{err.name}.")):
             raise ServiceError(
-                f"{name} needs {err.name!r}, which isn't installed; run pip install -e ."
+                f"{name} needs {err.name!r}, which isn't installed; run `pip install -e .`"
             ) from err
         raise ConfigError("--module-name", [f"there is no module {name!r}"]) from err
     if not callable(getattr(module, "get_pipeline", None)):
@@ -273,3 +292,32 @@ def _hush_sdk() -> None:
     for name in ("sagemaker", "sagemaker.core", "sagemaker.config"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("sagemaker.core.workflow.utilities").setLevel(logging.ERROR)
+
+
+def _with_commands_as_typed(record: logging.LogRecord) -> bool:
+    record.msg, record.args = as_typed(record.getMessage()), ()
+    return True
+
+
+def as_typed(text: str) -> str:
+    """The text; a program that PATH would not find, or find another of, has its path before it.
+
+    That is so where the environment of this interpreter is not active. In CodeBuild's log the names
+    stay: who reads it sits elsewhere.
+    """
+    if "CODEBUILD_BUILD_ID" in os.environ:
+        return text
+    return _FIRST_WORD.sub(lambda found: _path_of(found["name"]), text)
+
+
+def _path_of(name: str) -> str:
+    own = Path(sys.executable).parent / name
+    if not own.is_file():
+        return name
+    found = shutil.which(name)
+    if found is not None and (name in _ANY or Path(found).samefile(own)):
+        return name
+    relative = os.path.relpath(own)
+    if os.sep not in relative:
+        relative = f".{os.sep}{relative}"
+    return shlex.quote(min(relative, str(own), key=len))

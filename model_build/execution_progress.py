@@ -69,7 +69,10 @@ class Step:
         group = _LOG_GROUPS.get(self.job_kind)
         if group is None or not self.job_name:
             return None
-        return f"aws logs tail {group} --log-stream-name-prefix {self.job_name}/ --since 7d"
+        return (
+            f"aws logs filter-log-events --log-group-name {group} --log-stream-name-prefix "
+            f"{self.job_name}/ --query 'events[].[message]' --output text"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +114,8 @@ def follow(
             if failed_looks >= _FAILED_LOOKS_IN_A_ROW or not _is_passing(err):
                 raise ServiceError(
                     f"can't see the execution any more: {err}. It goes on without being watched; "
-                    f"aws sagemaker describe-pipeline-execution --pipeline-execution-arn "
-                    f"{execution_arn} shows its state"
+                    f"`aws sagemaker describe-pipeline-execution --pipeline-execution-arn "
+                    f"{execution_arn}` shows its state"
                 ) from err
             logger.warning("AWS didn't answer (%s); looking again", err)
             sleep(choose_pause(2**failed_looks / _PAUSE_SHARE))
@@ -189,7 +192,7 @@ def _describe_missed_gate(missed: re.Match[str], step: Step, end: str) -> GateNo
 
 def _tell_log(step: Step) -> list[str]:
     logs = step.find_logs()
-    return [f"  its log: {logs}"] if logs else []
+    return [f"  its log: `{logs}`"] if logs else []
 
 
 def _find_reasons(client: Any, step: Step) -> list[str]:

@@ -117,7 +117,7 @@ def _run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     except KeyboardInterrupt:
         logger.error(
             "no longer watching; the execution goes on. To stop it:\n"
-            "  aws sagemaker stop-pipeline-execution --pipeline-execution-arn %s",
+            "  `aws sagemaker stop-pipeline-execution --pipeline-execution-arn %s`",
             execution_arn,
         )
         return INTERRUPTED

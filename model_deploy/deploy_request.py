@@ -1,9 +1,10 @@
 """Which model version to deploy and what of it was reviewed, as deploy.json says it.
 
-{"model_name": "sklearn-random-forest", "model_version": "3" | "latest" | "@challenger",
+{"model_name": "sklearn-random-forest", "model_version": 3 | "3" | "latest" | "@challenger",
  "trusted_types": {type: reason}, "accept": {check: reason}, "code_on_load": "tell" | "forbid"}
 
-The last three may be left out. Deploying, trusting and waiving are commits to review.
+The last three may be left out; deploy.schema.json says what each is. Deploying, trusting and
+waiving are commits to review.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ TELL = "tell"
 FORBID = "forbid"
 
 _KEYS = ("model_name", "model_version", "trusted_types", "accept", "code_on_load")
+# Names the file that editors check this one by; nothing else reads it.
+_SCHEMA = "$schema"
 # What the endpoint's test may leave out, with a reviewed reason.
 _ACCEPTABLE = (NO_OFFLINE_COMPARISON,)
 # MLflow counts from 1, and its database has no number of more digits.
@@ -88,15 +91,13 @@ class DeployRequest:
         document = _read_object(path)
         problems = [
             f"unknown key {key!r}; it holds {', '.join(_KEYS)}"
-            for key in sorted(set(document) - set(_KEYS))
+            for key in sorted(set(document) - {*_KEYS, _SCHEMA})
         ]
         name = _read_text(document, "model_name", problems)
-        version = _read_text(document, "model_version", problems)
+        version = _read_version(document, problems)
         problem = names.find_problem(name) if name else None
         if problem is not None:
             problems.append(f"model_name is {name!r}; {problem}")
-        if version and not _VERSION.fullmatch(version):
-            problems.append(f"model_version is {version!r}; {_NO_VERSION}")
         trusted = _read_reasons(document, "trusted_types", problems)
         problems += [
             f"trusted_types names {each!r}; write a type as skops does, with its module"
@@ -166,6 +167,22 @@ def _read_text(document: Mapping[str, object], key: str, problems: list[str]) ->
         problems.append(f"{key} is empty")
         return ""
     return value
+
+
+def _read_version(document: Mapping[str, object], problems: list[str]) -> str:
+    """As text: a number may stand there without quotes, as whole numbers do in JSON."""
+    value = document.get("model_version")
+    if isinstance(value, bool | float):
+        problems.append(f"model_version is {json.dumps(value)}; {_NO_VERSION}")
+        return ""
+    if isinstance(value, int):
+        document = {"model_version": str(value)}
+    version = _read_text(document, "model_version", problems)
+    if version and not _VERSION.fullmatch(version):
+        shown = value if isinstance(value, int) else repr(version)
+        problems.append(f"model_version is {shown}; {_NO_VERSION}")
+        return ""
+    return version
 
 
 def _is_reason(text: str) -> bool:

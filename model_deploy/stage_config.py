@@ -4,7 +4,8 @@
     flags and defaults ──┼─▶ {"Parameters": {...}, "Tags": {...}} ─▶ staging-config-export.json
     the built archive ───┘        keys as endpoint-config-template.yml declares them
 
-A stage's file also has "Test": how its endpoint is judged, which CloudFormation is not told.
+A stage's file also has "Test": how its endpoint is judged, and "$schema", by which editors check it
+(stage-config.schema.json); CloudFormation is told neither.
 What a stage's file says wins over flags; an empty value says nothing. What makes the deployed thing
 the built one (the archive, the project, the stage's own name, the tags that say which version it
 is) can not be overridden.
@@ -59,7 +60,7 @@ class StageConfig:
         """Read a stage's file; numbers become strings and lists comma-separated ones."""
         document = _read_json(path)
         problems: list[str] = []
-        for key in sorted(set(document) - {"Parameters", "Tags", "Test"}):
+        for key in sorted(set(document) - {"$schema", "Parameters", "Tags", "Test"}):
             problems.append(f'unknown key {key!r}; it may hold "Parameters", "Tags" and "Test"')
         parameters = _strings(document.get("Parameters", {}), "Parameters", problems)
         tags = _strings(document.get("Tags", {}), "Tags", problems)

@@ -50,6 +50,8 @@ _NEVER_INHERITED = (
 )
 # At import, so that they hold for modules that read them when they are imported.
 os.environ.update(_CREDENTIALS)
+# As where the environment is active: then commands are printed by their names.
+os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 for _name in _NEVER_INHERITED:
     os.environ.pop(_name, None)
 # A shell that runs this in the background lets it ignore Ctrl-C, and what it starts would as well.

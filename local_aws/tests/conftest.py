@@ -11,6 +11,7 @@ import tarfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,8 @@ _CREDENTIALS = {
 _NEVER_INHERITED = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL")
 # At import, so that they hold for modules that read them when they are imported.
 os.environ.update(_CREDENTIALS)
+# As where the environment is active: then commands are printed by their names.
+os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 for _name in _NEVER_INHERITED:
     os.environ.pop(_name, None)
 # A shell that runs this in the background lets it ignore Ctrl-C, and what it starts would as well.

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mlops.arguments import AddCommand, add_account, add_yes, later
 
+STATE_DIR = Path(".local")
+
 
 def add_demo_command(add: AddCommand) -> None:
     """`mlops demo`."""
@@ -18,7 +20,7 @@ def add_demo_command(add: AddCommand) -> None:
     demo.add_argument(
         "--state-dir",
         type=Path,
-        default=Path(".local"),
+        default=STATE_DIR,
         help="where local-aws and demo.json are kept (default: %(default)s)",
     )
     add_yes(demo, "approve each deployment to prod")

@@ -12,11 +12,12 @@ import importlib
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,13 @@ from typing import Any
 from mlops.account import Account, open_account
 from mlops.arguments import require_answer
 from mlops.demo import mlflow_login
+from mlops.demo.command_line import STATE_DIR
 from mlops.demo.machine import local_machine
 from mlops.demo.narration import Narrator, Step
 from mlops.demo.pipeline_story import execution_report, tell_execution
 from mlops.display import Display, Progress, print_json
 from mlops.errors import AwsRefused, CommandFailed, InputError
+from mlops.hints import as_typed
 from mlops.platform.change_sets import Change
 from mlops.platform.commands import deploy_platform
 from mlops.platform.deployment import DeployOptions
@@ -78,6 +81,9 @@ def demo(args: argparse.Namespace) -> int:
 
     begun = time.monotonic()
     seconds = _Seconds()
+    stays = not args.exit and sys.stdin.isatty()
+    # Of an AWS or an MLflow that somebody else started, nothing ends with the demo.
+    lives_on = bool(os.environ.get("AWS_ENDPOINT_URL"))
     with _sigterm_as_ctrl_c(), contextlib.ExitStack() as exits:
         with narrator.step("up: AWS on this machine; MLflow begins to start") as step:
             account = _open(args, exits)
@@ -105,15 +111,53 @@ def demo(args: argparse.Namespace) -> int:
         _write(path, report)
         narrator.console.print(table_of(report))
         narrator.say("seconds: " + ", ".join(f"{name} {value}" for name, value in rounded.items()))
-        narrator.say(f"MLflow: {model_page(project.tracking_uri, _model_name(tree))}")
-        narrator.say(f"all of it, read back from MLflow and AWS: {path}")
+        if stays or lives_on or args.tracking_uri:
+            narrator.say(f"MLflow: {model_page(project.tracking_uri, _model_name(tree))}")
+        narrator.say(f"all of it, read back from MLflow and AWS: {_shown(path)}")
         if args.json:
             print_json(report)
-        if not args.exit and sys.stdin.isatty():
-            narrator.say("Everything stays up until Ctrl-C. In another terminal: mlops status")
+        if stays or lives_on:
+            for line in _next_lines(report, None if lives_on else args.state_dir, stays=stays):
+                narrator.say(line)
+        if stays:
             with contextlib.suppress(KeyboardInterrupt):
                 signal.pause()
+    if not stays and not lives_on:
+        for line in _ENDED:
+            narrator.say(line)
     return 0
+
+
+_ENDED = (
+    "What it started has ended. To look around:",
+    "`mlops demo --yes` on a terminal does it again, and stays up",
+    "with a table of your own: README.md",
+)
+
+
+def _next_lines(report: Mapping[str, Any], state_dir: Path | None, *, stays: bool) -> list[str]:
+    """What to type where everything is up.
+
+    `state_dir` is that of the demo's own local-aws, which another shell does not know yet.
+    """
+    prediction = report["prediction"]
+    body = json.dumps({"dataframe_records": prediction["inputs"][:1]})
+    commands = [
+        "mlops status",
+        f"mlops invoke {PROJECT_NAME}-prod --data {shlex.quote(body)}",
+        "mlops logs",
+    ]
+    if state_dir is not None:
+        flag = "" if state_dir == STATE_DIR else f" --state-dir {shlex.quote(str(state_dir))}"
+        commands.insert(0, f'eval "$(local-aws env{flag})"')
+    where = " until Ctrl-C. In another terminal" if stays else ". Go on with"
+    return [f"Everything stays up{where}:", *(f"  {as_typed(each)}" for each in commands)]
+
+
+def _shown(path: Path) -> Path:
+    """As it is named from here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _open(args: argparse.Namespace, exits: contextlib.ExitStack) -> Account:
@@ -134,7 +178,7 @@ def _open(args: argparse.Namespace, exits: contextlib.ExitStack) -> Account:
     if not account.is_local:
         raise InputError(
             f"the demo is for this machine, and AWS_ENDPOINT_URL names {account.describe()}. "
-            "On AWS: mlops platform deploy, then mlops project deploy."
+            "On AWS: `mlops platform deploy --size single-user`, then `mlops project deploy NAME`."
         )
     return account
 

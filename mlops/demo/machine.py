@@ -73,7 +73,7 @@ def _program() -> str:
     found = str(beside) if beside.is_file() else shutil.which("local-aws")
     if not found:
         raise InputError(
-            "there is no `local-aws`: pip install './local_aws[mlflow]', or set AWS_ENDPOINT_URL "
+            "there is no local-aws: `pip install './local_aws[mlflow]'`, or set AWS_ENDPOINT_URL "
             "and credentials of one that runs"
         )
     return str(found)

@@ -13,6 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from mlops.hints import as_typed
+
 
 class Narrator:
     """Prints steps to stderr.
@@ -48,7 +50,7 @@ class Narrator:
 
     def say(self, text: str) -> None:
         """A line between steps."""
-        self.console.print(escape(text))
+        self.console.print(escape(as_typed(text)))
 
     def _print(self, title: str, result: str, seconds: float) -> None:
         self.console.print(f"{escape(title)}: {result} [dim]({seconds:.1f} s)[/dim]")

@@ -3,6 +3,8 @@
 A settings file says it as a whole: a parameter that it leaves out has the template's default.
 Some are in infra/platform/settings; copy one to keep your own values.
 
+infra/platform/settings.schema.json, which "$schema" names for editors, says what each value may be.
+
     {"region": null, "stacks": {"network": {"Cidr": "10.42.0.0/20"}, "images": {}, ...}, "tags": {}}
 """
 
@@ -22,6 +24,7 @@ from mlops.platform.templates import INFRA_DIR, Template, as_text, problem_of_va
 SETTINGS_DIR = INFRA_DIR / "platform" / "settings"
 SIZES = tuple(sorted(path.stem for path in SETTINGS_DIR.glob("*.json")))
 _SECTIONS = {"region", "stacks", "tags"}
+_KEYS = {"$schema", *_SECTIONS}
 _PLATFORM = tuple(kind.key for kind in PLATFORM)
 
 
@@ -124,7 +127,7 @@ def check_settings(
 def _problems_of_shape(content: Any) -> list[str]:
     if not isinstance(content, Mapping):
         return ["is not an object with `stacks`"]
-    problems = [f"'{key}' is none of {_named(_SECTIONS)}" for key in content.keys() - _SECTIONS]
+    problems = [f"'{key}' is none of {_named(_SECTIONS)}" for key in content.keys() - _KEYS]
     if not isinstance(content.get("region"), str | None):
         problems.append("region: is neither a name nor null")
     stacks, tags = content.get("stacks"), content.get("tags", {})

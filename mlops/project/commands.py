@@ -16,6 +16,7 @@ from mlops.account import Account, error_message, open_account, say_which
 from mlops.arguments import require_answer
 from mlops.display import Display, print_json
 from mlops.errors import CommandFailed, InputError, NotApproved
+from mlops.hints import as_typed
 from mlops.platform.commands import deploy_platform
 from mlops.platform.deployment import DeployOptions
 from mlops.platform.settings import read_settings, size_file
@@ -112,7 +113,8 @@ def push(args: argparse.Namespace) -> int:
         told = f"nothing changed since {commit}: nothing pushed. --again runs it again."
         print(told, file=say)
     if execution:
-        print(f"started {pipeline_name} {execution}; `mlops pipeline` shows it", file=say)
+        told = f"started {pipeline_name} {execution}; `mlops pipeline` shows it"
+        print(as_typed(told), file=say)
     if args.json:
         started = {"pipeline": pipeline_name, "execution_id": execution}
         print_json({"unit": args.unit, **dataclasses.asdict(pushed), **started})
@@ -161,7 +163,8 @@ def _answer(args: argparse.Namespace, *, yes: bool) -> int:
         result = {"answer": "approved" if yes else "rejected", "comment": args.comment}
         print_json({**told, "execution_id": approval.execution_id, **result})
     else:
-        print("approved; `mlops pipeline` shows how it goes on" if yes else "rejected")
+        told_so = "approved; `mlops pipeline` shows how it goes on" if yes else "rejected"
+        print(as_typed(told_so))
     return 0
 
 
@@ -181,7 +184,7 @@ def schedule(args: argparse.Namespace) -> int:
     if args.json:
         print_json(found)
     else:
-        print("\n".join(schedules.schedule_lines(found)))
+        print("\n".join(map(as_typed, schedules.schedule_lines(found))))
     return 0
 
 

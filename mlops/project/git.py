@@ -36,7 +36,7 @@ class Git:
         done = self._execute(arguments)
         if done.returncode != 0:
             told = (done.stderr or done.stdout).strip()
-            raise CommandFailed(f"`git {arguments[0]}` failed:\n{told}")
+            raise CommandFailed(f"git {arguments[0]} failed:\n{told}")
         return done.stdout.strip()
 
     def succeeds(self, *arguments: str) -> bool:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlops.account import Account
+from mlops.hints import as_typed
 from mlops.project.executions import (
     NOT_STARTED,
     ActionRecord,
@@ -139,7 +140,7 @@ def approval_lines(record: ExecutionRecord) -> list[str]:
     return [
         f"{approval.stage}/{approval.action} waits for you: {approval.message}",
         *([approval.link] if approval.link else []),
-        "answer with `mlops approve` or `mlops reject --comment TEXT`",
+        as_typed("answer with `mlops approve` or `mlops reject --comment TEXT`"),
     ]
 
 
@@ -188,4 +189,4 @@ def _told(action: ActionRecord, last_line: Callable[[ActionRecord], str]) -> Tex
 
 def _log_hint(action: ActionRecord) -> str:
     wanted = action.log and action.status != "Succeeded"
-    return f"  (mlops logs {action.log})" if wanted else ""
+    return as_typed(f"  (`mlops logs {action.log}`)") if wanted else ""

@@ -86,7 +86,8 @@ def schedule_lines(found: Mapping[str, Any]) -> list[str]:
     """What `read_schedule` found, for a person."""
     schedule = found["schedule"]
     if schedule is None:
-        return ["no schedule. Set one: mlops schedule 'cron(0 3 ? * MON *)' --timezone TZ"]
+        example = "mlops schedule 'cron(0 3 ? * MON *)' --timezone Europe/Paris"
+        return [f"no schedule. Set one: `{example}`"]
     return [
         f"{schedule['name']}  {schedule['expression']}  {schedule['timezone']}  "
         + schedule["state"],

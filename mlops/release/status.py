@@ -8,6 +8,7 @@ from typing import Any
 
 from mlops.account import Account, open_account, say_which
 from mlops.display import Display, print_json
+from mlops.hints import as_typed
 from mlops.platform.doctor.account_view import AccountView
 from mlops.platform.doctor.patient import CannotLook
 from mlops.platform.doctor.tracking import read_login, real_client
@@ -56,7 +57,7 @@ def read_status(account: Account, project: ProjectStack) -> dict[str, Any]:
         "endpoints": endpoints,
         "versions": versions,
         "problem": problem,
-        "next": "mlops approve, or mlops reject --comment WHY"
+        "next": "`mlops approve`, or `mlops reject --comment WHY`"
         if waiting
         else next_step(records, endpoints),
     }
@@ -123,7 +124,7 @@ def show_status(found: Mapping[str, Any], display: Display) -> None:
             display.result(f"  {row['link']}")
     if found["problem"]:
         display.warn(found["problem"])
-    display.result(f"next: {found['next']}")
+    display.result(f"next: {as_typed(found['next'])}")
 
 
 def _newest(account: Account, pipeline_name: str) -> ExecutionRecord | None:

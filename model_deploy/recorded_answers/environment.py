@@ -97,7 +97,7 @@ def find_uv() -> Path:
         return Path(uv.find_uv_bin())
     except (ImportError, FileNotFoundError) as err:
         raise ConfigError(
-            "the machine", ["there is no uv, which makes the model's environment: pip install uv"]
+            "the machine", ["there is no uv, which makes the model's environment: `pip install uv`"]
         ) from err
 
 

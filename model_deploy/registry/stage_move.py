@@ -282,7 +282,8 @@ def _require_served(move: Move) -> None:
 def _unsettled(what: str, why: str) -> Unsettled:
     return Unsettled(
         f"{what}: the registry could not be settled: {why}. This says nothing against the "
-        "endpoint. `python -m model_deploy.reconcile` compares both, and --apply settles it."
+        "endpoint. `python -m model_deploy.reconcile --import-build-config FILE` compares both, "
+        "and --apply settles it."
     )
 
 

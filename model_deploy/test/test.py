@@ -438,7 +438,8 @@ def _move(request: CheckRequest, evidence: Evidence) -> VersionState:
             f"{request.endpoint_name} passed every check, but version {plan.model_version} of "
             f"{plan.model_name!r} could not be moved to {_STAGE_OF_NAME[request.stage_name]}; "
             "there is nothing to roll back. Run the test again, or `python -m "
-            f"model_deploy.reconcile --apply`. {type(err).__name__}: {err}"
+            "model_deploy.reconcile --import-build-config FILE --apply`. "
+            f"{type(err).__name__}: {err}"
         ) from err
 
 

@@ -131,6 +131,23 @@ def test_demo_says_where_the_time_went_and_narrates_each_action(demo, report):
         assert text in told
 
 
+def test_what_demo_says_to_type_next_works(demo):
+    told = (demo.state_dir.parents[1] / "demo.log").read_text()
+    commands = told.partition("Everything stays up")[2].splitlines()[1:]
+
+    assert len(commands) == 3, commands
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=PROJECT_DIR,
+            env=dict(demo.environment),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip(), command
+
+
 def test_demo_leaves_nothing_in_the_temporary_folder(demo):
     assert not list((demo.state_dir.parents[1] / "tmp").iterdir())
 

@@ -289,13 +289,14 @@ def refusal(code: str, message: str) -> ClientError:
             botocore.exceptions.NoCredentialsError(),
             AwsRefused,
             "no AWS credentials to sign requests with (Unable to locate credentials); run "
-            "`aws sso login` or `aws configure`, and name a profile by --profile",
+            "`aws configure`, or log in by the AWS CLI 2 (aws sso login), and name a profile by "
+            "--profile",
         ),
         (
             botocore.exceptions.ProfileNotFound(profile="mine"),
             InputError,
-            "The config profile (mine) could not be found; `aws configure list-profiles` names "
-            "those there are",
+            "The config profile (mine) could not be found; ~/.aws/config and ~/.aws/credentials "
+            "name those there are",
         ),
         (
             botocore.exceptions.WaiterError("StackDelete", "Max attempts exceeded", {}),

@@ -42,6 +42,53 @@ def test_every_flag_says_its_default() -> None:
                 assert "default:" in (action.help or ""), action.option_strings
 
 
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Git repository with one commit, whose model_build the package is taken to be."""
+    for name in ("model_build/pipeline.py", "model_deploy/deploy.json"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("1\n")
+    (tmp_path / ".gitignore").write_text("*.pyc\n")
+    for words in (
+        ("init", "--quiet"),
+        ("add", "."),
+        ("-c", "user.name=A", "-c", "user.email=a@b", "commit", "--quiet", "--message=First"),
+    ):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    monkeypatch.setattr(command_line, "__file__", str(tmp_path / "model_build" / "any.py"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("path", "dirty"),
+    [
+        (None, False),
+        # Where the README has a table put, and what Python writes.
+        ("prices.csv", False),
+        ("model_build/pipeline.pyc", False),
+        ("model_deploy/deploy.json", True),
+        ("model_build/pipeline.py", True),
+        ("model_build/steps.py", True),
+    ],
+)
+def test_a_commit_is_dirty_by_what_the_pipeline_may_be_made_of(
+    checkout: Path, path: str | None, dirty: bool
+) -> None:
+    if path:
+        (checkout / path).write_text("2\n")
+
+    commit = command_line.find_source_commit({}) or ""
+
+    assert len(commit.removesuffix("-dirty")) == 40
+    assert commit.endswith("-dirty") == dirty
+
+
+def test_without_git_the_commit_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_line, "__file__", str(tmp_path / "any.py"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    assert command_line.find_source_commit({}) is None
+
+
 Run = Callable[..., tuple[int, str]]
 
 

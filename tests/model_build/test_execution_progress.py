@@ -178,11 +178,13 @@ def test_failure_is_explained_by_the_job_itself() -> None:
         "Prepare failed: no column 'price'",
         "  code 1",
         "  ClientError: exit code 1",
-        "  its log: aws logs tail /aws/sagemaker/ProcessingJobs --log-stream-name-prefix "
-        "pipelines-abc-Prepare/ --since 7d",
+        "  its log: `aws logs filter-log-events --log-group-name /aws/sagemaker/ProcessingJobs "
+        "--log-stream-name-prefix pipelines-abc-Prepare/ --query 'events[].[message]' --output "
+        "text`",
         "Train failed: AlgorithmError: out of memory",
-        "  its log: aws logs tail /aws/sagemaker/TrainingJobs --log-stream-name-prefix "
-        "pipelines-abc-Train/ --since 7d",
+        "  its log: `aws logs filter-log-events --log-group-name /aws/sagemaker/TrainingJobs "
+        "--log-stream-name-prefix pipelines-abc-Train/ --query 'events[].[message]' --output "
+        "text`",
         f"Failed: {ARN}",
     ]
 
@@ -213,8 +215,9 @@ def test_a_missed_gate_is_another_outcome_than_a_broken_job() -> None:
         "  what to do: give it more or other rows or columns, or other parameters (Estimator and "
         "its own). If the gate is what should change: MetricLimits, ChampionMargin, "
         "ChampionIncomparable",
-        "  its log: aws logs tail /aws/sagemaker/TrainingJobs --log-stream-name-prefix "
-        "pipelines-abc-Train/ --since 7d",
+        "  its log: `aws logs filter-log-events --log-group-name /aws/sagemaker/TrainingJobs "
+        "--log-stream-name-prefix pipelines-abc-Train/ --query 'events[].[message]' --output "
+        "text`",
         f"Failed: {ARN}",
     ]
 

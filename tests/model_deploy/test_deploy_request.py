@@ -29,6 +29,21 @@ def test_a_number_latest_and_an_alias_are_versions(tmp_path: Path, version: str)
     assert _read(tmp_path, text) == DeployRequest(model_name="house prices", model_version=version)
 
 
+@pytest.mark.parametrize("version", [1, 3, 999_999_999])
+def test_a_version_s_number_needs_no_quotes(tmp_path: Path, version: int) -> None:
+    text = json.dumps({"model_name": "prices", "model_version": version})
+    assert _read(tmp_path, text).model_version == str(version)
+
+
+@pytest.mark.parametrize("version", [0, -1, 10**9, 1.0, 1.5, True, False])
+def test_other_numbers_are_no_versions(tmp_path: Path, version: float) -> None:
+    (problem,) = _problems(tmp_path, {"model_name": "prices", "model_version": version})
+    assert problem == (
+        f'model_version is {json.dumps(version)}; write a number such as "3", "latest", or an '
+        'alias such as "@challenger"'
+    )
+
+
 def test_the_file_of_this_repository_can_be_used() -> None:
     file = Path(model_deploy.__file__).with_name("deploy.json")
     assert DeployRequest.from_json(file).model_name == "sklearn-random-forest"
@@ -37,14 +52,17 @@ def test_the_file_of_this_repository_can_be_used() -> None:
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     file = tmp_path / "deploy.json"
     with pytest.raises(ConfigError) as caught:
-        _read(tmp_path, '{"model_name": "a/b", "model_version": 3, "model": "x", "stage": "prod"}')
+        _read(
+            tmp_path, '{"model_name": "a/b", "model_version": 3.5, "model": "x", "stage": "prod"}'
+        )
     assert str(caught.value) == (
         f"{file} can not be used:\n"
         "  - unknown key 'model'; it holds model_name, model_version, trusted_types, accept, "
         "code_on_load\n"
         "  - unknown key 'stage'; it holds model_name, model_version, trusted_types, accept, "
         "code_on_load\n"
-        "  - model_version is 3; write it as text, in double quotes\n"
+        '  - model_version is 3.5; write a number such as "3", "latest", or an alias such as '
+        '"@challenger"\n'
         "  - model_name is 'a/b'; MLflow's names have no / and no :"
     )
 

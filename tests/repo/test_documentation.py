@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from local_aws.cli import build_parser
+from tests.repo.commands import VALUE, Problem, is_known, problem_of, read_shell
 
 PROJECT_DIR = Path(__file__).parents[2]
 TRACKED = [
@@ -20,6 +21,8 @@ TRACKED = [
     if (PROJECT_DIR / name).is_file()
 ]
 DOCUMENTS = [path for path in TRACKED if path.suffix == ".md"]
+# What was true then.
+HISTORIES = ("CHANGELOG.md",)
 DRAWINGS = [path for path in TRACKED if path.suffix == ".svg"]
 SOURCES = [path for path in TRACKED if path.suffix in (".py", ".sh", ".yml", ".ini", ".toml")]
 
@@ -117,20 +120,105 @@ def test_drawings_are_well_formed_readable_anywhere_and_embedded(path):
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT_DIR)))
-def test_named_files_and_commands_exist(path):
-    text = path.read_text()
-    targets = set(re.findall(r"^([a-z]+):", (PROJECT_DIR / "Makefile").read_text(), re.MULTILINE))
-    for target in re.findall(r"`make ([a-z]+)`", text):
-        assert target in targets, f"make {target}"
-    commands = str(build_parser().format_help())
-    for command in re.findall(r"local-aws ([a-z]+)\b", text):
-        assert re.search(rf"^    {command} ", commands, re.MULTILINE), f"local-aws {command}"
+def test_named_files_exist(path):
     for name in re.findall(
-        r"`((?:model_build|model_deploy|serving|infra|mlops|local_aws|tests|docs)/[\w./-]+)`", text
+        r"`((?:model_build|model_deploy|serving|infra|mlops|local_aws|tests|docs)/[\w./-]+)`",
+        path.read_text(),
     ):
         # The emulator's own documents name what is in its folder.
         root = PROJECT_DIR / "local_aws" if path.parent.name == "local_aws" else PROJECT_DIR
         assert (root / name).exists() or name in FOR_THE_READER_TO_WRITE, name
+
+
+@dataclass(frozen=True)
+class Code:
+    """A fenced block or a piece of inline code that is shell."""
+
+    path: Path
+    text: str
+    inline: bool = False
+
+    def problems(self) -> list[str]:
+        name = self.path.relative_to(PROJECT_DIR)
+        try:
+            words = read_shell(self.text)
+        except Problem as err:
+            return [f"{name}: {err}"]
+        problems = [problem for each in words if (problem := problem_of(each))]
+        # In prose a command is named without what it needs.
+        named = re.compile("arguments are required|Missing parameter")
+        return [f"{name}: {each}" for each in problems if not (self.inline and named.search(each))]
+
+
+def _fenced(path: Path) -> list[Code]:
+    """The blocks that begin with a program, as it would be typed."""
+    found = []
+    for language, block in re.findall(
+        r"^ *```(\w*)\n(.*?)^ *```$", path.read_text(), re.MULTILINE | re.DOTALL
+    ):
+        lines = [line.split() for line in block.splitlines() if not line.startswith("#")]
+        first = next((words[0] for words in lines if words), "")
+        if language in ("sh", "bash") or (not language and _begins_a_command(first)):
+            found.append(Code(path, block))
+    return found
+
+
+def _begins_a_command(word: str) -> bool:
+    program = word.removeprefix(".venv/bin/")
+    return is_known(program) or bool(re.match(r"(export|eval|cd|curl|[A-Z_]+=.*)$", program))
+
+
+def _inline(path: Path) -> list[Code]:
+    """What stands in backticks and is more than a program's name.
+
+    `{a,b}` and `<name>` are fillings, `[...]` may be left out.
+    """
+    found = []
+    for text in re.findall(r"`([^`]+)`", _without_code(path.read_text())):
+        words = text.split()
+        ours = re.match(r'eval "\$\(', text)
+        if len(words) > 1 and (is_known(words[0].removeprefix(".venv/bin/")) or ours):
+            filled = re.sub(r" \[[^\]]*\]", "", re.sub(r"<[\w -]+>", VALUE, " ".join(words)))
+            found.append(Code(path, filled.replace("...", VALUE), inline=True))
+    return found
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT_DIR)))
+def test_each_command_is_one_that_its_tool_takes(path):
+    found = [] if path.name in HISTORIES else _fenced(path) + _inline(path)
+    problems = [problem for code in found for problem in code.problems()]
+    assert not problems, "\n".join(problems)
+
+
+def test_the_commands_are_seen():
+    """Where a command is carried out besides, its block is read from the document by a test."""
+    fenced = [code for path in DOCUMENTS for code in _fenced(path)]
+    commands = [words for code in fenced for words in read_shell(code.text)]
+    inline = [code for path in DOCUMENTS for code in _inline(path)]
+    assert len(fenced) >= 60
+    assert len(commands) >= 200
+    assert len(inline) >= 150
+    assert {path.name for path in DOCUMENTS} >= {"README.md", "aws.md", "mlflow-server.md"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("```\naws logs tail /x --since 1h\n```", "choice"),
+        ("```\nexport A=1\nmlops pusch build   # why\n```", "pusch"),
+        ("```\nX=$(aws ecs describe-services --foo\n  --bar) # a\n```", "--foo"),
+        ("```\nlocal-aws up &\nfrobnicate --now\n```", "nobody knows"),
+        ("- look with `local-aws\n  state`", "state"),
+        ("try `make frob` now", "no such target"),
+        ("see `mlops platform doctor --onyl mlflow`", "--onyl"),
+    ],
+)
+def test_a_command_that_its_tool_refuses_is_found(tmp_path, monkeypatch, text, said):
+    monkeypatch.setitem(globals(), "PROJECT_DIR", tmp_path)
+    path = tmp_path / "planted.md"
+    path.write_text(f"# Planted\n\n{text}\n")
+    problems = [problem for code in _fenced(path) + _inline(path) for problem in code.problems()]
+    assert any(said in problem for problem in problems), problems
 
 
 def test_decision_records_have_at_most_40_lines():

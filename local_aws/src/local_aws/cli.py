@@ -20,6 +20,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_aws.errors import LocalAwsError, UsageError
+from local_aws.hints import as_typed
 from local_aws.shell import OTHER_ACCOUNTS, path_line, shell_lines
 from local_aws.state import DEFAULT_STATE_DIR, StateFolder
 from local_aws.workers import only_logged, start_worker
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # here, where what goes wrong can still be said
         return code
     except LocalAwsError as err:
-        print(f"error: {err}", file=sys.stderr)
+        print(f"error: {as_typed(str(err))}", file=sys.stderr)
         return err.exit_code
     except (ClientError, BotoCoreError) as err:
         print(f"error: {err}", file=sys.stderr)
@@ -156,7 +157,7 @@ def _up(arguments: argparse.Namespace) -> int:
         if arguments.end_with_stdin:
             start_worker("the watch over stdin", _interrupt_at_end_of_stdin, only_logged)
         with served:
-            hint = '# In another terminal: eval "$(local-aws env)"    Ctrl-C ends it.'
+            hint = as_typed('# In another terminal: eval "$(local-aws env)"    Ctrl-C ends it.')
             with contextlib.suppress(KeyboardInterrupt):
                 print(hint, flush=True)
                 signal.pause()
@@ -177,7 +178,7 @@ def _with_mlflow(wanted: bool | None) -> bool:
     try:
         metadata.version("mlflow")
     except metadata.PackageNotFoundError:
-        how = "pip install 'local-aws[mlflow]' brings it"
+        how = as_typed("`pip install 'local-aws[mlflow]'` brings it")
         if wanted:
             raise UsageError(f"MLflow is not installed: {how}") from None
         print(f"MLflow is not installed, so AWS comes alone; {how}", file=sys.stderr)

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from local_aws.hints import as_typed
 from local_aws.remote import client_of
 from local_aws.state import Running
 
@@ -70,7 +71,7 @@ def _executions(sagemaker: Any) -> list[tuple[str, ...]]:
         older = sum(1 for _ in executions)
         if older:
             command = f"aws sagemaker list-pipeline-executions --pipeline-name {name}"
-            rows.append((f"{name}: {older} older ones", command, ""))
+            rows.append((f"{name}: {older} older ones", as_typed(command), ""))
     return rows
 
 

@@ -85,7 +85,7 @@ class _Run:
         progress = f" ({self.progress})" if self.progress else ""
         late = failed(
             f"no answer within {self.check.seconds:g} seconds{progress}",
-            f"mlops platform doctor --only {self.check.name}; if it happens again, look at the "
+            f"`mlops platform doctor --only {self.check.name}`; if it happens again, look at the "
             "network between here and AWS",
         )
         return Result(check=self.check, findings=(late,), seconds=self.elapsed())

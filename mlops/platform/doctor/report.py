@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from mlops.hints import as_typed
 from mlops.platform.doctor.examination import Result
 from mlops.platform.doctor.finding import Status
 
@@ -23,9 +24,9 @@ def lines_of(result: Result, *, color: bool = False) -> list[str]:
     for finding in result.findings:
         status = f"{finding.status.value:<8}"
         shown = f"\x1b[{_STYLES[finding.status]}m{status}\x1b[0m" if color else status
-        lines.append(f"{shown} {result.check.name:<14} {finding.message}")
+        lines.append(f"{shown} {result.check.name:<14} {as_typed(finding.message)}")
         if finding.remedy:
-            lines.append(f"{'':<8} {'':<14} -> {finding.remedy}")
+            lines.append(f"{'':<8} {'':<14} -> {as_typed(finding.remedy)}")
     return lines
 
 

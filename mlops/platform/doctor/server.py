@@ -33,20 +33,24 @@ class Server:
         """Tells what the server said of late."""
         if not self.log_group:
             return "look at that server's log"
-        return f"aws logs tail {self.log_group} --since 15m"
+        # The last 15 minutes, in milliseconds.
+        return (
+            f"`aws logs filter-log-events --log-group-name {self.log_group} "
+            "--start-time $(($(date +%s) - 900))000 --query 'events[].[message]' --output text`"
+        )
 
     @property
     def describe_database(self) -> str:
         """Tells the database's status."""
         return (
-            f"aws rds describe-db-instances --db-instance-identifier {self.database} "
-            "--query 'DBInstances[0].DBInstanceStatus'"
+            f"`aws rds describe-db-instances --db-instance-identifier {self.database} "
+            "--query 'DBInstances[0].DBInstanceStatus'`"
         )
 
     @property
     def start_database(self) -> str:
         """Starts a stopped database."""
-        return f"aws rds start-db-instance --db-instance-identifier {self.database}"
+        return f"`aws rds start-db-instance --db-instance-identifier {self.database}`"
 
     @property
     def restart(self) -> str:
@@ -54,8 +58,8 @@ class Server:
         if not self.service:
             return "restart that server"
         return (
-            f"aws ecs update-service --cluster {self.cluster} --service {self.service} "
-            "--force-new-deployment"
+            f"`aws ecs update-service --cluster {self.cluster} --service {self.service} "
+            "--force-new-deployment`"
         )
 
     @property
@@ -64,8 +68,8 @@ class Server:
         if not self.service:
             return "look whether that server runs, and at its log"
         return (
-            f"aws ecs describe-services --cluster {self.cluster} --services {self.service} "
-            "--query 'services[0].events[:5].message'"
+            f"`aws ecs describe-services --cluster {self.cluster} --services {self.service} "
+            "--query 'services[0].events[:5].message'`"
         )
 
 

@@ -184,7 +184,7 @@ def _secret_finding(secret: str, err: ClientError) -> Any:
     if code == "ResourceNotFoundException":
         return failed(
             f"/sagemaker-mlflow/credentials-secret names {secret}, which does not exist",
-            "mlops platform deploy --stack mlflow --parameter mlflow.BasicAuth=false, then the "
+            "`mlops platform deploy --stack mlflow --parameter mlflow.BasicAuth=false`, then the "
             "same with true, which makes a new one",
         )
     if code == "InvalidRequestException":

@@ -65,7 +65,7 @@ def test_a_dry_run_of_another_leaves_nothing(project, platform, capsys):
 def test_the_schedule_is_the_stack_s_parameter(project, platform):
     found = read_schedule(platform, project)
     assert schedule_lines(found) == [
-        "no schedule. Set one: mlops schedule 'cron(0 3 ? * MON *)' --timezone TZ"
+        "no schedule. Set one: `mlops schedule 'cron(0 3 ? * MON *)' --timezone Europe/Paris`"
     ]
 
     assert set_schedule(platform, project, "cron(0 3 ? * MON *)", "Europe/Berlin", Display())

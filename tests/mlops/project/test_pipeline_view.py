@@ -86,7 +86,7 @@ def test_the_screen_says_what_waits_and_how_to_answer():
 def test_a_failed_action_is_shown_with_the_way_to_its_log():
     failed = replace(BUILD, status="Failed", summary="exit status 2")
 
-    assert "exit status 2  (mlops logs builds:8c4e)" in _screen(
+    assert "exit status 2  (`mlops logs builds:8c4e`)" in _screen(
         replace(RUNNING, status="Failed", actions=(failed,))
     )
 

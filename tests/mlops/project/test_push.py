@@ -166,7 +166,7 @@ def test_a_repository_that_is_gone_is_told_in_git_s_words(account):
     gone = account.endpoint + "/v1/repos/gone"
     stack = project_of({}, {"ModelDeployCloneUrl": gone})
 
-    with pytest.raises(CommandFailed, match=r"`git ls-remote` failed:\n.*gone"):
+    with pytest.raises(CommandFailed, match=r"git ls-remote failed:\n.*gone"):
         push_unit(account, stack, "deploy", PROJECT_DIR)
 
 

@@ -70,5 +70,5 @@ class Repositories:
             there = ", ".join(self._codecommit.names()) or "none"
             raise RepositoryNotFound(
                 f"no CodeCommit repository {name!r}; there are: {there}. Make it: "
-                f"aws codecommit create-repository --repository-name {name}"
+                f"`aws codecommit create-repository --repository-name {name}`"
             ) from err

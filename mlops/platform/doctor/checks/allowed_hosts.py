@@ -35,6 +35,6 @@ def judge(answer: Answer, uri: str) -> Finding:
             f"MLflow at {uri} answers requests under any host name ({answer.status} for "
             f"{FOREIGN_HOST})",
             f"MLFLOW_SERVER_ALLOWED_HOSTS={host_of(uri)} in the server's environment, without *; "
-            "infra/platform/mlflow.yml sets it: mlops platform deploy --stack mlflow",
+            "infra/platform/mlflow.yml sets it: `mlops platform deploy --stack mlflow`",
         )
     return ok(f"MLflow refuses other host names than its own ({answer.status})")

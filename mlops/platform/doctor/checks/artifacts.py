@@ -63,8 +63,8 @@ def judge_location(location: str) -> Finding | None:
         return skipped(f"artifacts go through MLflow itself ({location}): no bucket to reach")
     return failed(
         f"artifacts go to {location}: each client would write them on its own disk",
-        "MLFLOW_DEFAULT_ARTIFACT_ROOT=s3://... in the server's environment (mlops platform deploy "
-        "--stack mlflow); experiments keep the location that they were made with",
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT=s3://... in the server's environment (`mlops platform deploy "
+        "--stack mlflow`); experiments keep the location that they were made with",
     )
 
 
@@ -73,6 +73,6 @@ def judge_refusal(bucket: str, *, missing: bool) -> Finding:
     if missing:
         return failed(
             f"MLflow sends artifacts to the bucket {bucket}, which does not exist",
-            "mlops platform deploy --stack mlflow; what it held is lost unless it is restored",
+            "`mlops platform deploy --stack mlflow`; what it held is lost unless it is restored",
         )
     return failed(f"you may not reach MLflow's artifacts in the bucket {bucket} (403)", _ALLOW)

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mlops.account import error_code
+from mlops.account import LOG_IN, error_code
 from mlops.platform.doctor.finding import Finding, failed, ok
 from mlops.platform.doctor.patient import Patient
 from mlops.platform.doctor.refusal import CREDENTIAL_CODES, is_out_of_reach, one_line
 
-_LOG_IN = "aws sso login, or aws configure, or export AWS_PROFILE=..."
+_LOG_IN = f"{LOG_IN}, or export AWS_PROFILE=..."
 
 
 def check(patient: Patient) -> Iterator[Finding]:

@@ -76,8 +76,8 @@ def judge(name: str, described: Mapping[str, Any], now: datetime) -> list[Findin
         findings.append(
             warning(
                 f"{shown}: its scan found {counts['CRITICAL']} critical vulnerabilities",
-                f"{_BUILD}; which they are: aws ecr describe-image-scan-findings "
-                f"--repository-name {repository} --image-id imageDigest={digest}",
+                f"`{_BUILD}`; which they are: `aws ecr describe-image-scan-findings "
+                f"--repository-name {repository} --image-id imageDigest={digest}`",
             )
         )
     if age > OLD:

@@ -95,14 +95,14 @@ def diagnose(
     if answer.status == 403 and INVALID_HOST in answer.text:
         return failed(
             f"MLflow refuses requests to {host_of(uri)} (403, {INVALID_HOST})",
-            f"{_DEPLOY}DomainName={host_of(uri)}; for a server without that template, add "
+            f"`{_DEPLOY}DomainName={host_of(uri)}`; for a server without that template, add "
             f"{host_of(uri)} to MLFLOW_SERVER_ALLOWED_HOSTS and restart it",
         )
     if answer.status == 403:
         return failed(
             f"{login.username or 'a client without login'} may not look into MLflow (403): "
             f"{_start(answer.text)}",
-            f"{_DEPLOY}DefaultPermission=READ, or let MLflow's administrator grant it",
+            f"`{_DEPLOY}DefaultPermission=READ`, or let MLflow's administrator grant it",
         )
     if answer.status in (502, 503, 504) and not _DATABASE_WORDS.search(answer.text):
         return failed(
@@ -127,10 +127,10 @@ def judge_versions(answer: Answer, client: str) -> list[Finding]:
         return [ok(f"versions agree: server {server}, client {client}")]
     newer = "image" if _number(client) > _number(server) else "client"
     remedy = (
-        f"let requirements/mlflow-server.in name mlflow {client} and `make lock`; mlops "
-        "platform deploy --stack images --rebuild-images; then upgrade by docs/mlflow-server.md"
+        f"let requirements/mlflow-server.in name mlflow {client} and `make lock`; `mlops "
+        "platform deploy --stack images --rebuild-images`; then upgrade by docs/mlflow-server.md"
         if newer == "image"
-        else f"uv pip install 'mlflow-skinny=={server}' here, and in requirements/*.in"
+        else f"`uv pip install 'mlflow-skinny=={server}'` here, and in requirements/*.in"
     )
     return [warning(f"MLflow's server is {server}, the client here {client}", remedy)]
 
@@ -138,8 +138,9 @@ def judge_versions(answer: Answer, client: str) -> list[Finding]:
 def _stranger(answer: Answer, uri: str) -> Finding:
     return failed(
         f"{uri} answers {answer.status} and is no MLflow: {_start(answer.text)}",
-        "aws ssm put-parameter --overwrite --name /sagemaker-mlflow/tracking-uri --type String "
-        "--value <MLflow's address>",
+        "aws ssm put-parameter --cli-input-json '"
+        '{"Name": "/sagemaker-mlflow/tracking-uri", "Type": "String", "Overwrite": true, '
+        '"Value": "https://..."}\'',
     )
 
 
@@ -148,12 +149,12 @@ def _diagnose_obstacle(answer: Answer, obstacle: Obstacle, uri: str, server: Ser
     if obstacle is Obstacle.NAME:
         return failed(
             f"MLflow at {uri}: {obstacle.value}",
-            f"{_INSIDE}; if the record of {host} is missing: {_DEPLOY}HostedZoneId=Z...",
+            f"{_INSIDE}; if the record of {host} is missing: `{_DEPLOY}HostedZoneId=Z...`",
         )
     if obstacle is Obstacle.CERTIFICATE:
         return failed(
             f"MLflow at {uri}: {obstacle.value}: {_start(answer.text)}",
-            f"{_DEPLOY}CertificateArn=... of a certificate for {host}; if a private authority "
+            f"`{_DEPLOY}CertificateArn=...`, of a certificate for {host}; if a private authority "
             "signed it: export MLFLOW_TRACKING_SERVER_CERT_PATH=<its PEM file>",
         )
     if obstacle in (Obstacle.REFUSED, Obstacle.TIMEOUT):
@@ -170,8 +171,8 @@ def _diagnose_login(login: Login, uri: str, server: Server) -> Finding:
         return failed(
             f"MLflow at {uri} asks for a login (401), and /sagemaker-mlflow/credentials-secret "
             "names none",
-            "aws ssm put-parameter --overwrite --name /sagemaker-mlflow/credentials-secret "
-            "--type String --value <ARN of the client's secret>; or export "
+            "`aws ssm put-parameter --overwrite --name /sagemaker-mlflow/credentials-secret "
+            "--type String --value ARN`, of the client's secret; or export "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
         )
     if login.source == "MLFLOW_TRACKING_USERNAME":

@@ -36,9 +36,15 @@ def check(patient: Patient) -> Iterator[Finding]:
 def judge(topic: str, subscriptions: Sequence[Mapping[str, str]]) -> list[Finding]:
     """What the subscriptions of a topic ask for."""
     name = topic.rpartition(":")[2]
-    subscribe = f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint"
+
+    def subscribe(address: str) -> str:
+        return (
+            f"aws sns subscribe --topic-arn {topic} --protocol email "
+            f"--notification-endpoint {address}"
+        )
+
     if not subscriptions:
-        return [warning(f"nobody is told of what {name} tells", f"{subscribe} team@example.com")]
+        return [warning(f"nobody is told of what {name} tells", subscribe("team@example.com"))]
     pending = [
         subscription["Endpoint"]
         for subscription in subscriptions
@@ -48,8 +54,8 @@ def judge(topic: str, subscriptions: Sequence[Mapping[str, str]]) -> list[Findin
         return [
             warning(
                 f"{endpoint} has not confirmed {name}, and is told nothing",
-                f"open the mail of no-reply@sns.amazonaws.com there; another one: {subscribe} "
-                f"{endpoint}",
+                f"open the mail of no-reply@sns.amazonaws.com there; another one: "
+                f"`{subscribe(endpoint)}`",
             )
             for endpoint in pending
         ]

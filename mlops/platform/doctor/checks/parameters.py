@@ -61,7 +61,7 @@ def check(patient: Patient) -> Iterator[Finding]:
     if not values:
         yield failed(
             f"nothing under /sagemaker-mlflow/ in {patient.account.region}",
-            "mlops platform deploy --size single-user, or AWS_REGION=... where it was deployed",
+            "`mlops platform deploy --size single-user`, or AWS_REGION=... where it was deployed",
         )
         return
     needless = () if patient.runs_own_server() else _FOR_OWN_SERVER
@@ -92,19 +92,26 @@ def judge(
 def _remedy(parameter: _Parameter, stacks: Mapping[str, DeployedStack]) -> str:
     """CloudFormation does not make again what somebody deleted: that has to be put by hand."""
     if IMAGES in parameter.by:
-        return f"mlops platform deploy --stack {IMAGES.key}, which builds an image that is missing"
+        return (
+            f"`mlops platform deploy --stack {IMAGES.key}`, which builds an image that is missing"
+        )
     stack = next((stacks[kind.name] for kind in parameter.by if kind.name in stacks), None)
     if stack is None:
-        return " or ".join(f"mlops platform deploy --stack {kind.key}" for kind in parameter.by)
-    put = (
-        f"aws ssm put-parameter --overwrite --name /sagemaker-mlflow/{parameter.name} "
-        f"--type {parameter.kind} --value"
-    )
+        return " or ".join(f"`mlops platform deploy --stack {kind.key}`" for kind in parameter.by)
+
+    def put(value: str) -> str:
+        # The AWS CLI 1 would fetch a --value that begins with https://.
+        return (
+            "aws ssm put-parameter --cli-input-json "
+            f'\'{{"Name": "/sagemaker-mlflow/{parameter.name}", "Type": "{parameter.kind}", '
+            f'"Overwrite": true, "Value": "{value}"}}\''
+        )
+
     if parameter.output in stack.outputs:
-        return f"{put} {stack.outputs[parameter.output]}"
+        return put(stack.outputs[parameter.output])
     if parameter.name == "credentials-secret":
-        return f"{put} none"
+        return put("none")
     return (
-        f"{put} ... with what `aws cloudformation describe-stack-resources --stack-name "
+        f"`{put('...')}` with what `aws cloudformation describe-stack-resources --stack-name "
         f"{stack.name}` names"
     )

@@ -163,9 +163,9 @@ def _look(patient: Patient, project: Project) -> Iterator[Finding]:
     stack = project.stack
     iam = patient.account.client("iam")
     redeploy = (
-        "aws cloudformation deploy --template-file infra/project/project.yml --capabilities "
-        f"CAPABILITY_IAM --stack-name {stack.name} (drift? aws cloudformation "
-        f"detect-stack-drift --stack-name {stack.name})"
+        "`aws cloudformation deploy --template-file infra/project/project.yml --capabilities "
+        f"CAPABILITY_IAM --stack-name {stack.name}` (drift? `aws cloudformation "
+        f"detect-stack-drift --stack-name {stack.name}`)"
     )
     arns: dict[str, str] = {}
     findings: list[Finding] = []

@@ -44,20 +44,20 @@ def check(patient: Patient) -> Iterator[Finding]:
 def judge_status(stack: DeployedStack) -> list[Finding]:
     """What the stack's status asks for."""
     events = (
-        f"aws cloudformation describe-stack-events --stack-name {stack.name} "
-        "--query 'StackEvents[?contains(ResourceStatus, `FAILED`)].ResourceStatusReason'"
+        f"`aws cloudformation describe-stack-events --stack-name {stack.name} "
+        "--query \"StackEvents[?contains(ResourceStatus, 'FAILED')].ResourceStatusReason\"`"
     )
     said = f"the stack {stack.name} is {stack.status}"
     if stack.status == "UPDATE_ROLLBACK_FAILED":
-        retry = f"aws cloudformation continue-update-rollback --stack-name {stack.name}"
+        retry = f"`aws cloudformation continue-update-rollback --stack-name {stack.name}`"
         return [failed(said, f"remove the cause ({events}), then {retry}")]
     if stack.status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
         # What protects database and load balancer is taken off by teardown only.
         keys = [kind.key for kind in PLATFORM if kind.name == stack.name]
         delete = (
-            f"mlops platform teardown --stack {keys[0]}"
+            f"`mlops platform teardown --stack {keys[0]}`"
             if keys
-            else f"aws cloudformation delete-stack --stack-name {stack.name}"
+            else f"`aws cloudformation delete-stack --stack-name {stack.name}`"
         )
         return [failed(said, f"{events}; {delete}; deploy it again")]
     if stack.status in ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_FAILED"):
@@ -87,7 +87,7 @@ def judge_endpoint_tags(stack: DeployedStack, project: Project) -> list[Finding]
         failed(
             f"{_tag_problem(stack, PROJECT_TAG, project.name)}; its test may not read it",
             "aws codepipeline start-pipeline-execution --name "
-            + project.stack.outputs.get("ModelDeployPipelineName", "<the project's modeldeploy>"),
+            + project.stack.outputs.get("ModelDeployPipelineName", "NAME"),
         )
     ]
 

@@ -79,7 +79,7 @@ def judge_templates(bucket: str, prefix: str, visible: Mapping[str, bool]) -> li
         return [
             failed(
                 f"no template in s3://{bucket}/{prefix}",
-                f"aws s3 cp infra/project/project.yml s3://{bucket}/{prefix}; then its tag",
+                f"`aws s3 cp infra/project/project.yml s3://{bucket}/{prefix}`; then its tag",
             )
         ]
     if not any(visible.values()):

@@ -53,7 +53,7 @@ def test_a_failure_is_exit_code_1_and_has_its_remedy_below(aws, capsys):
     assert run(_arguments("--only", "parameters")) == 1
     finding, remedy, _ = capsys.readouterr().out.splitlines()
     assert finding == "failed   parameters     nothing under /sagemaker-mlflow/ in us-east-1"
-    assert remedy.strip().startswith("-> mlops platform deploy --size single-user")
+    assert remedy.strip().startswith("-> `mlops platform deploy --size single-user`")
 
 
 def test_credentials_that_fail_are_told_though_nobody_asked(monkeypatch, capsys):

@@ -26,7 +26,7 @@ _SERVER = Server(visible=True, cluster="main", service="mlflow", database="sagem
         (
             Answer(obstacle=Obstacle.CERTIFICATE, text="hostname mismatch"),
             "hostname mismatch",
-            "mlflow.CertificateArn=... of a certificate for mlflow.example.com",
+            "mlflow.CertificateArn=...`, of a certificate for mlflow.example.com",
         ),
         (
             Answer(status=403, text="Invalid Host header - possible DNS rebinding attack"),

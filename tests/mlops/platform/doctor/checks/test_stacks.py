@@ -41,7 +41,7 @@ def test_a_stack_that_did_not_reach_its_end_is_told(stack, status, verdict, reme
 
 def test_a_platform_s_stack_goes_by_teardown_which_takes_its_protection_off(stack):
     [finding] = judge_status(stack(name="sagemaker-mlflow-server", status="ROLLBACK_FAILED"))
-    assert "mlops platform teardown --stack mlflow; deploy it again" in finding.remedy
+    assert "`mlops platform teardown --stack mlflow`; deploy it again" in finding.remedy
 
 
 def test_a_wrong_tag_is_told_with_its_value(stack):

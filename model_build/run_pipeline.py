@@ -174,13 +174,13 @@ def defaults_of(pipeline: Any) -> dict[str, Value]:
     }
 
 
-def open_client(region: str) -> Any:
-    """A SageMaker client that outlasts throttling."""
+def open_client(region: str, service: str = "sagemaker") -> Any:
+    """A client that outlasts throttling."""
     import boto3  # after the arguments: 0.2 s
     from botocore.config import Config
 
     return boto3.Session(region_name=region).client(
-        "sagemaker", config=Config(retries={"mode": "standard", "total_max_attempts": 6})
+        service, config=Config(retries={"mode": "standard", "total_max_attempts": 6})
     )
 
 
@@ -215,7 +215,8 @@ def _follow(client: Any, execution_arn: str, settings: Mapping[str, Value]) -> d
     with execution_progress.open_display(sys.stderr) as display:
         ended = execution_progress.follow(client, execution_arn, display)
     if ended.status != "Succeeded":
-        raise execution_progress.explain_failure(client, ended)
+        logs = open_client(client.meta.region_name, "logs")
+        raise execution_progress.explain_failure(client, ended, logs)
     result: dict[str, Any] = {"status": ended.status}
     tracking_uri = settings.get("MLflowTrackingURI")
     model_name = settings.get("RegisteredModelName")

@@ -24,7 +24,7 @@ class ActionRecord:
     """One action of an execution.
 
     `status` is CodePipeline's, or NotStarted; `seconds` is None before its start; `log` is what
-    `mlops logs` takes, empty where the action has no log.
+    `mlops logs` takes, empty where the action has no log; `changed` is when it last changed.
     """
 
     stage: str
@@ -35,6 +35,7 @@ class ActionRecord:
     summary: str = ""
     external_id: str = ""
     log: str = ""
+    changed: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +153,7 @@ def _action(stage: str, action: str, detail: Mapping[str, Any] | None) -> Action
         summary=error or result.get("externalExecutionSummary", ""),
         external_id=external_id,
         log=external_id if provider == "CodeBuild" else "",
+        changed=detail.get("lastUpdateTime"),
     )
 
 

@@ -146,6 +146,8 @@ def approval_lines(record: ExecutionRecord) -> list[str]:
 def as_json(record: ExecutionRecord) -> dict[str, Any]:
     """The record without the approval's token, which isn't for the screen."""
     document = dataclasses.asdict(record)
+    for action in document["actions"]:
+        del action["changed"]
     document["approval"] = record.approval and approval_json(record.approval)
     return document
 
@@ -153,6 +155,11 @@ def as_json(record: ExecutionRecord) -> dict[str, Any]:
 def approval_json(approval: Approval) -> dict[str, Any]:
     """What waits, without the token that answers it."""
     return {name: value for name, value in dataclasses.asdict(approval).items() if name != "token"}
+
+
+def read_on(log: str) -> str:
+    """The command that shows the whole log, to put behind what is told of it."""
+    return f"  (mlops logs {log})" if log else ""
 
 
 def exit_code(records: Sequence[ExecutionRecord]) -> int:
@@ -187,5 +194,4 @@ def _told(action: ActionRecord, last_line: Callable[[ActionRecord], str]) -> Tex
 
 
 def _log_hint(action: ActionRecord) -> str:
-    wanted = action.log and action.status != "Succeeded"
-    return f"  (mlops logs {action.log})" if wanted else ""
+    return read_on(action.log) if action.status != "Succeeded" else ""

@@ -9,6 +9,8 @@ import inspect
 import json
 import logging
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import warnings
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 from model_build import mlflow_login
 from model_build.config import read_tags
@@ -93,6 +96,71 @@ def set_up_logging() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for name in ("model_build", "__main__"):
         logging.getLogger(name).setLevel(logging.INFO)
+
+
+def explain_stale_shell(environment: Mapping[str, str]) -> str:
+    """Why nothing answers at an address of this machine that the shell exports; empty if all do.
+
+    AWS's SDK and MLflow would try for a minute. No other machine's address is looked at.
+    """
+    try:
+        running = json.loads(Path(".local/running.json").read_text())["environment"]
+    except (OSError, ValueError, LookupError, TypeError):
+        running = {}  # no local-aws in this folder
+    program = Path(sys.executable).with_name("local-aws")
+    found = shutil.which("local-aws") is None and program.is_file()
+    use = f'eval "$({os.path.relpath(program) if found else "local-aws"} env)"'
+    known = {"AWS_ENDPOINT_URL": "where a local-aws was", "MLFLOW_TRACKING_URI": "MLflow's address"}
+    for name, what in known.items():
+        address = urlsplit(environment.get(name, ""))
+        if address.hostname not in ("127.0.0.1", "localhost", "::1"):
+            continue
+        if name == "MLFLOW_TRACKING_URI" and environment.get("AWS_ENDPOINT_URL"):
+            # That one answers: its MLflow takes some seconds to start, unless it is another's.
+            if running.get(name, environment[name]) == environment[name]:
+                continue
+        try:
+            default = 443 if address.scheme == "https" else 80
+            socket.create_connection((address.hostname, address.port or default), 1).close()
+        except OSError:
+            told = f"nothing answers at {address.netloc} ({name}), {what}"
+            if running.get(name) not in (None, environment[name]):
+                return f"{told}; another local-aws runs in this folder. Type: {use}"
+            names = "AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY MLFLOW_TRACKING_URI"
+            return (
+                f"{told}; start one by `local-aws up`, then type: {use}. "
+                f"For another AWS type: unset {names}"
+            )
+    return ""
+
+
+def explain_refused_credentials(environment: Mapping[str, str]) -> str:
+    """Why an AWS of this machine knows the shell's credentials no more; empty if it does."""
+    address = urlsplit(environment.get("AWS_ENDPOINT_URL", ""))
+    if address.hostname not in ("127.0.0.1", "localhost", "::1"):
+        return ""
+    import boto3  # after the arguments: 0.2 s
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+        boto3.client("sts", region_name=region).get_caller_identity()
+    except ClientError as err:
+        return (
+            f"AWS at {address.netloc}, on this machine, refuses the credentials "
+            f"({err.response['Error'].get('Code')}): the shell has them of an earlier local-aws. "
+            'Type: eval "$(local-aws env)"'
+        )
+    except BotoCoreError:
+        return ""  # told where it matters, by whoever needs AWS
+    return ""
+
+
+def require_living_shell(environment: Mapping[str, str]) -> None:
+    """Raise ServiceError at once if the shell's AWS or MLflow is one of this machine that ended."""
+    problem = explain_stale_shell(environment) or explain_refused_credentials(environment)
+    if problem:
+        raise ServiceError(problem)
 
 
 def read_request(args: argparse.Namespace, environment: Mapping[str, str]) -> BuildRequest:

@@ -80,6 +80,7 @@ def _run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     assignments = read_assignments(args.parameters)
     request = command_line.read_request(args, environment)
     role_arn = _find_pipeline_role(request)
+    command_line.require_living_shell(environment)
     check_credentials()
     logger.info("compiling %s", request.module_name)
     pipeline = command_line.make_pipeline(request, offline=False)

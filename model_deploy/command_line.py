@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import shutil
 import signal
+import socket
 import sys
 import threading
+from collections.abc import Mapping
+from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
+
+from model_deploy.errors import ServiceError
+
+logger = logging.getLogger(__name__)
 
 
 def set_up_process(log_level: str) -> None:
     """Our log at `log_level` on stderr, libraries' from WARNING; MLflow gives up within seconds.
 
     SIGTERM, by which CodeBuild and people end a build, ends it as Ctrl-C does: what is open is
-    closed, what is temporary is removed.
+    closed, what is temporary is removed. Where the shell names an AWS or MLflow of this machine
+    that has ended, it ends at once, saying so.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
@@ -27,6 +38,46 @@ def set_up_process(log_level: str) -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     if not sys.stderr.isatty():  # a progress bar in a build's log is one endless line
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    problem = explain_stale_shell(os.environ)
+    if problem:
+        logger.error("%s", problem)
+        raise SystemExit(ServiceError.exit_code)
+
+
+def explain_stale_shell(environment: Mapping[str, str]) -> str:
+    """Why nothing answers at an address of this machine that the shell exports; empty if all do.
+
+    AWS's SDK and MLflow would try for a minute. No other machine's address is looked at.
+    """
+    try:
+        running = json.loads(Path(".local/running.json").read_text())["environment"]
+    except (OSError, ValueError, LookupError, TypeError):
+        running = {}  # no local-aws in this folder
+    program = Path(sys.executable).with_name("local-aws")
+    found = shutil.which("local-aws") is None and program.is_file()
+    use = f'eval "$({os.path.relpath(program) if found else "local-aws"} env)"'
+    known = {"AWS_ENDPOINT_URL": "where a local-aws was", "MLFLOW_TRACKING_URI": "MLflow's address"}
+    for name, what in known.items():
+        address = urlsplit(environment.get(name, ""))
+        if address.hostname not in ("127.0.0.1", "localhost", "::1"):
+            continue
+        if name == "MLFLOW_TRACKING_URI" and environment.get("AWS_ENDPOINT_URL"):
+            # That one answers: its MLflow takes some seconds to start, unless it is another's.
+            if running.get(name, environment[name]) == environment[name]:
+                continue
+        try:
+            default = 443 if address.scheme == "https" else 80
+            socket.create_connection((address.hostname, address.port or default), 1).close()
+        except OSError:
+            told = f"nothing answers at {address.netloc} ({name}), {what}"
+            if running.get(name) not in (None, environment[name]):
+                return f"{told}; another local-aws runs in this folder. Type: {use}"
+            names = "AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY MLFLOW_TRACKING_URI"
+            return (
+                f"{told}; start one by `local-aws up`, then type: {use}. "
+                f"For another AWS type: unset {names}"
+            )
+    return ""
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

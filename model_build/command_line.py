@@ -4,6 +4,7 @@
 """
 
 import argparse
+import atexit
 import importlib
 import inspect
 import json
@@ -96,6 +97,7 @@ def set_up_logging() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for name in ("model_build", "__main__"):
         logging.getLogger(name).setLevel(logging.INFO)
+        tell_topic(name)
 
 
 def explain_stale_shell(environment: Mapping[str, str]) -> str:
@@ -163,6 +165,53 @@ def require_living_shell(environment: Mapping[str, str]) -> None:
         raise ServiceError(problem)
 
 
+class TopicHandler(logging.Handler):
+    """Keeps the last error that was logged, and publishes it to a topic when the process ends."""
+
+    def __init__(self, topic_arn: str) -> None:
+        super().__init__(logging.ERROR)
+        self._topic_arn = topic_arn
+        self._last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it, unless whoever logs says that it is told by others."""
+        if not getattr(record, "told", False):
+            self._last = record.getMessage()
+
+    def publish(self) -> None:
+        """Nothing that goes wrong here changes how the program ends."""
+        if not self._last:
+            return
+        build = os.environ.get("CODEBUILD_BUILD_ID", "")
+        read_on = f"\n\nIts log: mlops logs {build}" if build else ""
+        import boto3
+        from botocore.config import Config
+
+        # A network without a way to SNS must not hold the build up.
+        limits = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        try:
+            boto3.client("sns", region_name=region, config=limits).publish(
+                TopicArn=self._topic_arn,
+                Subject=f"Failed: {build.partition(':')[0] or 'a build'}"[:100],
+                Message=f"{self._last[:10_000]}{read_on}",
+            )
+        except Exception as err:  # noqa: BLE001 - of whatever kind
+            sys.stderr.write(f"warning: nobody was told of it by mail: {err}\n")
+
+
+def tell_topic(name: str) -> None:
+    """Publish the last error of logger `name` to NOTIFICATION_TOPIC_ARN, where a build has one."""
+    topic_arn = os.environ.get("NOTIFICATION_TOPIC_ARN", "")
+    if topic_arn:
+        # Now, as it starts what can not be started any more when the process ends.
+        import boto3  # noqa: F401
+
+        handler = TopicHandler(topic_arn)
+        logging.getLogger(name).addHandler(handler)
+        atexit.register(handler.publish)
+
+
 def read_request(args: argparse.Namespace, environment: Mapping[str, str]) -> BuildRequest:
     """Flags and environment, checked as far as that needs no pipeline. Raises ConfigError."""
     keywords = _read_json(args.kwargs, "--kwargs")
@@ -170,6 +219,12 @@ def read_request(args: argparse.Namespace, environment: Mapping[str, str]) -> Bu
         raise ConfigError("--kwargs", [f"{args.kwargs!r} is no JSON object"])
     tags_text = getattr(args, "tags", None)
     tags = read_tags(_read_json(tags_text, "--tags"), "--tags") if tags_text else ()
+    if not tags_text:
+        found = {
+            "sagemaker:project-name": environment.get("SAGEMAKER_PROJECT_NAME", ""),
+            "sagemaker:project-id": environment.get("SAGEMAKER_PROJECT_ID", ""),
+        }
+        tags = tuple(found.items()) if all(found.values()) and hasattr(args, "tags") else ()
     region = keywords.get("region") or _find_region(environment)
     if not region:
         raise ConfigError(

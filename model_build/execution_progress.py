@@ -189,7 +189,8 @@ def explain_failure(client: Any, observation: Observation, logs: Any = None) -> 
         lines += _tell_log(step)
     if not failed and observation.failure_reason:
         lines.append(observation.failure_reason)
-    return ExecutionError("\n".join([*lines, end]))
+    told = bool(failed) and all(_is_telling(step.failure_reason) for step in failed)
+    return ExecutionError("\n".join([*lines, end]), told=told)
 
 
 def _describe_missed_gate(missed: re.Match[str], step: Step, end: str) -> GateNotMetError:

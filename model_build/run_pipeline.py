@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(args, os.environ)
     except ModelBuildError as err:
-        logger.error("%s", err)
+        logger.error("%s", err, extra={"told": err.told})
         return err.exit_code
     except KeyboardInterrupt:
         logger.error("interrupted")
@@ -56,9 +56,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tags",
         metavar="JSON",
-        help='tags of pipeline and jobs: [{"Key": "...", "Value": "..."}] (default: none)',
+        help='tags of pipeline and jobs: [{"Key": "...", "Value": "..."}] (default: '
+        "sagemaker:project-name and sagemaker:project-id, from SAGEMAKER_PROJECT_NAME and "
+        "SAGEMAKER_PROJECT_ID where both are set)",
     )
-    parser.add_argument("--description", help="the pipeline's description (default: none)")
+    parser.add_argument(
+        "--description",
+        default="Trains, evaluates and registers a model",
+        help="the pipeline's description (default: %(default)s)",
+    )
     parser.add_argument(
         "--parameters",
         nargs="+",

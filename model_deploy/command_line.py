@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
@@ -31,6 +32,7 @@ def set_up_process(log_level: str) -> None:
         signal.signal(signal.SIGTERM, _interrupt)
     logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("model_deploy").setLevel(log_level)
+    tell_topic("model_deploy")
     logging.getLogger("mlflow.tracking.request_header.registry").addFilter(_is_news)
     # MLflow's own defaults try eight times for two minutes each. Three times half a minute, with
     # the pauses between, end a call within two minutes also where a server is frozen in it.
@@ -89,3 +91,50 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def _is_news(record: logging.LogRecord) -> bool:
     """Drops what the sagemaker-mlflow plugin says at each request to an MLflow that is no ARN."""
     return "list index out of range" not in record.getMessage()
+
+
+class TopicHandler(logging.Handler):
+    """Keeps the last error that was logged, and publishes it to a topic when the process ends."""
+
+    def __init__(self, topic_arn: str) -> None:
+        super().__init__(logging.ERROR)
+        self._topic_arn = topic_arn
+        self._last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it, unless whoever logs says that it is told by others."""
+        if not getattr(record, "told", False):
+            self._last = record.getMessage()
+
+    def publish(self) -> None:
+        """Nothing that goes wrong here changes how the program ends."""
+        if not self._last:
+            return
+        build = os.environ.get("CODEBUILD_BUILD_ID", "")
+        read_on = f"\n\nIts log: mlops logs {build}" if build else ""
+        import boto3
+        from botocore.config import Config
+
+        # A network without a way to SNS must not hold the build up.
+        limits = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        try:
+            boto3.client("sns", region_name=region, config=limits).publish(
+                TopicArn=self._topic_arn,
+                Subject=f"Failed: {build.partition(':')[0] or 'a build'}"[:100],
+                Message=f"{self._last[:10_000]}{read_on}",
+            )
+        except Exception as err:  # noqa: BLE001 - of whatever kind
+            sys.stderr.write(f"warning: nobody was told of it by mail: {err}\n")
+
+
+def tell_topic(name: str) -> None:
+    """Publish the last error of logger `name` to NOTIFICATION_TOPIC_ARN, where a build has one."""
+    topic_arn = os.environ.get("NOTIFICATION_TOPIC_ARN", "")
+    if topic_arn:
+        # Now, as it starts what can not be started any more when the process ends.
+        import boto3  # noqa: F401
+
+        handler = TopicHandler(topic_arn)
+        logging.getLogger(name).addHandler(handler)
+        atexit.register(handler.publish)

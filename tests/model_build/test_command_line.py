@@ -122,9 +122,10 @@ def test_wrong_values_are_found_before_anything_is_uploaded(
     assert re.search(expected, told), told
 
 
-def test_a_stale_shell_is_told_in_the_same_words_in_both_units() -> None:
-    here, there = (each.explain_stale_shell for each in (command_line, deploy_command_line))
-    assert inspect.getsource(here) == inspect.getsource(there)
+def test_both_units_tell_a_stale_shell_and_a_topic_in_the_same_way() -> None:
+    for name in ("explain_stale_shell", "TopicHandler", "tell_topic"):
+        here, there = (getattr(each, name) for each in (command_line, deploy_command_line))
+        assert inspect.getsource(here) == inspect.getsource(there)
 
 
 def test_credentials_of_an_earlier_local_aws_end_it_before_anything_is_compiled(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import re
@@ -9,7 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,3 +142,60 @@ def test_a_command_in_a_stale_shell_ends_at_once() -> None:
     assert "nothing answers at 127.0.0.1:9" in done.stderr
     assert "Traceback" not in done.stderr
     assert time.monotonic() - begun < 10  # of which our part is less than a second
+
+
+def test_the_last_error_is_published_when_the_process_ends() -> None:
+    program = (
+        "import logging, sys\n"
+        "from model_deploy.command_line import set_up_process\n"
+        "set_up_process('INFO')\n"
+        "logger = logging.getLogger('model_deploy.build')\n"
+        "logger.error('the first')\n"
+        "logger.error('no registered model %r', 'x')\n"
+        "logger.error('told by a rule', extra={'told': True})\n"
+        "sys.exit(2)\n"
+    )
+    posted: list[dict[str, list[str]]] = []
+
+    class Topic(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            posted.append(urllib.parse.parse_qs(body))
+            answer = b"<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult>"
+            answer += b"</PublishResponse>"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Topic) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {
+            **os.environ,
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+            "AWS_REGION": "us-east-1",
+            "NOTIFICATION_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:housing",
+            "CODEBUILD_BUILD_ID": "housing-modeldeploy:8c4e",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+        )
+        server.shutdown()
+
+    assert done.returncode == 2
+    (message,) = posted
+    assert message["TopicArn"] == ["arn:aws:sns:us-east-1:123456789012:housing"]
+    assert message["Subject"] == ["Failed: housing-modeldeploy"]
+    assert message["Message"] == [
+        "no registered model 'x'\n\nIts log: mlops logs housing-modeldeploy:8c4e"
+    ]
+    del environment["AWS_ENDPOINT_URL"]
+    environment["AWS_ENDPOINT_URL_SNS"] = "http://127.0.0.1:9"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "warning: nobody was told of it by mail" in done.stderr

@@ -47,7 +47,9 @@ _OF_DRIVER = re.compile(r"subprocess\.CalledProcessError: ")
 # What the driver's own shell script traces, and says when it ends.
 _OF_SCRIPT = re.compile(r"\++ |An error occurred with exit code|Command failed with exit code")
 _RAISED = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:: .*)?")
-_ENDED_BY_KILL = re.compile(r"exit code: 137\b|returned non-zero exit status 137|died with .*SIGKILL")
+_ENDED_BY_KILL = re.compile(
+    r"exit code: 137\b|returned non-zero exit status 137|died with .*SIGKILL"
+)
 _EXIT_STATUS = re.compile(r"returned non-zero exit status (\d+)")
 _KILLED = "killed (exit code 137), as by the system when memory runs out"
 _LINES_SEARCHED = 200

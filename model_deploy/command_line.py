@@ -63,16 +63,15 @@ def explain_stale_shell(environment: Mapping[str, str]) -> str:
         address = urlsplit(environment.get(name, ""))
         if address.hostname not in ("127.0.0.1", "localhost", "::1"):
             continue
-        if name == "MLFLOW_TRACKING_URI" and environment.get("AWS_ENDPOINT_URL"):
-            # That one answers: its MLflow takes some seconds to start, unless it is another's.
-            if running.get(name, environment[name]) == environment[name]:
-                continue
+        same = running.get(name, environment[name]) == environment[name]
+        if name == "MLFLOW_TRACKING_URI" and environment.get("AWS_ENDPOINT_URL") and same:
+            continue  # that AWS answers, and its MLflow takes some seconds to start
         try:
             default = 443 if address.scheme == "https" else 80
             socket.create_connection((address.hostname, address.port or default), 1).close()
         except OSError:
             told = f"nothing answers at {address.netloc} ({name}), {what}"
-            if running.get(name) not in (None, environment[name]):
+            if not same:
                 return f"{told}; another local-aws runs in this folder. Type: {use}"
             names = "AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY MLFLOW_TRACKING_URI"
             return (

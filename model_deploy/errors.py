@@ -91,8 +91,7 @@ class AwsError(ServiceError):
         local = urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).hostname in _LOOPBACK
         if local and _UNKNOWN_CREDENTIALS.search(message):
             message += (
-                ". The shell has credentials of an earlier local-aws; "
-                'type: eval "$(local-aws env)"'
+                '. The shell has credentials of an earlier local-aws; type: eval "$(local-aws env)"'
             )
         super().__init__(message)
 

@@ -117,6 +117,19 @@ def newest_execution_id(account: Account, pipeline_name: str) -> str | None:
     return str(summaries[0]["pipelineExecutionId"]) if summaries else None
 
 
+def last_seconds(account: Account, pipeline_name: str) -> dict[tuple[str, str], float]:
+    """How long each action (stage, name) took when it last succeeded; of those that ever did."""
+    newest_first = account.client("codepipeline").list_action_executions(
+        pipelineName=pipeline_name, maxResults=100
+    )["actionExecutionDetails"]
+    found: dict[tuple[str, str], float] = {}
+    for detail in newest_first:
+        if detail["status"] == "Succeeded":
+            took = (detail["lastUpdateTime"] - detail["startTime"]).total_seconds()
+            found.setdefault((detail["stageName"], detail["actionName"]), took)
+    return found
+
+
 def waiting_approvals(account: Account, pipeline_name: str) -> list[Approval]:
     """The approvals of the pipeline that wait for an answer, whichever execution they hold up."""
     state = account.client("codepipeline").get_pipeline_state(name=pipeline_name)

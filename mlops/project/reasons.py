@@ -6,6 +6,7 @@ end of a traceback, or the first finding of ruff or pytest, or what the shell sa
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 
@@ -46,6 +47,8 @@ def sentence_of_build(lines: Sequence[str]) -> str:
     What later commands print, such as those that look into the failure, is not read.
     """
     printed, ending = _failed_command(lines)
+    if not any(without_prefix(line).startswith(_BEGUN) for line in lines):
+        return in_one_line(_marked(printed))  # CodeBuild's own lines, which may go on below
     told = sentence_of(printed)
     if _ENDED_BY_KILL.search(ending) and not _marked(printed):
         return f"{_KILLED}; printed last: {told}" if told else _KILLED
@@ -122,7 +125,7 @@ def _marked(printed: Sequence[str]) -> str:
 
 
 def _ruff(printed: Sequence[str]) -> str:
-    for line, after in zip(printed, printed[1:], strict=False):
+    for line, after in itertools.pairwise(printed):
         found, place = _RUFF.fullmatch(line), _RUFF_PLACE.match(after)
         if found and place:
             return f"{place['place']}: {found['told']}"

@@ -312,7 +312,9 @@ def test_what_aws_refuses_is_one_message(
 
 
 def test_credentials_of_an_earlier_local_aws_are_told_with_the_line_to_type(
-    local_account: Account, run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+    local_account: Account,
+    run: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEARLIER")
     code, _, err = run("status")

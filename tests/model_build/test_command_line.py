@@ -19,7 +19,6 @@ from moto import mock_aws
 
 from model_build import command_line, get_pipeline_definition, run_pipeline
 from model_build.errors import ConfigError
-
 from model_deploy import command_line as deploy_command_line
 
 from .conftest import KEYWORDS
@@ -156,9 +155,7 @@ class _Refuses(http.server.BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def test_a_stale_shell_ends_run_pipeline_at_once(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stale_shell_ends_run_pipeline_at_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     begun = time.monotonic()
     code, told = run("--kwargs", json.dumps(KEYWORDS))

@@ -122,8 +122,7 @@ def test_credentials_of_an_earlier_local_aws_are_told(
     assert str(AwsError(said)) == said
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     assert str(AwsError(said)) == (
-        f"{said}. The shell has credentials of an earlier local-aws; "
-        'type: eval "$(local-aws env)"'
+        f'{said}. The shell has credentials of an earlier local-aws; type: eval "$(local-aws env)"'
     )
     assert str(AwsError("no such bucket")) == "no such bucket"
 

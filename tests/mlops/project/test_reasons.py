@@ -142,7 +142,9 @@ def test_what_the_system_killed_says_so():
     told = "killed (exit status 137), as by the system when memory runs out"
 
     assert sentence_of_build(_log(status=137)) == told
-    assert sentence_of_build(_log("row 9 of 10", status=137)) == f"{told}; printed last: row 9 of 10"
+    assert (
+        sentence_of_build(_log("row 9 of 10", status=137)) == f"{told}; printed last: row 9 of 10"
+    )
 
 
 def test_a_log_whose_failed_command_is_not_in_sight_is_read_whole():
@@ -150,6 +152,9 @@ def test_a_log_whose_failed_command_is_not_in_sight_is_read_whole():
 
     assert sentence_of_build(lines) == "the last"
     assert sentence_of_build([f"{_AT} Waiting for agent ping"]) == ""
+    # CodeBuild's own message of several lines is the action's summary.
+    no_yaml = [f"{_AT} Phase context status code: YAML_FILE_ERROR Message: not YAML:", "line 48"]
+    assert sentence_of_build(no_yaml) == ""
 
 
 def test_a_sentence_is_one_line_of_bearable_length():

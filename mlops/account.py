@@ -27,6 +27,7 @@ from botocore.exceptions import (
 )
 
 from mlops.errors import AwsRefused, InputError
+from model_deploy.command_line import explain_stale_shell
 
 # What a local-aws that runs in this folder leaves there, and the line that uses it.
 RUNNING = Path(".local") / "running.json"
@@ -116,12 +117,17 @@ def open_account(region: str | None, profile: str | None) -> Account:
     """The account that the credentials belong to; AWS is asked for it.
 
     Raises InputError without a region or with an unknown profile, AwsRefused without credentials
-    that AWS takes.
+    that AWS takes, and at once where the shell names an AWS of this machine that has ended.
     """
     try:
         session = open_session(region, profile)
         if session.region_name is None:
             raise NoRegionError
+        # MLflow's address is the project's, whatever the shell says.
+        named = {"AWS_ENDPOINT_URL": os.environ.get("AWS_ENDPOINT_URL", "")}
+        stale = explain_stale_shell(named)
+        if stale:
+            raise AwsRefused(stale)
         sts = _client(session, "sts")
         identity = sts.get_caller_identity()
     except (BotoCoreError, ClientError) as err:
@@ -188,6 +194,11 @@ def _explained_answer(err: ClientError) -> AwsRefused:
     code, message = error_code(err), error_message(err)
     if code in _EXPIRED:
         return AwsRefused(f"the AWS credentials have expired ({message}); log in again")
+    if code in _UNKNOWN_CREDENTIALS and is_loopback(os.environ.get("AWS_ENDPOINT_URL", "")):
+        return AwsRefused(
+            f"AWS on this machine refuses the credentials ({code}): they are an earlier one's. "
+            f"Type: {USE_LOCAL}"
+        )
     if code in _UNKNOWN_CREDENTIALS:
         return AwsRefused(
             f"AWS does not know the credentials: {code}: {message}; "

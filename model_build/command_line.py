@@ -4,6 +4,7 @@
 """
 
 import argparse
+import atexit
 import importlib
 import inspect
 import json
@@ -12,6 +13,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import warnings
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 from model_build import mlflow_login
 from model_build.config import read_tags
@@ -103,6 +106,118 @@ def set_up_logging() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for name in ("model_build", "__main__"):
         logging.getLogger(name).setLevel(logging.INFO)
+        tell_topic(name)
+
+
+def explain_stale_shell(environment: Mapping[str, str]) -> str:
+    """Why nothing answers at an address of this machine that the shell exports; empty if all do.
+
+    AWS's SDK and MLflow would try for a minute. No other machine's address is looked at.
+    """
+    try:
+        running = json.loads(Path(".local/running.json").read_text())["environment"]
+    except (OSError, ValueError, LookupError, TypeError):
+        running = {}  # no local-aws in this folder
+    program = Path(sys.executable).with_name("local-aws")
+    found = shutil.which("local-aws") is None and program.is_file()
+    use = f'eval "$({os.path.relpath(program) if found else "local-aws"} env)"'
+    known = {"AWS_ENDPOINT_URL": "where a local-aws was", "MLFLOW_TRACKING_URI": "MLflow's address"}
+    for name, what in known.items():
+        address = urlsplit(environment.get(name, ""))
+        if address.hostname not in ("127.0.0.1", "localhost", "::1"):
+            continue
+        same = running.get(name, environment[name]) == environment[name]
+        if name == "MLFLOW_TRACKING_URI" and environment.get("AWS_ENDPOINT_URL") and same:
+            continue  # that AWS answers, and its MLflow takes some seconds to start
+        try:
+            default = 443 if address.scheme == "https" else 80
+            socket.create_connection((address.hostname, address.port or default), 1).close()
+        except OSError:
+            told = f"nothing answers at {address.netloc} ({name}), {what}"
+            if not same:
+                return f"{told}; another local-aws runs in this folder. Type: {use}"
+            names = "AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY MLFLOW_TRACKING_URI"
+            return (
+                f"{told}; start one by `local-aws up`, then type: {use}. "
+                f"For another AWS type: unset {names}"
+            )
+    return ""
+
+
+def explain_refused_credentials(environment: Mapping[str, str]) -> str:
+    """Why an AWS of this machine knows the shell's credentials no more; empty if it does."""
+    address = urlsplit(environment.get("AWS_ENDPOINT_URL", ""))
+    if address.hostname not in ("127.0.0.1", "localhost", "::1"):
+        return ""
+    import boto3  # after the arguments: 0.2 s
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+        boto3.client("sts", region_name=region).get_caller_identity()
+    except ClientError as err:
+        return (
+            f"AWS at {address.netloc}, on this machine, refuses the credentials "
+            f"({err.response['Error'].get('Code')}): the shell has them of an earlier local-aws. "
+            'Type: eval "$(local-aws env)"'
+        )
+    except BotoCoreError:
+        return ""  # told where it matters, by whoever needs AWS
+    return ""
+
+
+def require_living_shell(environment: Mapping[str, str]) -> None:
+    """Raise ServiceError at once if the shell's AWS or MLflow is one of this machine that ended."""
+    problem = explain_stale_shell(environment) or explain_refused_credentials(environment)
+    if problem:
+        raise ServiceError(problem)
+
+
+class TopicHandler(logging.Handler):
+    """Keeps the last error that was logged, and publishes it to a topic when the process ends."""
+
+    def __init__(self, topic_arn: str) -> None:
+        super().__init__(logging.ERROR)
+        self._topic_arn = topic_arn
+        self._last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it, unless whoever logs says that it is told by others."""
+        if not getattr(record, "told", False):
+            self._last = record.getMessage()
+
+    def publish(self) -> None:
+        """Nothing that goes wrong here changes how the program ends."""
+        if not self._last:
+            return
+        build = os.environ.get("CODEBUILD_BUILD_ID", "")
+        read_on = f"\n\nIts log: mlops logs {build}" if build else ""
+        import boto3
+        from botocore.config import Config
+
+        # A network without a way to SNS must not hold the build up.
+        limits = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        try:
+            boto3.client("sns", region_name=region, config=limits).publish(
+                TopicArn=self._topic_arn,
+                Subject=f"Failed: {build.partition(':')[0] or 'a build'}"[:100],
+                Message=f"{self._last[:10_000]}{read_on}",
+            )
+        except Exception as err:  # noqa: BLE001 - of whatever kind
+            sys.stderr.write(f"warning: nobody was told of it by mail: {err}\n")
+
+
+def tell_topic(name: str) -> None:
+    """Publish the last error of logger `name` to NOTIFICATION_TOPIC_ARN, where a build has one."""
+    topic_arn = os.environ.get("NOTIFICATION_TOPIC_ARN", "")
+    if topic_arn:
+        # Now, as it starts what can not be started any more when the process ends.
+        import boto3  # noqa: F401
+
+        handler = TopicHandler(topic_arn)
+        logging.getLogger(name).addHandler(handler)
+        atexit.register(handler.publish)
 
 
 def read_request(args: argparse.Namespace, environment: Mapping[str, str]) -> BuildRequest:
@@ -112,6 +227,12 @@ def read_request(args: argparse.Namespace, environment: Mapping[str, str]) -> Bu
         raise ConfigError("--kwargs", [f"{args.kwargs!r} is no JSON object"])
     tags_text = getattr(args, "tags", None)
     tags = read_tags(_read_json(tags_text, "--tags"), "--tags") if tags_text else ()
+    if not tags_text:
+        found = {
+            "sagemaker:project-name": environment.get("SAGEMAKER_PROJECT_NAME", ""),
+            "sagemaker:project-id": environment.get("SAGEMAKER_PROJECT_ID", ""),
+        }
+        tags = tuple(found.items()) if all(found.values()) and hasattr(args, "tags") else ()
     region = keywords.get("region") or _find_region(environment)
     if not region:
         raise ConfigError(

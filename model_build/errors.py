@@ -11,9 +11,13 @@ from collections.abc import Sequence
 
 
 class ModelBuildError(Exception):
-    """A message for a person: what failed, why, what to do. `exit_code` is the process's."""
+    """A message for a person: what failed, why, what to do. `exit_code` is the process's.
+
+    `told`: the project's rules tell by mail of what SageMaker says of it, which is enough.
+    """
 
     exit_code = 2
+    told = False
 
 
 class ConfigError(ModelBuildError):
@@ -37,6 +41,10 @@ class ExecutionError(ModelBuildError):
 
     exit_code = 1
 
+    def __init__(self, message: str, *, told: bool = False) -> None:
+        self.told = told
+        super().__init__(message)
+
 
 class ServiceError(ModelBuildError):
     """AWS or MLflow refused a call, or couldn't be reached."""
@@ -51,6 +59,7 @@ class GateNotMetError(ModelBuildError):
     """
 
     exit_code = 4
+    told = True
 
     def __init__(self, message: str, *, reason: str, run_url: str) -> None:
         self.reason = reason

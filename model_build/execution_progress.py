@@ -8,10 +8,13 @@ observe() ─▶ Observation ─▶ display ─▶ ended? ─▶ the last Observ
 import contextlib
 import logging
 import re
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -37,6 +40,22 @@ _GATE_NOT_MET = re.compile(
     r"(; nothing was registered(; (?P<run_url>.+?))?)?(, exit code: \d+)?\s*",
     re.DOTALL,
 )
+
+# What says no more than how a job's program ended: by AWS, and by the SDK's driver that started it.
+_WITHOUT_CAUSE = re.compile(
+    r"AlgorithmError|InternalServerError|ClientError|See job logs for more information"
+    r"|exit code:? \d+"
+)
+_OF_DRIVER = re.compile(r"subprocess\.CalledProcessError: ")
+# What the driver's own shell script traces, and says when it ends.
+_OF_SCRIPT = re.compile(r"\++ |An error occurred with exit code|Command failed with exit code")
+_RAISED = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:: .*)?")
+_ENDED_BY_KILL = re.compile(
+    r"exit code: 137\b|returned non-zero exit status 137|died with .*SIGKILL"
+)
+_EXIT_STATUS = re.compile(r"returned non-zero exit status (\d+)")
+_KILLED = "killed (exit code 137), as by the system when memory runs out"
+_LINES_SEARCHED = 200
 
 _LOG_GROUPS: Mapping[str, str] = {
     "ProcessingJob": "/aws/sagemaker/ProcessingJobs",
@@ -69,6 +88,9 @@ class Step:
         group = _LOG_GROUPS.get(self.job_kind)
         if group is None or not self.job_name:
             return None
+        # A clone of the unit's repository alone has no mlops.
+        if shutil.which("mlops", path=str(Path(sys.executable).parent)):
+            return f"mlops logs {self.job_name}"
         return (
             f"aws logs filter-log-events --log-group-name {group} --log-stream-name-prefix "
             f"{self.job_name}/ --query 'events[].[message]' --output text"
@@ -155,10 +177,13 @@ def observe(client: Any, execution_arn: str) -> Observation:
     )
 
 
-def explain_failure(client: Any, observation: Observation) -> ModelBuildError:
-    """What to raise of an execution that ended Failed or Stopped; the first line says why."""
+def explain_failure(client: Any, observation: Observation, logs: Any = None) -> ModelBuildError:
+    """What to raise of an execution that ended Failed or Stopped; the first line says why.
+
+    `logs` is CloudWatch Logs' client: what a job printed is read where AWS has no reason of its.
+    """
     failed = [step for step in observation.steps if step.status == "Failed"]
-    reasons = {step.name: _find_reasons(client, step) for step in failed}
+    reasons = {step.name: _find_reasons(client, logs, step) for step in failed}
     end = f"{observation.status}: {observation.arn}"
     for step in failed:
         for reason in reasons[step.name]:
@@ -168,12 +193,16 @@ def explain_failure(client: Any, observation: Observation) -> ModelBuildError:
     lines = []
     for step in failed:
         first, *others = reasons[step.name] or ["AWS gives no reason"]
-        lines.append(f"{step.name} failed: {first}")
-        lines += [f"  {reason}" for reason in others if reason not in first]
+        # In the first line: it is what others show of the failure.
+        sentence = first if "\n" not in first else _summarise(first)
+        lines.append(f"{step.name} failed: {sentence}")
+        more = [reason for reason in [first, *others] if _is_telling(reason)]
+        lines += [f"  {reason}" for reason in more if reason not in sentence]
         lines += _tell_log(step)
     if not failed and observation.failure_reason:
         lines.append(observation.failure_reason)
-    return ExecutionError("\n".join([*lines, end]))
+    told = bool(failed) and all(_is_telling(step.failure_reason) for step in failed)
+    return ExecutionError("\n".join([*lines, end]), told=told)
 
 
 def _describe_missed_gate(missed: re.Match[str], step: Step, end: str) -> GateNotMetError:
@@ -195,10 +224,64 @@ def _tell_log(step: Step) -> list[str]:
     return [f"  its log: `{logs}`"] if logs else []
 
 
-def _find_reasons(client: Any, step: Step) -> list[str]:
+def _find_reasons(client: Any, logs: Any, step: Step) -> list[str]:
     """What is known of why the step failed, without repetition, the most telling first."""
-    reasons = dict.fromkeys([*_ask_job(client, step), step.failure_reason])
-    return [reason for reason in reasons if reason]
+    reasons = [reason for reason in [*_ask_job(client, step), step.failure_reason] if reason]
+    printed = "" if any(map(_is_telling, reasons)) else _ask_log(logs, step)
+    killed = _KILLED if any(_ENDED_BY_KILL.search(reason) for reason in reasons) else ""
+    first = "; printed last: ".join(filter(None, [killed, printed])) if killed else printed
+    return [reason for reason in dict.fromkeys([first, *reasons]) if reason]
+
+
+def _is_telling(reason: str) -> bool:
+    """Whether it is more than that the program ended with an exit code."""
+    return bool(_WITHOUT_CAUSE.sub("", reason).strip(" ,.:;")) and not _OF_DRIVER.search(reason)
+
+
+def _ask_log(logs: Any, step: Step) -> str:
+    """The exception that the job printed last, else its last line; empty if that can't be had."""
+    group = _LOG_GROUPS.get(step.job_kind)
+    if logs is None or group is None or not step.job_name:
+        return ""
+    try:
+        streams = logs.describe_log_streams(
+            logGroupName=group, logStreamNamePrefix=f"{step.job_name}/"
+        )["logStreams"]
+        lines = [
+            line
+            for stream in streams
+            for event in logs.get_log_events(
+                logGroupName=group,
+                logStreamName=stream["logStreamName"],
+                limit=_LINES_SEARCHED,
+                startFromHead=False,
+            )["events"]
+            for line in event["message"].splitlines()
+        ]
+    except (BotoCoreError, ClientError) as err:
+        logger.warning("can't read the log of %s: %s", step.job_name, err)
+        return ""
+    own = [line for line in lines if line.strip() and not _OF_SCRIPT.match(line)]
+    return _find_exception(own) or (own[-1].strip() if own else "")
+
+
+def _summarise(reason: str) -> str:
+    """A reason of several lines in one."""
+    ended = _EXIT_STATUS.search(reason)
+    told = _find_exception(reason.splitlines())
+    return told or (f"its program ended with exit status {ended[1]}" if ended else reason)
+
+
+def _find_exception(lines: Sequence[str]) -> str:
+    """The last line of the last traceback that isn't the SDK's driver's; empty if there is none."""
+    found, traced = "", False
+    for line in map(str.strip, lines):
+        if line.endswith("Traceback (most recent call last):"):
+            traced = True
+        elif traced and _RAISED.fullmatch(line):
+            traced = False
+            found = found if _OF_DRIVER.search(line) else line
+    return found
 
 
 def _ask_job(client: Any, step: Step) -> Iterator[str]:

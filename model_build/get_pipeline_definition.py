@@ -22,6 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     command_line.set_up_logging()
     try:
+        stale = command_line.explain_stale_shell(os.environ)
+        if stale:  # the definition needs neither AWS nor MLflow, but may name the wrong ones
+            logger.warning("warning: %s", stale)
         request = command_line.read_request(args, os.environ)
         definition = command_line.compile_definition(
             command_line.make_pipeline(request, offline=True)

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(args, os.environ)
     except ModelBuildError as err:
-        logger.error("%s", err)
+        logger.error("%s", err, extra={"told": err.told})
         return err.exit_code
     except KeyboardInterrupt:
         logger.error("interrupted")
@@ -56,9 +56,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tags",
         metavar="JSON",
-        help='tags of pipeline and jobs: [{"Key": "...", "Value": "..."}] (default: none)',
+        help='tags of pipeline and jobs: [{"Key": "...", "Value": "..."}] (default: '
+        "sagemaker:project-name and sagemaker:project-id, from SAGEMAKER_PROJECT_NAME and "
+        "SAGEMAKER_PROJECT_ID where both are set)",
     )
-    parser.add_argument("--description", help="the pipeline's description (default: none)")
+    parser.add_argument(
+        "--description",
+        default="Trains, evaluates and registers a model",
+        help="the pipeline's description (default: %(default)s)",
+    )
     parser.add_argument(
         "--parameters",
         nargs="+",
@@ -80,6 +86,7 @@ def _run(args: argparse.Namespace, environment: Mapping[str, str]) -> int:
     assignments = read_assignments(args.parameters)
     request = command_line.read_request(args, environment)
     role_arn = _find_pipeline_role(request)
+    command_line.require_living_shell(environment)
     check_credentials()
     logger.info("compiling %s", request.module_name)
     pipeline = command_line.make_pipeline(request, offline=False)
@@ -174,13 +181,13 @@ def defaults_of(pipeline: Any) -> dict[str, Value]:
     }
 
 
-def open_client(region: str) -> Any:
-    """A SageMaker client that outlasts throttling."""
+def open_client(region: str, service: str = "sagemaker") -> Any:
+    """A client that outlasts throttling."""
     import boto3  # after the arguments: 0.2 s
     from botocore.config import Config
 
     return boto3.Session(region_name=region).client(
-        "sagemaker", config=Config(retries={"mode": "standard", "total_max_attempts": 6})
+        service, config=Config(retries={"mode": "standard", "total_max_attempts": 6})
     )
 
 
@@ -215,7 +222,8 @@ def _follow(client: Any, execution_arn: str, settings: Mapping[str, Value]) -> d
     with execution_progress.open_display(sys.stderr) as display:
         ended = execution_progress.follow(client, execution_arn, display)
     if ended.status != "Succeeded":
-        raise execution_progress.explain_failure(client, ended)
+        logs = open_client(client.meta.region_name, "logs")
+        raise execution_progress.explain_failure(client, ended, logs)
     result: dict[str, Any] = {"status": ended.status}
     tracking_uri = settings.get("MLflowTrackingURI")
     model_name = settings.get("RegisteredModelName")

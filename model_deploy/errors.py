@@ -18,7 +18,15 @@ A failed endpoint check is not an exception: `model_deploy.test` writes its resu
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_UNKNOWN_CREDENTIALS = re.compile(
+    r"\((InvalidClientTokenId|InvalidAccessKeyId|SignatureDoesNotMatch|UnrecognizedClientException)\)"
+)
 
 
 class DeployError(Exception):
@@ -78,6 +86,14 @@ class MLflowError(ServiceError):
 
 class AwsError(ServiceError):
     """AWS refused a request, or is not there."""
+
+    def __init__(self, message: str) -> None:
+        local = urlsplit(os.environ.get("AWS_ENDPOINT_URL", "")).hostname in _LOOPBACK
+        if local and _UNKNOWN_CREDENTIALS.search(message):
+            message += (
+                '. The shell has credentials of an earlier local-aws; type: eval "$(local-aws env)"'
+            )
+        super().__init__(message)
 
 
 class ArchiveConflict(ServiceError):

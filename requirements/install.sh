@@ -7,6 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 ACCEPTED="3.11 (from 3.11.2), 3.12 or 3.13"
+# As `du` measured them after a first installation, with an empty cache.
+VENV_MB=1400 CACHE_MB=1500
 CANDIDATES=(python3.12 python3.13 python3.11 python3 python)
 
 # Sets `problem` to what is wrong with an interpreter, and `identity` to version and program of the one that really runs: a
@@ -125,11 +127,45 @@ if is_kept; then
 else
   make_venv
 fi
+# What runs in the background ends with this script, also by Ctrl-C, which reaches none of it.
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+
+# Of all the folders together: what is linked from one into the other counts once.
+megabytes() {
+  local size
+  size=$(du -smc "$@" 2>/dev/null) || true
+  size=${size##*$'\n'}
+  size=${size%%[!0-9]*}
+  echo "${size:-0}"
+}
+
+# tell_growth NAME ABOUT_MB FOLDER...: a line every so often of how much has come, for where no terminal shows uv's own bars.
+tell_growth() {
+  local name=$1 about=$2 begun=$SECONDS before
+  shift 2
+  before=$(megabytes "$@")
+  while sleep "${INSTALL_TICK_SECONDS:-15}" 2>/dev/null; do
+    echo "  $name: $(($(megabytes "$@") - before)) MB of about $about, $((SECONDS - begun)) s"
+  done
+}
+
+quiet=(--quiet)
+if [ -t 2 ]; then quiet=(); fi
 touch .venv/.unfinished
-echo "Installing the locked packages into .venv (1.3 GB; two or three minutes the first time, seconds when little changed)"
-"$uv" pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode requirements/dev.txt
+echo "1 of 2: the locked packages into .venv (about $VENV_MB MB; two or three minutes the first time, seconds when little changed)"
+ticker=""
+if [ ! -t 2 ]; then
+  # What is downloaded goes into uv's cache first.
+  tell_growth .venv "$VENV_MB" .venv "$("$uv" cache dir 2>/dev/null || true)" &
+  ticker=$!
+fi
+"$uv" pip sync "${quiet[@]}" --python .venv/bin/python --require-hashes --compile-bytecode requirements/dev.txt
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable . --editable local_aws
+if [ -n "$ticker" ]; then kill "$ticker" 2>/dev/null || true; fi
 rm .venv/.unfinished
+cache=${LOCAL_AWS_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-}/.cache}/local-aws}
+echo "2 of 2: what jobs and builds find in AWS's images, into $cache (about $CACHE_MB MB, once for all checkouts)"
+tell_growth "$cache" "$CACHE_MB" "$cache" &
 .venv/bin/python -m local_aws.containers.images \
   --requirements model_build/steps/train_evaluate_register/requirements.txt >/dev/null &
 images=$!

@@ -1,6 +1,7 @@
 """What the model did wrong is answered HTTP 500, whoever wrote the answer: MLflow's server or ours.
 
-    an answer of /invocations ─┬─ 400 because the model raised ─▶ 500, the same body
+    an answer of /invocations ─┬─ 400 because the model raised ─▶ 500, its traceback in the log
+                               ├─ what is refused ──────────────▶ the cause first, in the log too
                                ├─ 200 with NaN or Infinity ─────▶ 500, naming the row
                                └─ any other ────────────────────▶ as it is
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
@@ -24,14 +26,20 @@ Send = Callable[[Message], Awaitable[None]]
 # mlflow.pyfunc.scoring_server, `invocations`.
 CRASH = "Encountered an unexpected error while evaluating the model"
 
+_LONGEST = 500  # characters of a line in the log
+
 # Such a word as a value; within a text it may look so too, which reading the body decides.
 _NOT_JSON = re.compile(rb"(?:^|[\[,:\s-])(?:NaN|Infinity)(?:$|[\],}\s])")
 
 
 def judge(status: int, body: bytes) -> tuple[int, bytes]:
-    """The status and body to answer with, in place of these."""
-    if status == 400 and _is_crash(body):
-        return 500, body
+    """The status and body to answer with, in place of these.
+
+    What is refused begins with its cause, and so does its line in the log; a traceback is for the
+    log, and only of a crash.
+    """
+    if status >= 400:
+        return _tell_cause(status, body)
     # A look for two letters costs nothing; only what may hold such a word is read.
     if status == 200 and (b"N" in body or b"I" in body) and _NOT_JSON.search(body):
         problem = _find_not_json(body)
@@ -64,16 +72,27 @@ def judged(send: Send) -> Send:
     return send_judged
 
 
-def _is_crash(body: bytes) -> bool:
+def _tell_cause(status: int, body: bytes) -> tuple[int, bytes]:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        return False
-    return (
-        isinstance(document, dict)
-        and "stack_trace" in document
-        and str(document.get("message", "")).startswith(CRASH)
-    )
+        return status, body
+    if not isinstance(document, dict) or not isinstance(document.get("message"), str):
+        return status, body
+    whole = dict(document)
+    message = document["message"]
+    trace = str(document.pop("stack_trace", "") or "")
+    crash = status == 400 and bool(trace) and message.startswith(CRASH)
+    status = 500 if crash else status
+    raised = [line for line in trace.splitlines() if line.strip() and not line.startswith(" ")]
+    # MLflow puts what it did before, with the request's rows, and the cause last.
+    cause = raised[-1].strip() if raised else message.rpartition("Error: ")[2].strip()
+    if cause and cause not in message[: len(cause)]:
+        document["message"] = f"{cause.removesuffix('.')}. {message}"
+    sys.stderr.write(f"HTTP {status}: {' '.join(cause.split())[:_LONGEST]}\n")
+    if crash:
+        sys.stderr.write(f"{trace.rstrip()}\n")
+    return status, body if document == whole else json.dumps(document).encode()
 
 
 def _find_not_json(body: bytes) -> str:

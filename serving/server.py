@@ -7,7 +7,7 @@
 What follows the reading is as MLflow's scoring server does it (mlflow.pyfunc.scoring_server,
 `invocations` and `init`): the same answer, the same words of an error, the same time limit. A model
 that tells its classes answers probabilities too (classification). Whoever answers: what the model
-did wrong is HTTP 500 (model_failure).
+did wrong is HTTP 500, and an error begins with its cause (model_failure).
 """
 
 from __future__ import annotations

@@ -126,6 +126,28 @@ def failure_reasons(events: Iterable[StackEvent]) -> list[str]:
     return list(dict.fromkeys(reasons))
 
 
+def reasons_until(cloudformation: Any, stack_id: str, moment: datetime | None) -> list[str]:
+    """What failed by itself in the last operation that had begun by then, the first one first."""
+    found: list[Mapping[str, Any]] = []
+    operation = Operation(stack_id=stack_id, stack_name="", after_event="")
+    for page in cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id):
+        for event in page["StackEvents"]:
+            if moment is not None and event["Timestamp"] > moment:
+                continue
+            found.append(event)
+            if _begins_operation(event):
+                return failure_reasons(_in_order(found, operation))
+    return failure_reasons(_in_order(found, operation))
+
+
+def _begins_operation(event: Mapping[str, Any]) -> bool:
+    """A rollback belongs to the operation that it undoes."""
+    status = event.get("ResourceStatus", "")
+    return event.get("PhysicalResourceId") == event.get("StackId") and status in (
+        *("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"),
+    )
+
+
 def remedies_of(reasons: Iterable[str]) -> list[str]:
     """What can be done about them, as far as it is known."""
     text = "\n".join(reasons)

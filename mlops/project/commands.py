@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import shlex
@@ -241,11 +242,22 @@ def invoke(args: argparse.Namespace) -> int:
         )
     except ClientError as err:
         if err.response["Error"]["Code"] == _MODEL_ERROR:
-            raise CommandFailed(f"{args.endpoint} answers: {error_message(err)}") from err
+            raise CommandFailed(_refusal(args.endpoint, err)) from err
         raise
     text = found["Body"].read().decode()
     print(text)
     return 0
+
+
+def _refusal(endpoint: str, err: ClientError) -> str:
+    """What the model server said, the sentence first; AWS's own words where it said nothing."""
+    status = err.response.get("OriginalStatusCode", "")
+    said = str(err.response.get("OriginalMessage", ""))
+    with contextlib.suppress(ValueError, TypeError, LookupError):
+        said = str(json.loads(said)["message"])
+    if not said:
+        return f"{endpoint} answers: {error_message(err)}"
+    return f"{endpoint} answers {status}: {said}  (mlops logs {endpoint})"
 
 
 def _as_json(project: ProjectStack) -> dict[str, object]:

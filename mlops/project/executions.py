@@ -24,7 +24,7 @@ class ActionRecord:
     """One action of an execution.
 
     `status` is CodePipeline's, or NotStarted; `seconds` is None before its start; `log` is what
-    `mlops logs` takes, empty where the action has no log.
+    `mlops logs` takes, empty where the action has no log; `changed` is when it last changed.
     """
 
     stage: str
@@ -35,6 +35,7 @@ class ActionRecord:
     summary: str = ""
     external_id: str = ""
     log: str = ""
+    changed: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +117,19 @@ def newest_execution_id(account: Account, pipeline_name: str) -> str | None:
     return str(summaries[0]["pipelineExecutionId"]) if summaries else None
 
 
+def last_seconds(account: Account, pipeline_name: str) -> dict[tuple[str, str], float]:
+    """How long each action (stage, name) took when it last succeeded; of those that ever did."""
+    newest_first = account.client("codepipeline").list_action_executions(
+        pipelineName=pipeline_name, maxResults=100
+    )["actionExecutionDetails"]
+    found: dict[tuple[str, str], float] = {}
+    for detail in newest_first:
+        if detail["status"] == "Succeeded":
+            took = (detail["lastUpdateTime"] - detail["startTime"]).total_seconds()
+            found.setdefault((detail["stageName"], detail["actionName"]), took)
+    return found
+
+
 def waiting_approvals(account: Account, pipeline_name: str) -> list[Approval]:
     """The approvals of the pipeline that wait for an answer, whichever execution they hold up."""
     state = account.client("codepipeline").get_pipeline_state(name=pipeline_name)
@@ -152,6 +166,7 @@ def _action(stage: str, action: str, detail: Mapping[str, Any] | None) -> Action
         summary=error or result.get("externalExecutionSummary", ""),
         external_id=external_id,
         log=external_id if provider == "CodeBuild" else "",
+        changed=detail.get("lastUpdateTime"),
     )
 
 

@@ -21,6 +21,7 @@ from mlops.project.executions import (
     ActionRecord,
     Approval,
     ExecutionRecord,
+    last_seconds,
     newest_execution_id,
     read_execution,
 )
@@ -52,14 +53,15 @@ def show_pipelines(
     records: list[ExecutionRecord] = []
     live = console.is_terminal and not console.quiet
     tails = LogTails(account)
+    usual = _Usual(account)
     with Live(console=console, auto_refresh=False) if live else contextlib.nullcontext() as screen:
         while True:
             before = {record.pipeline: record for record in records}
             records = [explain_failures(record, tails) for record in _newest(account, names)]
             if screen is not None:
-                screen.update(render(records, tails.last_line), refresh=True)
+                screen.update(render(records, tails.last_line, usual.seconds), refresh=True)
             for record in records if screen is None else ():
-                for line in change_lines(before.get(record.pipeline), record):
+                for line in change_lines(before.get(record.pipeline), record, usual.seconds):
                     console.print(line, markup=False)
             if not follow or all(record.at_rest for record in records):
                 break
@@ -69,15 +71,39 @@ def show_pipelines(
     return records
 
 
+class _Usual:
+    """How long actions took when they last succeeded; each pipeline is asked for once."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._found: dict[str, dict[tuple[str, str], float]] = {}
+
+    def seconds(self, record: ExecutionRecord, action: ActionRecord) -> float | None:
+        """None for what never succeeded, and for a person's answer, which takes its time."""
+        if action.provider == "Manual":
+            return None
+        if record.pipeline not in self._found:
+            self._found[record.pipeline] = last_seconds(self._account, record.pipeline)
+        return self._found[record.pipeline].get((action.stage, action.action))
+
+
+Usual = Callable[[ExecutionRecord, ActionRecord], float | None]
+
+
 def _newest(account: Account, names: Sequence[str]) -> list[ExecutionRecord]:
     identifiers = {name: newest_execution_id(account, name) for name in names}
     return [read_execution(account, name, each) for name, each in identifiers.items() if each]
 
 
 def render(
-    records: Sequence[ExecutionRecord], last_line: Callable[[ActionRecord], str]
+    records: Sequence[ExecutionRecord],
+    last_line: Callable[[ActionRecord], str],
+    usual: Usual = lambda *_: None,
 ) -> RenderableType:
-    """Each execution with its actions; `last_line` gives what a running one printed last."""
+    """Each execution with its actions; `last_line` gives what a running one printed last.
+
+    `usual` is how long an action took the last time, if that is known.
+    """
     parts: list[RenderableType] = []
     for record in records:
         parts.append(Text(headline(record), style="bold"))
@@ -92,7 +118,7 @@ def render(
                 f"  {action.stage if action.stage != stage else ''}",
                 Text(f"{mark} {action.action}", style=style),
                 _status(record, action),
-                _seconds(action),
+                _seconds(action) + _as_last_time(record, action, usual),
                 _told(action, last_line),
             )
             stage = action.stage
@@ -102,7 +128,9 @@ def render(
     return Group(*parts)
 
 
-def change_lines(before: ExecutionRecord | None, after: ExecutionRecord) -> list[str]:
+def change_lines(
+    before: ExecutionRecord | None, after: ExecutionRecord, usual: Usual = lambda *_: None
+) -> list[str]:
     """A line for each thing that is new: the execution, an action's status, an approval, the end.
 
     For output that isn't a terminal.
@@ -114,6 +142,7 @@ def change_lines(before: ExecutionRecord | None, after: ExecutionRecord) -> list
         lines.append(
             f"{action.stage}/{action.action} {_status(after, action)}"
             + (f" {_seconds(action)}" if action.status != "InProgress" else "")
+            + _as_last_time(after, action, usual)
             + (f": {action.summary}" if action.summary else "")
             + _log_hint(action)
         )
@@ -147,6 +176,8 @@ def approval_lines(record: ExecutionRecord) -> list[str]:
 def as_json(record: ExecutionRecord) -> dict[str, Any]:
     """The record without the approval's token, which isn't for the screen."""
     document = dataclasses.asdict(record)
+    for action in document["actions"]:
+        del action["changed"]
     document["approval"] = record.approval and approval_json(record.approval)
     return document
 
@@ -154,6 +185,11 @@ def as_json(record: ExecutionRecord) -> dict[str, Any]:
 def approval_json(approval: Approval) -> dict[str, Any]:
     """What waits, without the token that answers it."""
     return {name: value for name, value in dataclasses.asdict(approval).items() if name != "token"}
+
+
+def read_on(log: str) -> str:
+    """The command that shows the whole log, to put behind what is told of it."""
+    return as_typed(f"  (`mlops logs {log}`)") if log else ""
 
 
 def exit_code(records: Sequence[ExecutionRecord]) -> int:
@@ -180,6 +216,15 @@ def _seconds(action: ActionRecord) -> str:
     return "" if action.seconds is None else f"{action.seconds:.1f} s"
 
 
+def _as_last_time(record: ExecutionRecord, action: ActionRecord, usual: Usual) -> str:
+    """An estimate for what runs; nothing is made up where there is no history."""
+    seconds = usual(record, action) if action.status == "InProgress" else None
+    if seconds is None:
+        return ""
+    about = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    return f" of about {about}, as last time"
+
+
 def _told(action: ActionRecord, last_line: Callable[[ActionRecord], str]) -> Text:
     if action.status == "InProgress":
         line = last_line(action) or action.summary
@@ -188,5 +233,4 @@ def _told(action: ActionRecord, last_line: Callable[[ActionRecord], str]) -> Tex
 
 
 def _log_hint(action: ActionRecord) -> str:
-    wanted = action.log and action.status != "Succeeded"
-    return as_typed(f"  (`mlops logs {action.log}`)") if wanted else ""
+    return read_on(action.log) if action.status != "Succeeded" else ""

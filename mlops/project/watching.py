@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 
 from botocore.exceptions import ClientError
 
 from mlops.account import Account
 from mlops.errors import CommandFailed
+from mlops.platform.stack_events import reasons_until
 from mlops.project.executions import (
     NOT_STARTED,
     ActionRecord,
@@ -18,14 +19,15 @@ from mlops.project.executions import (
     newest_execution_id,
     read_execution,
 )
+from mlops.project.reasons import (
+    in_one_line,
+    sentence_of_build,
+    sentence_of_summary,
+    without_prefix,
+)
 
 POLL_SECONDS = 0.5
-_OF_CODEBUILD = re.compile(r"^\[Container\] \S+ \S+ ")
-# As programs mark it: `error: ...`, `program: error: ...`, or with logging's time and level.
-_ERROR = re.compile(
-    r"(?:\S+: )?error: (?P<told>.+)|[\d-]+ [\d:,.]+ (?:ERROR|CRITICAL) (?P<logged>.+)", re.I
-)
-_LINES_SEARCHED = 100
+_LINES_SEARCHED = 1000
 
 
 def watch(
@@ -61,16 +63,15 @@ def states_of(account: Account, pipeline_name: str, execution_id: str) -> Iterat
 
 
 def explain_failures(record: ExecutionRecord, tails: LogTails) -> ExecutionRecord:
-    """The same, but what failed and has a log has the last error in there as its summary.
+    """The same, but the summary of what failed is the sentence that says why.
 
-    CodeBuild's own says which command it was, and how it exited.
+    Of a build it is in its log, of a stack in its events; CodePipeline's own says which command it
+    was, and how it exited.
     """
     return replace(
         record,
         actions=tuple(
-            replace(action, summary=tails.last_error(action) or action.summary)
-            if action.status == "Failed"
-            else action
+            replace(action, summary=tails.reason(action)) if action.status == "Failed" else action
             for action in record.actions
         ),
     )
@@ -111,12 +112,12 @@ def wait_for_execution(
 
 
 class LogTails:
-    """What a build has printed last."""
+    """What a build has printed last, and why what failed did."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
         self._streams: dict[str, tuple[str, str]] = {}
-        self._errors: dict[str, str] = {}
+        self._reasons: dict[tuple[str, datetime | None], str] = {}
 
     def last_line(self, action: ActionRecord) -> str:
         """The line; empty for what has no log, or has not printed yet."""
@@ -124,6 +125,32 @@ class LogTails:
 
     def last_lines(self, action: ActionRecord, count: int) -> list[str]:
         """At most `count` lines, without what CodeBuild puts before its own."""
+        return [without_prefix(line) for line in self._lines(action, count)]
+
+    def reason(self, action: ActionRecord) -> str:
+        """Why the action failed, in one line."""
+        summary = sentence_of_summary(action.summary)
+        key = (action.external_id or action.log, action.changed)
+        if not key[0]:
+            return summary
+        if not self._reasons.get(key):
+            self._reasons[key] = self._find_reason(action)
+        return self._reasons[key] or summary
+
+    def _find_reason(self, action: ActionRecord) -> str:
+        """Empty where neither log nor events tell, or may not be read."""
+        if action.log:
+            return sentence_of_build(self._lines(action, _LINES_SEARCHED))
+        if action.provider != "CloudFormation":
+            return ""
+        try:
+            cloudformation = self._account.client("cloudformation")
+            reasons = reasons_until(cloudformation, action.external_id, action.changed)
+        except ClientError:
+            return ""
+        return in_one_line("; ".join(reasons))
+
+    def _lines(self, action: ActionRecord, count: int) -> list[str]:
         if not action.log:
             return []
         try:
@@ -133,15 +160,7 @@ class LogTails:
             )["events"]
         except (ClientError, LookupError):
             return []  # the stream comes with the first line
-        return [_OF_CODEBUILD.sub("", str(event["message"]).rstrip()) for event in events]
-
-    def last_error(self, action: ActionRecord) -> str:
-        """What the last line says that a program marked as an error; empty if there is none."""
-        if not self._errors.get(action.log):
-            found = (_ERROR.match(line) for line in self.last_lines(action, _LINES_SEARCHED))
-            told = [error["told"] or error["logged"] for error in found if error]
-            self._errors[action.log] = told[-1] if told else ""
-        return self._errors[action.log]
+        return [line for event in events for line in str(event["message"]).splitlines()]
 
     def _stream_of(self, build_id: str) -> tuple[str, str]:
         if build_id not in self._streams:

@@ -18,8 +18,9 @@ from mlops.project.executions import (
     read_execution,
     waiting_approvals,
 )
-from mlops.project.pipeline_view import approval_json, as_json
+from mlops.project.pipeline_view import approval_json, as_json, read_on
 from mlops.project.project_stack import ProjectStack, require_project
+from mlops.project.watching import LogTails, explain_failures
 from mlops.release.registry_report import read_endpoints, read_versions
 from model_deploy.mlflow_pages import home_page
 
@@ -42,7 +43,9 @@ def status(args: argparse.Namespace) -> int:
 def read_status(account: Account, project: ProjectStack) -> dict[str, Any]:
     """All of it as data. `problem` says why MLflow could not be asked; versions are none then."""
     names = [project.pipeline_name(unit) for unit in ("build", "deploy")]
-    records = [_newest(account, name) for name in names]
+    tails = LogTails(account)
+    newest = [_newest(account, name) for name in names]
+    records = [record and explain_failures(record, tails) for record in newest]
     # What waits need not be the newest execution: others may have been pushed after it.
     waiting = [each for name in names for each in waiting_approvals(account, name)]
     endpoints = read_endpoints(account.client("sagemaker"), project.name)
@@ -118,6 +121,9 @@ def show_status(found: Mapping[str, Any], display: Display) -> None:
             for row in found["pipelines"]
         ],
     )
+    for row in found["pipelines"]:
+        for line in _failures(row):
+            display.result(line, style="red")
     for row in found["waiting"]:
         display.result(f"waits for you: {row['message']}", style="yellow")
         if row["link"]:
@@ -125,6 +131,16 @@ def show_status(found: Mapping[str, Any], display: Display) -> None:
     if found["problem"]:
         display.warn(found["problem"])
     display.result(f"next: {as_typed(found['next'])}")
+
+
+def _failures(row: Mapping[str, Any]) -> list[str]:
+    """Why the execution failed, and the command to read on by; nothing of one that did not."""
+    failed = [action for action in row["actions"] if action["status"] == "Failed"]
+    return [
+        f"{row['pipeline']} {action['stage']}/{action['action']} failed: {action['summary']}"
+        f"{read_on(action['log'])}"
+        for action in failed
+    ]
 
 
 def _newest(account: Account, pipeline_name: str) -> ExecutionRecord | None:

@@ -406,8 +406,9 @@ def check_and_move(
     _check(request, results)
     results.checked = True
     if not results.passed:
-        failed = [check.name for check in results.checks if check.status == "failed"]
-        logger.error("no stage moved; failed: %s", ", ".join(failed))
+        failed = [check for check in results.checks if check.status == "failed"]
+        names = ", ".join(check.name for check in failed)
+        logger.error("no stage moved; failed: %s. %s", names, failed[0].detail)
         return
     approval = _approval(request)
     results.rolled_back_to = approval.rolled_back_to

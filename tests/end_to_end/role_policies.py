@@ -17,6 +17,8 @@ from typing import Any
 _OWN_WAYS = {
     # CodePipeline's source action: on AWS GetBranch, GetCommit and UploadArchive.
     "codecommit:GetRepository",
+    # Asked on this machine only, and on AWS it needs no right.
+    "sts:GetCallerIdentity",
 }
 
 

@@ -30,9 +30,12 @@ _OF_CODEBUILD = {
     "CODEBUILD_RESOLVED_SOURCE_VERSION",
 }
 # Set by people who log in to MLflow with a name of their own; a build logs in with the secret.
-_OF_PEOPLE = {"MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME"}
+_OF_PEOPLE = {"AWS_ENDPOINT_URL", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME"}
 # Read by another program than ours.
-_READ_ELSEWHERE = {"UV_PYTHON_DOWNLOADS": "uv"}
+_READ_ELSEWHERE = {
+    "NOTIFICATION_TOPIC_ARN": "model_deploy.command_line",
+    "UV_PYTHON_DOWNLOADS": "uv",
+}
 # Variables that both kinds of source actions have, and the pipeline's own.
 _OF_SOURCES = {"BranchName", "CommitId", "CommitMessage"}
 _OF_PIPELINES = {"PipelineExecutionId"}

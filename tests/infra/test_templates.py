@@ -281,7 +281,9 @@ def test_failures_are_told_in_words(project: Any) -> None:
         transformer = target["InputTransformer"]
         text = json.loads(transformer["InputTemplate"])
         assert set(re.findall(r"<(\w+)>", text)) == set(transformer["InputPathsMap"])
-    told = project.resources["FailedPipeline"]["EventPattern"]["detail"]["pipeline"]
+    pattern = project.resources["FailedPipeline"]["EventPattern"]
+    assert pattern["detail-type"] == ["CodePipeline Action Execution State Change"]
+    told = pattern["detail"]["pipeline"]
     assert told == [
         pipeline["Name"] for pipeline in project.of_type("AWS::CodePipeline::Pipeline").values()
     ]

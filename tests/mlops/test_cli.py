@@ -228,7 +228,7 @@ def test_no_region_and_no_network_are_said_plainly(
     monkeypatch.chdir(tmp_path)
     code, _, err = run("platform", "status", "--region", "eu-west-1")
     assert code == 3
-    assert "error: nothing answers at 127.0.0.1:9, where a local-aws was; start one" in err
+    assert "error: nothing answers at 127.0.0.1:9 (AWS_ENDPOINT_URL), where a local-aws was" in err
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.delenv("AWS_REGION")
     code, _, err = run("platform", "status")
@@ -305,9 +305,24 @@ def refusal(code: str, message: str) -> ClientError:
         ),
     ],
 )
-def test_what_aws_refuses_is_one_message(err: Any, kind: type[Exception], said: str) -> None:
+def test_what_aws_refuses_is_one_message(
+    err: Any, kind: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     told = explained(err)
     assert (type(told), str(told)) == (kind, said)
+
+
+def test_credentials_of_an_earlier_local_aws_are_told_with_the_line_to_type(
+    local_account: Account,
+    run: Callable[..., tuple[int, str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEARLIER")
+    code, _, err = run("status")
+    assert code == 3
+    assert "AWS on this machine refuses the credentials (" in err
+    assert err.endswith('Type: eval "$(local-aws env)"\n')
 
 
 def test_ctrl_c_ends_with_130(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
+import inspect
 import json
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from moto import mock_aws
 
 from model_build import command_line, get_pipeline_definition, run_pipeline
 from model_build.errors import ConfigError
+from model_deploy import command_line as deploy_command_line
 
 from .conftest import KEYWORDS
 
@@ -95,7 +100,7 @@ Run = Callable[..., tuple[int, str]]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Run:
     """run-pipeline with these words; its exit code and what it told."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example.invalid")
     monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
 
     def run_it(*words: str) -> tuple[int, str]:
@@ -161,6 +166,49 @@ def test_wrong_values_are_found_before_anything_is_uploaded(
         assert boto3.client("sagemaker").list_pipelines()["PipelineSummaries"] == []
     assert code == 2
     assert re.search(expected, told), told
+
+
+def test_both_units_tell_a_stale_shell_and_a_topic_in_the_same_way() -> None:
+    for name in ("explain_stale_shell", "TopicHandler", "tell_topic"):
+        here, there = (getattr(each, name) for each in (command_line, deploy_command_line))
+        assert inspect.getsource(here) == inspect.getsource(there)
+
+
+def test_credentials_of_an_earlier_local_aws_end_it_before_anything_is_compiled(run: Run) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), _Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("AWS_ENDPOINT_URL", address)
+            code, told = run("--kwargs", json.dumps(KEYWORDS))
+        server.shutdown()
+    assert code == 3
+    assert "refuses the credentials (InvalidClientTokenId)" in told
+    assert told.endswith('Type: eval "$(local-aws env)"')
+    assert "compiling" not in told
+
+
+class _Refuses(http.server.BaseHTTPRequestHandler):
+    """As an AWS does that does not know who asks."""
+
+    def do_POST(self) -> None:
+        body = b"<R><Error><Code>InvalidClientTokenId</Code><Message>no</Message></Error></R>"
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_a_stale_shell_ends_run_pipeline_at_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    begun = time.monotonic()
+    code, told = run("--kwargs", json.dumps(KEYWORDS))
+    assert code == 3
+    assert "nothing answers at 127.0.0.1:9 (AWS_ENDPOINT_URL)" in told
+    assert time.monotonic() - begun < 2
 
 
 def test_missing_region_is_an_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,16 +177,95 @@ def test_failure_is_explained_by_the_job_itself() -> None:
     assert str(failure).splitlines() == [
         "Prepare failed: no column 'price'",
         "  code 1",
-        "  ClientError: exit code 1",
-        "  its log: `aws logs filter-log-events --log-group-name /aws/sagemaker/ProcessingJobs "
-        "--log-stream-name-prefix pipelines-abc-Prepare/ --query 'events[].[message]' --output "
-        "text`",
+        "  its log: mlops logs pipelines-abc-Prepare",
         "Train failed: AlgorithmError: out of memory",
-        "  its log: `aws logs filter-log-events --log-group-name /aws/sagemaker/TrainingJobs "
-        "--log-stream-name-prefix pipelines-abc-Train/ --query 'events[].[message]' --output "
-        "text`",
+        "  its log: mlops logs pipelines-abc-Train",
         f"Failed: {ARN}",
     ]
+
+
+class ScriptedLogs:
+    """What one job has printed; `streams` are asked for by the job's name."""
+
+    def __init__(self, *lines: str) -> None:
+        self._lines = lines
+
+    def describe_log_streams(self, **request: str) -> dict[str, Any]:
+        assert request["logStreamNamePrefix"] == "pipelines-abc-Train/"
+        return {"logStreams": [{"logStreamName": "pipelines-abc-Train/algo-1-1"}]}
+
+    def get_log_events(self, **request: Any) -> dict[str, Any]:
+        assert request["logGroupName"] == "/aws/sagemaker/TrainingJobs"
+        return {"events": [{"message": line} for line in self._lines]}
+
+
+# As the SDK's driver of a training job prints it, which takes the indents away.
+_DIED = (
+    "++ echo 'Running Basic Script driver'",
+    "Traceback (most recent call last):",
+    'File "/opt/ml/input/data/code/train.py", line 13, in <module>',
+    "import nosuchmodule",
+    "ModuleNotFoundError: No module named 'nosuchmodule'",
+    "Command failed with exit code 1. Traceback: Traceback (most recent call last):",
+    '  File "/opt/ml/input/data/sm_drivers/common/utils.py", line 193, in execute_commands',
+    "    raise subprocess.CalledProcessError(exitcode, commands)",
+    "subprocess.CalledProcessError: Command '['python3']' returned non-zero exit status 1.",
+    "An error occurred with exit code 1",
+    "+++ exit 1",
+)
+_OF_THE_DRIVER = (
+    "AlgorithmError: Traceback (most recent call last):\n"
+    "    raise subprocess.CalledProcessError(exitcode, commands)\n"
+    "subprocess.CalledProcessError: Command '['python3']' returned non-zero exit status 1., "
+    "exit code: 1"
+)
+
+
+@pytest.mark.parametrize(
+    ("reason", "printed", "sentence"),
+    [
+        (_OF_THE_DRIVER, _DIED, "ModuleNotFoundError: No module named 'nosuchmodule'"),
+        ("AlgorithmError: , exit code: 1", _DIED, "ModuleNotFoundError: No module named"),
+        ("AlgorithmError: See job logs for more information", _DIED, "ModuleNotFoundError: No mod"),
+        ("AlgorithmError: , exit code: 2", ("usage: x", "x: error: no such flag"), "x: error: no"),
+        (
+            "AlgorithmError: , exit code: 137",
+            ("fitting 9 trees",),
+            "killed (exit code 137), as by the system when memory runs out; "
+            "printed last: fitting 9 trees",
+        ),
+        (
+            _OF_THE_DRIVER.replace("status 1", "status 137"),
+            (),
+            "killed (exit code 137), as by the system when memory runs out",
+        ),
+        ("AlgorithmError: ValueError: no rows, exit code: 1", _DIED, "AlgorithmError: ValueError"),
+    ],
+)
+def test_a_job_whose_reason_says_nothing_is_explained_by_what_it_printed(
+    reason: str, printed: tuple[str, ...], sentence: str
+) -> None:
+    aws = ScriptedAws(("Failed", [step("Train", "Failed")]))
+    aws.jobs = {"pipelines-abc-Train": {"FailureReason": reason}}
+
+    failure = str(explain_failure(aws, observe(aws, ARN), ScriptedLogs(*printed)))
+
+    first, *others = failure.splitlines()
+    assert first.startswith(f"Train failed: {sentence}")
+    assert others == ["  its log: mlops logs pipelines-abc-Train", f"Failed: {ARN}"]
+
+
+def test_a_log_that_may_not_be_read_leaves_aws_s_own_words() -> None:
+    class NoLogs:
+        def describe_log_streams(self, **_: str) -> dict[str, Any]:
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "DescribeLogStreams")
+
+    aws = ScriptedAws(("Failed", [step("Train", "Failed")]))
+    aws.jobs = {"pipelines-abc-Train": {"FailureReason": _OF_THE_DRIVER}}
+
+    failure = str(explain_failure(aws, observe(aws, ARN), NoLogs()))
+
+    assert failure.startswith("Train failed: its program ended with exit status 1\n")
 
 
 def test_a_missed_gate_is_another_outcome_than_a_broken_job() -> None:
@@ -215,9 +294,7 @@ def test_a_missed_gate_is_another_outcome_than_a_broken_job() -> None:
         "  what to do: give it more or other rows or columns, or other parameters (Estimator and "
         "its own). If the gate is what should change: MetricLimits, ChampionMargin, "
         "ChampionIncomparable",
-        "  its log: `aws logs filter-log-events --log-group-name /aws/sagemaker/TrainingJobs "
-        "--log-stream-name-prefix pipelines-abc-Train/ --query 'events[].[message]' --output "
-        "text`",
+        "  its log: mlops logs pipelines-abc-Train",
         f"Failed: {ARN}",
     ]
 

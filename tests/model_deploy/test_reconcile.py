@@ -303,7 +303,7 @@ def test_an_interrupted_command_says_so(
 def test_aws_out_of_reach_is_exit_code_3(
     project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://aws.invalid:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     assert project.run() == 3
     assert f"could not describe endpoint '{project.name}-prod'" in caplog.text

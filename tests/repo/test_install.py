@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 import shlex
@@ -18,6 +17,7 @@ import yaml
 from packaging.specifiers import SpecifierSet
 
 from model_build import get_pipeline_definition, run_pipeline
+from model_build.command_line import read_request
 
 PROJECT_DIR = Path(__file__).parents[2]
 
@@ -60,7 +60,9 @@ case "$*" in
   "venv --allow-existing --python 3.12 .venv")
     test -n "$FETCHED" || { echo "no network" >&2; exit 2; }
     mkdir -p .venv/bin && ln -sf "$FETCHED" .venv/bin/python ;;
-  "pip sync "*) exit "${SYNC_ENDS_WITH:-0}" ;;
+  "pip sync "*)
+    test -z "$SYNC_SLEEPS" || sleep "$SYNC_SLEEPS"
+    exit "${SYNC_ENDS_WITH:-0}" ;;
 esac
 """
 
@@ -189,6 +191,35 @@ def test_an_interrupted_installation_starts_anew_and_a_finished_one_does_not(two
     half_written.touch()
     assert two_pythons.install().returncode == 0
     assert half_written.exists()
+
+
+def test_where_no_terminal_is_a_line_every_so_often_says_how_much_has_come(two_pythons):
+    for tool in ("du", "sleep"):
+        (two_pythons.folder / "tools" / tool).symlink_to(shutil.which(tool))
+
+    done = two_pythons.install(INSTALL_TICK_SECONDS="0.1", SYNC_SLEEPS="1")
+
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    first, last = (
+        next(number for number, line in enumerate(lines) if line.startswith(start))
+        for start in ("1 of 2: the locked packages into .venv (about ", "2 of 2: ")
+    )
+    told = lines[first + 1 : last]
+    assert len(told) >= 3
+    assert all(re.fullmatch(r"  \.venv: \d+ MB of about \d+, \d+ s", line) for line in told)
+    assert "uv pip sync --quiet" in two_pythons.notes()
+
+
+def test_what_runs_in_the_background_ends_with_an_installation_that_fails(two_pythons):
+    for tool in ("du", "sleep"):
+        (two_pythons.folder / "tools" / tool).symlink_to(shutil.which(tool))
+
+    # It returns only when nobody holds its output open any more.
+    done = two_pythons.install(INSTALL_TICK_SECONDS="0.1", SYNC_SLEEPS="0.5", SYNC_ENDS_WITH="130")
+
+    assert done.returncode == 130
+    assert not (two_pythons.folder / ".venv" / ".installed").exists()
 
 
 def test_3_12_is_preferred_until_another_is_named_and_that_one_is_kept(two_pythons):
@@ -392,15 +423,14 @@ def test_the_modelbuild_buildspec_checks_then_runs_with_flags_that_exist():
     assert program == "model_build.get_pipeline_definition"
     assert str(parsed.file_name) == "pipeline-definition.json"
 
-    _, _, program, *arguments = shlex.split(
-        run.replace("$SAGEMAKER_PROJECT_NAME", "name").replace("$SAGEMAKER_PROJECT_ID", "id")
-    )
+    _, _, program, *arguments = shlex.split(run)
     parsed = run_pipeline.build_parser().parse_args(arguments)
     assert program == "model_build.run_pipeline"
-    assert [tag["Key"] for tag in json.loads(parsed.tags)] == [
-        "sagemaker:project-name",
-        "sagemaker:project-id",
-    ]
+    given = {"SAGEMAKER_PROJECT_NAME": "n", "SAGEMAKER_PROJECT_ID": "i", "AWS_REGION": "eu-west-1"}
+    assert read_request(parsed, given).tags == (
+        ("sagemaker:project-name", "n"),
+        ("sagemaker:project-id", "i"),
+    )
 
 
 @pytest.mark.parametrize("lock", ["dev", "uv", "sagemaker-sklearn", "model-build", "model-deploy"])

@@ -63,15 +63,49 @@ def serve(request: pytest.FixtureRequest) -> Serve:
 
 
 def test_a_model_that_raises_is_an_error_of_the_server_in_mlflow_s_words(
-    serve: Serve, ask: Ask
+    serve: Serve, ask: Ask, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def crash(_: Any) -> Any:
         raise ZeroDivisionError("no trees")
 
     status, answer = ask(serve(crash), _ROWS)
     assert (status, answer["error_code"]) == (500, "BAD_REQUEST")
-    assert answer["message"].startswith("Encountered an unexpected error while evaluating the mod")
-    assert "ZeroDivisionError: no trees" in answer["stack_trace"]
+    assert answer["message"].startswith(
+        "ZeroDivisionError: no trees. Encountered an unexpected error while evaluating the model"
+    )
+    assert "stack_trace" not in answer
+    first, *trace = capsys.readouterr().err.splitlines()
+    assert first == "HTTP 500: ZeroDivisionError: no trees"
+    assert trace[0] == "Traceback (most recent call last):"
+    assert trace[-1] == "ZeroDivisionError: no trees"
+
+
+def test_a_refusal_begins_with_its_cause_and_so_does_its_line_in_the_log(
+    serve: Serve, ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The first is read by MLflow with a table too; its parser answers the second with a traceback.
+    status, answer = ask(serve(lambda _: 1), b'{"inputs": [[1, 2]]}')
+    assert status == 400
+    assert answer["message"].startswith("Invalid object type at position 0. Failed to predict")
+    assert "Failed to enforce schema of data" in answer["message"]
+    said = capsys.readouterr().err.splitlines()
+    assert "HTTP 400: Invalid object type at position 0" in said
+    assert not any("Traceback" in line for line in said)
+    status, body = judge(
+        400,
+        json.dumps(
+            {
+                "error_code": "BAD_REQUEST",
+                "message": "Failed to parse input",
+                "stack_trace": "Traceback (most recent call last):\n  File\nKeyError: 'data'\n",
+            }
+        ).encode(),
+    )
+    assert (status, json.loads(body)) == (
+        400,
+        {"error_code": "BAD_REQUEST", "message": "KeyError: 'data'. Failed to parse input"},
+    )
+    assert capsys.readouterr().err == "HTTP 400: KeyError: 'data'\n"
 
 
 def test_what_the_schema_refuses_stays_an_error_of_the_client(serve: Serve, ask: Ask) -> None:
@@ -150,7 +184,7 @@ def test_other_answers_are_left_byte_for_byte() -> None:
         (400, b"{not json"),
         (400, b'["stack_trace"]'),
         (400, b'{"message": "Encountered an unexpected error while evaluating the model."}'),
-        (400, b'{"message": "Failed to parse", "stack_trace": "..."}'),
+        (400, b'{"message": ["no text"], "stack_trace": "..."}'),
         (415, b"The scoring server only supports UTF-8"),
         (504, b"Request processing time exceeded limit"),
     ):

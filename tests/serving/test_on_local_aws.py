@@ -285,7 +285,7 @@ def test_what_a_model_does_wrong_is_counted_by_the_alarm_s_metric(
     assert _ask(fragile, 1.0).predictions == [1e308]
     crashed = _ask(fragile, None)
     assert (crashed.original_status, crashed.predictions) == (500, None)
-    assert "Input X contains NaN" in json.loads(crashed.original_message)["stack_trace"]
+    assert "Input X contains NaN" in json.loads(crashed.original_message)["message"]
     infinite = _ask(fragile, 10.0)
     assert (infinite.original_status, json.loads(infinite.original_message)) == (
         500,

@@ -5,19 +5,21 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from rich.console import Console
 
 from mlops.project.executions import ActionRecord, Approval, ExecutionRecord
 from mlops.project.pipeline_view import (
+    _Usual,
     as_json,
     change_lines,
     exit_code,
     render,
     show_pipelines,
 )
-from tests.mlops.project.conftest import EXECUTION, PIPELINE, queue_log
+from tests.mlops.project.conftest import EXECUTION, LATER, PIPELINE, START, queue_log
 
 BUILD = ActionRecord(
     stage="Build",
@@ -72,6 +74,42 @@ def test_the_screen_shows_each_action_and_what_a_running_one_printed_last():
     assert "12.3 s" in screen
     assert "packaging for BuildDeploymentTemplates" in screen
     assert "packaging for DeployResourcesStaging" not in screen
+
+
+def test_what_runs_is_told_with_the_time_that_it_took_when_it_last_succeeded(account):
+    details = [
+        _detail("Failed", START, LATER),
+        _detail("Succeeded", START, LATER),
+        _detail("Succeeded", START, LATER + timedelta(hours=1)),
+    ]
+    account.stub("codepipeline").add_response(
+        "list_action_executions",
+        {"actionExecutionDetails": details},
+        {"pipelineName": "modeldeploy", "maxResults": 100},
+    )
+    usual = _Usual(account).seconds
+
+    lines = change_lines(None, RUNNING, usual)
+    text = io.StringIO()
+    console = Console(file=text, width=200, color_system=None)
+    console.print(render([RUNNING], lambda _: "", usual))
+
+    assert "Build/BuildDeploymentTemplates InProgress of about 90 s, as last time" in lines[1]
+    assert "12.3 s of about 90 s, as last time" in text.getvalue()
+    # Never done before: nothing is made up.
+    never = replace(RUNNING, actions=(replace(BUILD, action="Other"),))
+    assert "about" not in "".join(change_lines(None, never, usual))
+    assert "about" not in "".join(change_lines(None, WAITING, usual))
+
+
+def _detail(status, start, end):
+    return {
+        "stageName": "Build",
+        "actionName": "BuildDeploymentTemplates",
+        "status": status,
+        "startTime": start,
+        "lastUpdateTime": end,
+    }
 
 
 def test_the_screen_says_what_waits_and_how_to_answer():

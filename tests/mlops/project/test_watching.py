@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from mlops.errors import CommandFailed
 from mlops.project.executions import ActionRecord
 from mlops.project.watching import LogTails, wait_for_execution, watch
-from tests.mlops.project.conftest import queue_log
+from tests.mlops.project.conftest import LATER, queue_log
 
 PIPELINE = "sagemaker-n-i-modeldeploy"
 EXECUTION = "11111111-2222-3333-4444-555555555555"
@@ -54,7 +56,8 @@ def test_an_ended_execution_is_returned_at_once(account, answers):
             "no version 7",
         ),
         (["error: the first", "pip: error: the last"], "the last"),
-        (["Traceback (most recent call last):", "KeyError: 'error: 3'"], "exit status 2"),
+        (["Traceback (most recent call last):", "KeyError: 'error: 3'"], "KeyError: 'error: 3'"),
+        ([], "exit status 2"),
     ],
 )
 def test_a_failed_build_is_told_with_the_last_error_in_its_log(account, answers, lines, summary):
@@ -81,6 +84,59 @@ def test_the_error_of_a_build_is_read_once(account, answers):
     queue_log(account, "error: no such table")
 
     assert watch(account, PIPELINE, EXECUTION).actions[0].summary == "no such table"
+
+
+STACK_ID = "arn:aws:cloudformation:us-east-1:123456789012:stack/deploy-staging/1"
+STACK_ACTION = ActionRecord(
+    stage="DeployStaging",
+    action="DeployResourcesStaging",
+    provider="CloudFormation",
+    status="Failed",
+    summary="Stack deploy-staging ended ROLLBACK_COMPLETE.",
+    external_id=STACK_ID,
+    changed=LATER,
+)
+
+
+def _event(minutes, logical_id, status, reason=""):
+    of_stack = logical_id == "deploy-staging"
+    return {
+        "StackId": STACK_ID,
+        "EventId": f"{minutes}-{logical_id}",
+        "StackName": "deploy-staging",
+        "LogicalResourceId": logical_id,
+        "PhysicalResourceId": STACK_ID if of_stack else "",
+        "ResourceType": "AWS::CloudFormation::Stack" if of_stack else "AWS::SageMaker::Endpoint",
+        "Timestamp": LATER + timedelta(minutes=minutes),
+        "ResourceStatus": status,
+        "ResourceStatusReason": reason,
+    }
+
+
+def test_a_stack_that_failed_is_told_by_the_first_resource_that_failed_by_itself(account):
+    newest_first = [
+        _event(9, "Endpoint", "UPDATE_FAILED", "of a later deployment"),
+        _event(8, "deploy-staging", "UPDATE_IN_PROGRESS", "User Initiated"),
+        _event(0, "deploy-staging", "ROLLBACK_COMPLETE"),
+        _event(-1, "deploy-staging", "ROLLBACK_IN_PROGRESS", "The following resource(s) failed"),
+        _event(-2, "Alarm", "CREATE_FAILED", "Resource creation cancelled"),
+        _event(-2, "Endpoint", "CREATE_FAILED", "did not pass the ping health check"),
+        _event(-5, "deploy-staging", "CREATE_IN_PROGRESS", "User Initiated"),
+        _event(-9, "Endpoint", "CREATE_FAILED", "of an earlier deployment"),
+    ]
+    account.stub("cloudformation").add_response(
+        "describe_stack_events", {"StackEvents": newest_first}, {"StackName": STACK_ID}
+    )
+
+    reason = LogTails(account).reason(STACK_ACTION)
+
+    assert reason == "Endpoint (AWS::SageMaker::Endpoint): did not pass the ping health check"
+
+
+def test_a_stack_whose_events_may_not_be_read_has_codepipeline_s_own_words(account):
+    account.stub("cloudformation").add_client_error("describe_stack_events", "AccessDenied")
+
+    assert LogTails(account).reason(STACK_ACTION) == STACK_ACTION.summary
 
 
 def test_no_execution_in_time_says_where_to_look(account):

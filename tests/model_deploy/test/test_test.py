@@ -623,7 +623,7 @@ def test_unreachable_aws_exits_3(
     endpoint_test: _EndpointTest, raw_rows: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endpoint_test.register(raw_rows)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://aws.invalid:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     assert endpoint_test.run() == 3
     assert "Could not connect to the endpoint URL" in endpoint_test.results["error"]

@@ -128,6 +128,8 @@ def _path_of(name: str) -> str:
     if os.sep not in relative:
         relative = f".{os.sep}{relative}"
     return shlex.quote(min(relative, str(own), key=len))
+
+
 class TopicHandler(logging.Handler):
     """Keeps the last error that was logged, and publishes it to a topic when the process ends."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,6 +157,24 @@ def test_lasting_trouble_says_that_the_execution_goes_on(answers: Any) -> None:
     assert caught.value.exit_code == 3
 
 
+@pytest.fixture(autouse=True)
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this interpreter lies, with mlops beside it."""
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    (tmp_path / "mlops").touch(0o755)
+    return tmp_path
+
+
+def test_the_log_of_a_job_is_named_by_a_program_that_is_there(programs: Path) -> None:
+    (found,) = observe(ScriptedAws(("Failed", [step("Train", "Failed")])), ARN).steps
+    assert found.find_logs() == "mlops logs pipelines-abc-Train"
+    (programs / "mlops").unlink()
+    assert found.find_logs() == (
+        "aws logs filter-log-events --log-group-name /aws/sagemaker/TrainingJobs "
+        "--log-stream-name-prefix pipelines-abc-Train/ --query 'events[].[message]' --output text"
+    )
+
+
 def test_failure_is_explained_by_the_job_itself() -> None:
     aws = ScriptedAws(
         (
@@ -177,9 +196,9 @@ def test_failure_is_explained_by_the_job_itself() -> None:
     assert str(failure).splitlines() == [
         "Prepare failed: no column 'price'",
         "  code 1",
-        "  its log: mlops logs pipelines-abc-Prepare",
+        "  its log: `mlops logs pipelines-abc-Prepare`",
         "Train failed: AlgorithmError: out of memory",
-        "  its log: mlops logs pipelines-abc-Train",
+        "  its log: `mlops logs pipelines-abc-Train`",
         f"Failed: {ARN}",
     ]
 
@@ -252,7 +271,7 @@ def test_a_job_whose_reason_says_nothing_is_explained_by_what_it_printed(
 
     first, *others = failure.splitlines()
     assert first.startswith(f"Train failed: {sentence}")
-    assert others == ["  its log: mlops logs pipelines-abc-Train", f"Failed: {ARN}"]
+    assert others == ["  its log: `mlops logs pipelines-abc-Train`", f"Failed: {ARN}"]
 
 
 def test_a_log_that_may_not_be_read_leaves_aws_s_own_words() -> None:
@@ -294,7 +313,7 @@ def test_a_missed_gate_is_another_outcome_than_a_broken_job() -> None:
         "  what to do: give it more or other rows or columns, or other parameters (Estimator and "
         "its own). If the gate is what should change: MetricLimits, ChampionMargin, "
         "ChampionIncomparable",
-        "  its log: mlops logs pipelines-abc-Train",
+        "  its log: `mlops logs pipelines-abc-Train`",
         f"Failed: {ARN}",
     ]
 

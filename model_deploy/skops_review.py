@@ -124,6 +124,7 @@ _REFUSED = (
     *("distutils", "pip", "pkg_resources", "setuptools", "__main__", "__mp_main__"),
     *("infra", "local_aws", "model_build", "model_deploy", "serving"),
     *("champion", "columns", "estimators", "evaluation", "gate", "metrics", "mlflow_login"),
+    *("mlflow_pages",),
     *("model", "model_name", "plots", "registration", "rehearsal", "tracking", "train"),
     *("training_data", "verdict"),
 )

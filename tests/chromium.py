@@ -97,7 +97,7 @@ class Browser:
         """What can be read on the page."""
         return str(self.driver.execute_script("return document.body.innerText"))
 
-    def wait_for(self, *texts: str, seconds: float = 20) -> str:
+    def wait_for(self, *texts: str, seconds: float = 60) -> str:
         """The page's text once it has them all. Raises AssertionError with what it has instead."""
         with contextlib.suppress(TimeoutException):
             WebDriverWait(self.driver, seconds, 0.1).until(
@@ -108,7 +108,7 @@ class Browser:
         assert not missing, f"no {missing} at {self.driver.current_url}:\n{found}"
         return found
 
-    def wait_for_picture(self, seconds: float = 20) -> tuple[int, int]:
+    def wait_for_picture(self, seconds: float = 60) -> tuple[int, int]:
         """Width and height of the page's largest picture that is loaded and shown."""
         script = (
             "return Array.from(document.images).filter(i => i.complete && i.offsetParent)"

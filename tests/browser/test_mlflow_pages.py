@@ -33,13 +33,13 @@ _LINKS: dict[str, Callable[[Trained], str]] = {
 }
 
 
-def test_the_link_in_the_job_s_log_opens_the_run_with_its_metrics(
-    browser: Browser, trained: Trained
-) -> None:
+def test_the_job_s_log_has_the_run_s_link_and_none_of_mlflow_s_own(trained: Trained) -> None:
     links = re.findall(r"https?://\S+", trained.log)
     assert links == [_LINKS["run"](trained)], trained.log
 
-    browser.open(links[0])
+
+def test_a_run_s_link_opens_it_with_its_metrics(browser: Browser, trained: Trained) -> None:
+    browser.open(_LINKS["run"](trained))
 
     page = browser.wait_for(*_MENU, trained.run_name, "rmse", "baseline_rmse", trained.run_id)
     assert f"{trained.job.run.data.metrics['rmse']:.5g}"[:5] in page
@@ -63,13 +63,14 @@ def test_an_artifact_s_link_shows_the_plot(browser: Browser, trained: Trained) -
 def test_a_model_s_link_opens_its_versions(browser: Browser, trained: Trained) -> None:
     browser.open(_LINKS["model"](trained))
 
-    browser.wait_for(*_MENU, trained.job.name, "Version 1")
+    page = browser.wait_for(*_MENU, trained.job.name, "Version 1", "Aliases")
+    assert "Stage" not in page
 
 
 def test_a_version_s_link_opens_it_with_its_tags_and_its_stage(
     browser: Browser, trained: Trained
 ) -> None:
-    """docs/mlflow-pages.md says where a stage is seen."""
+    """docs/mlflow-pages.md says where a stage is seen: here, and not in the model's list."""
     browser.open(_LINKS["version"](trained))
 
     browser.wait_for(*_MENU, trained.job.name, "Version 1", trained.run_name, "gate.summary")
@@ -97,6 +98,18 @@ def test_without_the_mode_a_link_opens_where_no_model_is(
     if kind == "experiment":
         page = browser.wait_for("Token Usage")
         assert trained.run_name not in page
+
+
+def test_the_switch_is_remembered_by_the_browser(browser: Browser, trained: Trained) -> None:
+    browser.open(f"{trained.server}/")
+    browser.wait_for("AI Gateway", "Model training")
+
+    browser.press("//*[text()='Model training']")
+    browser.wait_for(*_MENU)
+    browser.driver.get("about:blank")
+    browser.driver.get(_LINKS["experiment"](trained).removesuffix(_MODE))
+
+    browser.wait_for(*_MENU, trained.run_name, "1 matching run")
 
 
 # Each with what a link, a page or a filter may take for its own.

@@ -416,7 +416,7 @@ def test_variables_tell_the_resolved_version_and_what_its_gate_said(build: _Buil
         f"export MODEL_NAME={build.name}\n"
         "export MODEL_VERSION=2\n"
         f"export MODEL_METRICS='{summary}'\n"
-        f"export MODEL_URL=models:/{build.name}/2\n"
+        f"export MODEL_URL='models:/{build.name}/2 in {build.registry.uri}'\n"
         f"export MODEL_ARCHIVE={_tags(build)['model-archive-sha256']}\n"
         "export CODE_ON_LOAD=none\n"
     )

@@ -496,3 +496,37 @@ def test_installation_makes_the_layers_of_all_buildspecs_ahead_of_time():
     }
 
     assert set(re.findall(r"--lock (\S+)", script)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("apt_get", "why"),
+    [
+        (None, "there is no apt-get"),
+        ("echo 'E: Unable to locate package chromium' >&2; exit 100", "E: Unable to locate"),
+        ("exit 0", "bring no program of these names"),
+    ],
+)
+@pytest.mark.parametrize("required", [False, True])
+def test_no_browser_is_told_and_in_ci_an_error(
+    tmp_path: Path, apt_get: str | None, why: str, required: bool
+) -> None:
+    for tool in ("bash", "grep", "head", "cat"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or "")
+    scripts = {"id": "echo 0"}
+    if apt_get is not None:
+        scripts["apt-get"] = apt_get
+    for name, text in scripts.items():
+        (tmp_path / name).write_text(f"#!{tmp_path}/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+
+    ended = subprocess.run(
+        [tmp_path / "bash", PROJECT_DIR / "requirements/chromium.sh"],
+        env={"PATH": str(tmp_path), **({"REQUIRE_CHROMIUM": "1"} if required else {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+    assert ended.returncode == (1 if required else 0)
+    assert why in ended.stdout.splitlines()[-1]
+    assert "o chromium and chromedriver on the PATH" in ended.stdout

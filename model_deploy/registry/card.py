@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 
+from model_deploy.errors import MLflowError
 from model_deploy.registry import evidence, versions
 from model_deploy.registry.connection import Connection
 from model_deploy.registry.moves import PRODUCTION, STAGING, Version
@@ -40,20 +42,18 @@ def write_of_claim(
     `require` is asked before each call, and raises if it may not be made. Nothing is raised: the
     stage is true already, and a description that could not be written is told.
     """
-    try:
+    replaced: list[Version] = []
+    with _failures_told(name, number):
         require()
-        claimant = connection.ask("get_model_version", name, number)
+        claimant = versions.get_version(connection, name, number)
         at = str(_last(evidence.promotions(claimant.tags, stage)).get("at", ""))
+        require()
         replaced = [
             version
             for version in versions.find_replaced_by(connection, name, number)
-            if _replacement(version.tags, stage) and _replacement(version.tags, stage)["at"] >= at
+            if _replacement(version.tags, stage).get("at", "") >= (at or "-")
         ]
-    except Exception as err:  # whatever it was, the move is done
-        logger.warning("version %s of %s: its model card was not written: %s", number, name, err)
-        return
-    replaces = {stage: _enumerate(name, replaced)} if replaced else {}
-    _write(connection, name, number, require, replaces)
+    _write(connection, name, number, require, {stage: _enumerate(name, replaced)})
     write(connection, [(version.name, version.number) for version in replaced], require)
 
 
@@ -72,7 +72,7 @@ def _write(
     require: Callable[[], None],
     replaces: Mapping[str, str],
 ) -> None:
-    try:
+    with _failures_told(name, number):
         require()
         found = connection.ask("get_model_version", name, number)
         before = found.description or ""
@@ -86,8 +86,18 @@ def _write(
         elif after != before:
             require()
             connection.ask("update_model_version", name, number, after)
-    except Exception as err:  # whatever it was, the move is done
-        logger.warning("version %s of %s: its model card was not written: %s", number, name, err)
+
+
+@contextmanager
+def _failures_told(name: str, number: str) -> Iterator[None]:
+    """The stage is true by now: whatever goes wrong with its card is a line in the log."""
+    told = f"version {number} of {name}: its model card was not written"
+    try:
+        yield
+    except MLflowError as err:
+        logger.warning("%s: %s", told, err)
+    except Exception:  # ours, or a tag that a person wrote
+        logger.exception("%s", told)
 
 
 def rewrite(
@@ -170,10 +180,10 @@ def _tell(stage: str, tags: Mapping[str, str], replaces: str, old: str) -> list[
     if left and left["at"] >= last.get("at", ""):
         heading = f"## {stage} until {_moment(left['at'])}: {_name_successor(left['by'])}"
     else:
-        heading = f"## {stage}: passed {_moment(last['at'])}"
+        heading = f"## {stage}: passed {_moment(last.get('at', ''))}"
     if not last:
         return [heading]
-    passed = f"* Passed {_moment(last['at'])}"
+    passed = f"* Passed {_moment(last.get('at', ''))}"
     endpoint = last.get("endpoint", "").rpartition("/")[2]
     if endpoint:
         passed += f" on endpoint {escape(endpoint)}"

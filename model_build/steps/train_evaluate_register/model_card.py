@@ -113,10 +113,9 @@ def write_card(
 def describe_registered_model(data: TrainingData) -> str:
     """What a registered model is told of itself when its first version comes."""
     return (
-        f"Predicts {escape(data.description['target'])}. Each version's page has its model card. "
-        "Which version serves: alias @challenger and stage Staging on the staging endpoint, alias "
-        "@champion and stage Production on the prod endpoint; the new registry pages show stages "
-        'where "New model registry UI" is switched off.'
+        f"Predicts {escape(data.description['target'])}. Each version's page has its model card, "
+        "its stage and its aliases: Staging and challenger serve on the staging endpoint, "
+        "Production and champion on the prod endpoint."
     )
 
 
@@ -195,28 +194,24 @@ def _describe_data(data: TrainingData, run: RunPlace) -> str:
 
 
 def _list_metrics(report: Mapping[str, Any]) -> str:
-    lines = [
-        "## Metrics\n",
-        "| of the held-out rows | value | 95 % interval | constant | champion |",
-        "|---|---|---|---|---|",
-    ]
+    # No table: MLflow's page sets its cells without any space between them.
     compared = {measure["metric"]["name"]: measure for measure in report["measures"]}
+    lines, others = [], []
     for metric in metrics.METRICS[report["task"]]:
         if metric.name not in report["metrics"]:
             continue
-        cells = [metric.label, f"{report['metrics'][metric.name]:.4g}"]
+        told = f"{metric.label} {report['metrics'][metric.name]:.4g}"
         measure = compared.get(metric.name)
         if measure is None:
-            cells += ["", "", ""]
-        else:
-            champion = measure["champion"]
-            cells += [
-                f"{measure['new']['low']:.4g} to {measure['new']['high']:.4g}",
-                f"{measure['baseline']['value']:.4g}",
-                "none" if champion is None else f"{champion['value']:.4g}",
-            ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            others.append(told)
+            continue
+        told += f" (95 %: {measure['new']['low']:.4g} to {measure['new']['high']:.4g})"
+        told += f"; the best constant {measure['baseline']['value']:.4g}"
+        if measure["champion"] is not None:
+            told += f"; the champion {measure['champion']['value']:.4g}"
+        lines.append(f"* {told}")
+    lines += [f"* {', '.join(others)}"] if others else []
+    return "\n".join(["## Metrics\n", "Of the held-out rows:\n", *lines])
 
 
 def _describe_check(data: TrainingData) -> str:

@@ -87,7 +87,13 @@ def make_report(task: str, summary: str = "RMSE 57.52 (95 %: 50 to 65)") -> dict
     told = {"rmse": 57.52, "r2": 0.4} if task == "regression" else {"brier_score": 0.2}
     name = next(iter(told))
     compared = {"value": 72.0, "low": 70.0, "high": 75.0}
-    measure = {"metric": {"name": name}, "new": compared, "baseline": compared, "champion": None}
+    champion = {"value": 61.5} if task == "regression" else None
+    measure = {
+        "metric": {"name": name},
+        "new": compared,
+        "baseline": compared,
+        "champion": champion,
+    }
     return {
         "task": task,
         "verdict": "passed",
@@ -106,14 +112,20 @@ def write(data: TrainingData, request: Mapping[str, Any] | None = None, summary:
 def require_well_formed(card: str) -> None:
     """Below the limit, its headings and nothing else's, no HTML, one picture, links of ours."""
     assert len(card) <= model_card.LONGEST
-    parser = MarkdownIt().enable("table")
-    tokens = parser.parse(card)
+    tokens = MarkdownIt().enable("table").parse(card)
     headings = [
         tokens[at + 1].content for at, token in enumerate(tokens) if token.type == "heading_open"
     ]
     assert headings == _HEADINGS
     kinds = {token.type for token in tokens}
-    assert not kinds & {"html_block", "code_block", "hr", "ordered_list_open", "blockquote_open"}
+    assert not kinds & {
+        "html_block",
+        "code_block",
+        "hr",
+        "table_open",
+        "ordered_list_open",
+        "blockquote_open",
+    }
     inline = [child for token in tokens for child in token.children or []]
     assert "html_inline" not in {child.type for child in inline}
     pictures = [child for child in inline if child.type == "image"]
@@ -121,8 +133,6 @@ def require_well_formed(card: str) -> None:
     links = [str(child.attrs["href"]) for child in inline if child.type == "link_open"]
     assert all(link.startswith(("#/experiments/7/runs/", "get-artifact?")) for link in links)
     assert "<" not in card
-    cells = re.findall(r"^\|.*\|$", card, re.MULTILINE)
-    assert {row.count("|") for row in cells} <= {6}
 
 
 def find_request(card: str) -> str:
@@ -149,8 +159,7 @@ def test_a_card_says_what_it_predicts_from_what_and_how_well() -> None:
         "* Rows: 440, of which 110 were held out (by row)",
         "* Report: [data_report.html](get-artifact?path=data_report.html&run_id=",
         "* Warning: 12 rows are copies (and 1 more: the run's tag data.warnings)",
-        "| RMSE | 57.52 | 70 to 75 | 72 | none |",
-        "| R2 | 0.4 |  |  |  |",
+        "* RMSE 57.52 (95 %: 70 to 75); the best constant 72; the champion 61.5\n* R2 0.4\n",
         "`raw_rows.json` of the run has 1 held-out row in the table's own words",
         "To be filled in by the model's owner",
     ):
@@ -261,7 +270,7 @@ def test_the_request_of_a_registered_card_is_answered_by_what_serves_the_model(
     assert len(json.loads(answer)["predictions"]) == 1
     assert job.run.info.run_name.startswith(f"{name} on houses, ")
     assert job.run.info.run_name.endswith(" (abc)")
-    assert "@champion" in job.client.get_registered_model(job.name).description
+    assert "champion on the prod endpoint" in job.client.get_registered_model(job.name).description
 
 
 def ask_server(model: Any, body: str) -> tuple[int, str]:

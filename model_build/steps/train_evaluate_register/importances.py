@@ -124,8 +124,11 @@ def rank_columns(model: Pipeline, recipe: Recipe, data: TrainingData) -> "pd.Ser
     encoded = np.asarray(encoder.transform(data.train.features.iloc[sample]), dtype=np.float64)
     encoded = np.where(np.isnan(encoded), _mean_of_columns(encoded), encoded)
     test = f_classif if data.classes else f_regression
+    strength = np.zeros(encoded.shape[1])
+    varied = np.ptp(encoded, axis=0) > 0  # of the others it warns
     with np.errstate(all="ignore"):
-        strength = np.nan_to_num(test(encoded, data.train.target.iloc[sample])[0], posinf=0.0)
+        strength[varied] = test(encoded[:, varied], data.train.target.iloc[sample])[0]
+    strength = np.nan_to_num(strength, posinf=np.finfo(np.float32).max)
     return columns.sum_by_column(encoder, strength)
 
 

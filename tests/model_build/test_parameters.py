@@ -1,7 +1,10 @@
 """Values for an execution: known names, right kinds, sensible ranges."""
 
+from pathlib import Path
+
 import pytest
 
+from model_build import training_step
 from model_build.errors import ConfigError
 from model_build.parameters import check_values, list_parameters, read_assignments
 from model_build.training_step import find_estimators
@@ -45,6 +48,7 @@ def test_every_default_satisfies_its_own_rule() -> None:
         ("ChampionMargin", "11"),
         ("ChampionMargin", "nan"),
         ("ChampionIncomparable", "yes"),
+        ("Shap", "yes"),
         ("MetricLimits", "median_absolute_error<60"),
         ("MetricLimits", "mae<=60"),
         ("InputDataUri", "sklearn:"),
@@ -180,3 +184,20 @@ def test_assignments_may_contain_equals_signs() -> None:
 def test_what_is_no_assignment_is_refused(words: list[str]) -> None:
     with pytest.raises(ConfigError, match="--parameters"):
         read_assignments(words)
+
+
+def test_shap_is_refused_before_a_job_that_would_not_have_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert check_values({"Shap": "off"}, DECLARED)["Shap"] == "off"
+    with pytest.raises(ConfigError) as caught:
+        check_values({"Shap": "on"}, DECLARED)
+    assert str(caught.value) == (
+        "--parameters: Shap='on' won't do; the job would not have the package shap; add the line "
+        "shap to model_build/steps/train_evaluate_register/requirements.txt, then make lock"
+    )
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("-c constraints.txt\nmatplotlib\n# shap\n  \nSHAP==0.54.1\n")
+    monkeypatch.setattr(training_step, "REQUIREMENTS", requirements)
+    assert training_step.list_job_packages() == {"matplotlib", "shap"}
+    assert check_values({"Shap": "on"}, DECLARED)["Shap"] == "on"

@@ -112,16 +112,14 @@ def _draw(features: pd.DataFrame, most: int, rng: np.random.Generator) -> pd.Dat
 
 
 def _make_ask(
-    model: Pipeline, recipe: Recipe, table: pd.DataFrame, groups: Sequence[Sequence[str]]
+    model: Pipeline, recipe: Recipe, table: pd.DataFrame, groups: Sequence[list[str]]
 ) -> Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]:
     def ask(cells: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         rows = cells.astype(int)
-        parts = {
-            name: table[name].take(rows[:, at]).reset_index(drop=True)
-            for at, group in enumerate(groups)
-            for name in group
-        }
-        features = pd.DataFrame(parts)[list(table.columns)]
+        parts = [
+            table[group].take(rows[:, at]).reset_index(drop=True) for at, group in enumerate(groups)
+        ]
+        features = pd.concat(parts, axis="columns")[list(table.columns)]
         if not recipe.classes:
             return np.asarray(model.predict(features), dtype=np.float64)
         probabilities = np.asarray(model.predict_proba(features), dtype=np.float64)

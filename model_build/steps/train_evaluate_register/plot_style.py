@@ -78,9 +78,7 @@ def show_name(name: Any, most: int) -> str:
     """
     text = " ".join(str(name).split())
     text = "".join(
-        character
-        if character.isascii() or _has_glyph(character)
-        else character.encode("ascii", "backslashreplace").decode()
+        character if _has_glyph(character) else character.encode("unicode_escape").decode()
         for character in text
     )
     half = (most - 1) // 2

@@ -90,7 +90,9 @@ def test_good_model_is_logged_and_registered(
     }
     artifacts = {item.path for item in job.client.list_artifacts(run.info.run_id)}
     assert artifacts == {
+        "predicted_actual.png",
         "residuals.png",
+        "size_curve.png",
         "feature_importances.png",
         "raw_rows.json",
         "data_report.json",
@@ -167,6 +169,7 @@ def test_a_target_of_classes_is_classified(
         "confusion_matrix.png",
         "roc_curve.png",
         "calibration.png",
+        "size_curve.png",
         "feature_importances.png",
         "raw_rows.json",
         "data_report.json",
@@ -324,15 +327,22 @@ def test_model_above_its_limit_is_logged_but_not_registered(
             {},
             "ChampionIncomparable is 'maybe'; give refuse or allow",
         ),
+        ({"SHAP": "yes"}, {}, "Shap is 'yes'; give on or off"),
+        (
+            {"SHAP": "on"},
+            {},
+            "Shap is on, and the package shap is not installed here. Add the line shap to",
+        ),
         (
             {"TARGET_COLUMN": "cost"},
             {},
             "{data} was prepared for the target 'price', and TARGET_COLUMN is 'cost'",
         ),
         (
-            {"ESTIMATOR": "", "METRIC_LIMITS": "", "CHAMPION_INCOMPARABLE": ""},
+            {"ESTIMATOR": "", "METRIC_LIMITS": "", "CHAMPION_INCOMPARABLE": "", "SHAP": ""},
             {},
-            "not in the environment: ESTIMATOR, METRIC_LIMITS, CHAMPION_INCOMPARABLE; the pipeline",
+            "not in the environment: ESTIMATOR, METRIC_LIMITS, CHAMPION_INCOMPARABLE, SHAP; the "
+            "pipeline",
         ),
     ],
 )

@@ -79,7 +79,7 @@ def no_mlflow(monkeypatch):
 def test_mlflow_that_is_asked_for_and_not_installed_is_an_error(no_mlflow, tmp_path, capsys):
     assert main(["up", "--mlflow", "--state-dir", str(tmp_path / "state")]) == 2
     assert capsys.readouterr().err == (
-        "error: MLflow is not installed: pip install 'local-aws[mlflow]' brings it\n"
+        "error: MLflow is not installed: `pip install 'local-aws[mlflow]'` brings it\n"
     )
     assert not (tmp_path / "state").exists()
 
@@ -89,7 +89,7 @@ def test_aws_comes_alone_where_mlflow_is_not_installed(no_mlflow, tmp_path, caps
     assert main(["up", "--state-dir", str(tmp_path / "state")]) == 0
     told = capsys.readouterr()
     assert told.err.splitlines()[0] == (
-        "MLflow is not installed, so AWS comes alone; pip install 'local-aws[mlflow]' brings it"
+        "MLflow is not installed, so AWS comes alone; `pip install 'local-aws[mlflow]'` brings it"
     )
     assert re.search(r"^# AWS at http://127\.0\.0\.1:\d+\.$", told.out, re.MULTILINE)
     assert "MLFLOW_TRACKING_URI" not in told.out

@@ -105,8 +105,8 @@ def wait_for_execution(
         if time.monotonic() > deadline:
             raise CommandFailed(
                 f"no execution of {pipeline_name} started within {seconds:.0f} s. Is its rule "
-                "enabled (`aws events list-rules --query 'Rules[].[Name, State]'`), and the push "
-                "on the branch it watches?"
+                "enabled (`aws events describe-rule --name NAME`), and the push on the branch it "
+                "watches?"
             )
         time.sleep(POLL_SECONDS)
 

@@ -131,6 +131,7 @@ def test_the_units_logs_have_commands_as_typed(set_up):
         (["mlops", "project", "--help"], 0, 'eval "$(.venv/bin/mlops project env)"'),
         (["mlops", "status"], 3, "run `.venv/bin/aws configure`"),
         (["mlops", "platform", "doctor", "--only", "credentials"], 1, "`.venv/bin/aws configure`"),
+        (["local_aws.cli", "--help"], 0, 'eval "$(.venv/bin/local-aws env)"'),
         (["local_aws.cli", "status", "--state-dir", "none"], 2, "`.venv/bin/local-aws up`"),
     ],
 )

@@ -19,7 +19,7 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _NAMED = {"type": "string", "description": "The schema that editors check this file by."}
 # Unlike `$` alone, in Python's expressions too nothing may follow.
 _END = r"$(?!\n)"
-_NO_PLACEHOLDER = "What stands where nobody wrote a reason (TODO, a reason, n/a) is none."
+_NO_PLACEHOLDER = "What stands where nobody wrote a reason (tbd, a reason, n/a) is none."
 
 
 def schemas() -> dict[Path, dict[str, Any]]:

@@ -144,7 +144,7 @@ def _bare() -> str:
     services = "|".join(AWS.services)
     return (
         rf"(?<![\w./`-])(?:(?:{ours})\b(?![-:/])|{scripts}|aws (?:{services}) [a-z]"
-        r"|(?:uv )?pip install\b|make (?:install|demo|test|lock)\b)"
+        r"|(?:uv )?pip install\b|make (?:\w+=\S+ )*(?:install|demo|test|lock)\b)"
     )
 
 
@@ -153,6 +153,11 @@ def scalars_of(text: str) -> Iterator[str]:
     for token in yaml.scan(text):
         if isinstance(token, yaml.ScalarToken):
             yield token.value
+
+
+_AFTER_COLON = re.compile(
+    r": ((?:aws|make|mlops|pip|uv pip) [^'\"]*?)(?=\. |$|['\"])", re.MULTILINE
+)
 
 
 def all_hints() -> list[Hint]:
@@ -167,7 +172,7 @@ def all_hints() -> list[Hint]:
             name = str(path.relative_to(PROJECT_DIR))
             for text in _texts_of_file(path):
                 # A mail or a log: nothing is put before the commands there.
-                told = re.sub(r"\b(Why|More|Which): (aws [^.'\"]*)", r"`\2`", text)
+                told = _AFTER_COLON.sub(r": `\1`", text)
                 found += [hint for hint in hints_of(name, told) if not hint.misplaced]
     return found
 
@@ -176,9 +181,8 @@ def _texts_of_file(path: Path) -> list[str]:
     text = path.read_text()
     if path.suffix == ".yml":
         return list(scalars_of(text))
-    return re.findall(r"echo \"([^\"]*)\"|^\s*echo '([^']*)'", text) and [
-        line for line in text.splitlines() if not line.lstrip().startswith("#")
-    ]
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    return [said for line in lines for said in re.findall(r'"([^"]*)"', line)]
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +202,11 @@ def test_the_collector_sees(hints: list[Hint]) -> None:
     assert tools.count("aws") >= 30
     assert tools.count("local-aws") >= 8
     assert {"make", "pip"} <= set(tools)
-    for file in ("mlops/platform/doctor/checks/server.py", "infra/project/project.yml"):
+    for file in (
+        "mlops/platform/doctor/checks/server.py",
+        "infra/project/project.yml",
+        "requirements/install.sh",
+    ):
         assert any(hint.place.startswith(file) for hint in hints), file
 
 

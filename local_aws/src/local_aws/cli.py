@@ -71,9 +71,16 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its help has commands as they can be typed."""
+
+    def format_help(self) -> str:
+        return as_typed(super().format_help())
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The command line; each subcommand's function is in `command`."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="local-aws", description="AWS and MLflow on this machine.", allow_abbrev=False
     )
     parser.add_argument(
@@ -81,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
         action="version",
         version=f"local-aws {metadata.version('local-aws')}",
     )
-    shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    shared = _Parser(add_help=False, allow_abbrev=False)
     shared.add_argument(
         "--state-dir",
         type=Path,

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 ACCEPTED="3.11 (from 3.11.2), 3.12 or 3.13"
 # As `du` measured them after a first installation, with an empty cache.
-VENV_MB=1400 CACHE_MB=1500
+VENV_MB=1600 CACHE_MB=2200
 CANDIDATES=(python3.12 python3.13 python3.11 python3 python)
 
 # Sets `problem` to what is wrong with an interpreter, and `identity` to version and program of the one that really runs: a

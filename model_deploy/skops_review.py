@@ -123,9 +123,9 @@ _REFUSED = (
     *("cloudpickle", "dill", "joblib", "mlflow", "skops"),
     *("distutils", "pip", "pkg_resources", "setuptools", "__main__", "__mp_main__"),
     *("infra", "local_aws", "model_build", "model_deploy", "serving"),
-    *("champion", "columns", "estimators", "evaluation", "gate", "metrics", "mlflow_login"),
-    *("mlflow_pages",),
-    *("model", "model_name", "plots", "registration", "rehearsal", "tracking", "train"),
+    *("champion", "columns", "estimators", "evaluation", "explanations", "gate", "importances"),
+    *("metrics", "mlflow_login", "mlflow_pages", "model", "model_card", "model_name"),
+    *("plot_style", "plots", "registration", "rehearsal", "size_curve", "tracking", "train"),
     *("training_data", "verdict"),
 )
 # Compared in lower case, as some file systems find modules.

@@ -5,13 +5,13 @@
 
 import argparse
 import atexit
+import http.client
 import importlib
 import inspect
 import json
 import logging
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import warnings
@@ -122,7 +122,9 @@ def explain_stale_shell(environment: Mapping[str, str]) -> str:
             continue  # that AWS answers, and its MLflow takes some seconds to start
         try:
             default = 443 if address.scheme == "https" else 80
-            socket.create_connection((address.hostname, address.port or default), 1).close()
+            there = http.client.HTTPConnection(address.hostname, address.port or default, timeout=1)
+            there.connect()
+            there.close()
         except OSError:
             told = f"nothing answers at {address.netloc} ({name}), {what}"
             if not same:

@@ -5,6 +5,7 @@
 
 import argparse
 import atexit
+import http.client
 import importlib
 import inspect
 import json
@@ -13,7 +14,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import warnings
@@ -131,7 +131,9 @@ def explain_stale_shell(environment: Mapping[str, str]) -> str:
             continue  # that AWS answers, and its MLflow takes some seconds to start
         try:
             default = 443 if address.scheme == "https" else 80
-            socket.create_connection((address.hostname, address.port or default), 1).close()
+            there = http.client.HTTPConnection(address.hostname, address.port or default, timeout=1)
+            there.connect()
+            there.close()
         except OSError:
             told = f"nothing answers at {address.netloc} ({name}), {what}"
             if not same:

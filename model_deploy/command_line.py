@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import http.client
 import json
 import logging
 import os
@@ -10,7 +11,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Mapping
@@ -77,7 +77,9 @@ def explain_stale_shell(environment: Mapping[str, str]) -> str:
             continue  # that AWS answers, and its MLflow takes some seconds to start
         try:
             default = 443 if address.scheme == "https" else 80
-            socket.create_connection((address.hostname, address.port or default), 1).close()
+            there = http.client.HTTPConnection(address.hostname, address.port or default, timeout=1)
+            there.connect()
+            there.close()
         except OSError:
             told = f"nothing answers at {address.netloc} ({name}), {what}"
             if not same:

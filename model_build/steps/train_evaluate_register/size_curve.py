@@ -129,6 +129,8 @@ def _train(
     try:
         model = recipe.build(features, target)
         model.fit(features, target)
+        # Trees that are added up in threads, in any order, say of a tie now this, now that.
+        recipe.make_ready(model)
         predicted = evaluation.predict(model, data.test.features, data.classes)
     except Exception as err:  # noqa: BLE001 - the picture is extra; the model itself was trained
         logger.info("size_curve.png has no point of %d training rows: %s", len(part), err)

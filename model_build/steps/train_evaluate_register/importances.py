@@ -129,7 +129,7 @@ def rank_columns(model: Pipeline, recipe: Recipe, data: TrainingData) -> "pd.Ser
     with np.errstate(all="ignore"):
         strength[varied] = test(encoded[:, varied], data.train.target.iloc[sample])[0]
     strength = np.nan_to_num(strength, posinf=float(np.finfo(np.float32).max))
-    return columns.sum_by_column(encoder, strength)
+    return columns.sum_by_column(encoder, strength.tolist())
 
 
 def _make_score(

@@ -53,7 +53,7 @@ def test_what_was_registered_is_the_result(deployed, trained):
     assert (trained["status"], trained["model_name"], trained["version"]) == (
         "Succeeded",
         MODEL,
-        "1",
+        1,
     )
     assert list(versions_of(deployed, MODEL)) == ["1"]
 

@@ -149,6 +149,17 @@ class Shell:
             if readable:
                 self.said += os.read(self._terminal, 65_536).replace(b"\r\n", b"\n")
 
+    def read_until(self, ending: str, seconds: float = SECONDS) -> None:
+        """Take what is printed, up to what is said at the end."""
+        deadline = time.monotonic() + seconds
+        while ending not in self.text():
+            assert time.monotonic() < deadline, self.text()
+            self.read()
+
+    def interrupt(self) -> None:
+        """Type Ctrl-C."""
+        os.write(self._terminal, b"\x03")
+
     def text(self, begun: int = 0) -> str:
         """What was printed since."""
         return self.said[begun:].decode(errors="replace")
@@ -163,6 +174,16 @@ class Shell:
         for child in alive:
             child.kill()
         assert not alive, f"left behind: {alive}"
+
+
+@contextlib.contextmanager
+def shell(folder: Path) -> Iterator[Shell]:
+    """One that ends with the block."""
+    opened = Shell(folder)
+    try:
+        yield opened
+    finally:
+        opened.end()
 
 
 class Reader:

@@ -76,7 +76,7 @@ def _find_shap_problem(value: Value) -> str | None:
     if value == "on" and "shap" not in list_job_packages():
         return (
             "the job would not have the package shap; add the line shap to "
-            f"{REQUIREMENTS.relative_to(REQUIREMENTS.parents[3])}, then make lock"
+            f"{REQUIREMENTS.relative_to(REQUIREMENTS.parents[3])}, then `make lock`"
         )
     return None
 

@@ -150,7 +150,7 @@ class TopicHandler(logging.Handler):
         if not self._last:
             return
         build = os.environ.get("CODEBUILD_BUILD_ID", "")
-        read_on = f"\n\nIts log: mlops logs {build}" if build else ""
+        read_on = f"\n\nIts log: `mlops logs {build}`" if build else ""
         import boto3
         from botocore.config import Config
 

@@ -81,7 +81,7 @@ def deploy(args: argparse.Namespace) -> int:
 def _ensure_laptop(account: Account, how: DeployOptions, display: Display) -> None:
     """On this machine there is one platform only, which costs nothing: put it up if it is not."""
     if find_stack(account.client("cloudformation"), LAPTOP.name) is None:
-        display.say("first the platform: mlops platform deploy --size laptop")
+        display.say("first the platform: `mlops platform deploy --size laptop`")
         settings = read_settings(size_file(LAPTOP.key))
         deploy_platform(account, settings, [LAPTOP.key], how, display)
 
@@ -257,7 +257,7 @@ def _refusal(endpoint: str, err: ClientError) -> str:
         said = str(json.loads(said)["message"])
     if not said:
         return f"{endpoint} answers: {error_message(err)}"
-    return f"{endpoint} answers {status}: {said}  (mlops logs {endpoint})"
+    return f"{endpoint} answers {status}: {said}  (`mlops logs {endpoint}`)"
 
 
 def _as_json(project: ProjectStack) -> dict[str, object]:

@@ -51,7 +51,7 @@ def release(args: argparse.Namespace) -> int:
         print_json(as_json(record))
     if record.status != "Succeeded":
         raise CommandFailed(_reason(record))
-    display.say(f"next: mlops invoke {project.name}-prod --file rows.csv")
+    display.say(f"next: `mlops invoke {project.name}-prod --file FILE`")
     return 0
 
 

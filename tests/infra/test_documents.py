@@ -1,46 +1,25 @@
-"""The documents on AWS say what the templates say, and commands that the CLI knows."""
+"""The documents on AWS say what the templates say."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
-from botocore import xform_name
 
 _DOCS = Path(__file__).parents[2] / "docs"
 _ROLES = (_DOCS / "roles.md").read_text()
 _AWS = (_DOCS / "aws.md").read_text()
 _SERVER = (_DOCS / "mlflow-server.md").read_text()
 _PLATFORM = (_DOCS.parent / "infra" / "README.md").read_text()
-_TUTORIAL = (_DOCS / "tutorial-platform-engineer.md").read_text()
 _SECTIONS = {
     "network.yml": "## The network",
     "images.yml": "## Images",
     "mlflow.yml": "## The server",
     "mlflow-managed.yml": "## Managed MLflow",
 }
-# Flags of the command itself, and of the commands that it composes of several operations.
-_GLOBAL_FLAGS = {"--max-items", "--output", "--profile", "--query", "--region"}
-_COMPOSED = {
-    ("cloudformation", "deploy"),
-    ("cloudformation", "wait"),
-    ("ec2", "wait"),
-    ("ec2", "run-instances"),  # --count, in place of the two that the operation requires
-    ("ecs", "wait"),
-    ("logs", "tail"),
-    ("rds", "wait"),
-    ("s3", "cp"),
-    ("s3", "ls"),
-    ("s3", "mb"),
-    ("s3", "rb"),
-    ("s3", "rm"),
-}
-_SERVICE_OF_COMMAND = {"s3api": "s3"}
 
 
 def _listed(value: Any) -> list[Any]:
@@ -88,53 +67,6 @@ def test_each_right_of_each_role_is_explained(project: Any, connected: Any) -> N
 def test_each_parameter_and_output_is_explained(project: Any) -> None:
     for name in (*project.template.parameters, *project.template.outputs):
         assert f"`{name}`" in _AWS, name
-
-
-def _commands(document: str) -> list[list[str]]:
-    blocks = re.findall(r"^```\w*\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
-    text = "\n".join(blocks).replace("\\\n", " ")
-    # Of `x=$(aws ...)` the command within.
-    lines = [re.sub(r"^\s*\w+=\$\((aws .*)\)$", r"\1", line) for line in text.splitlines()]
-    return [
-        shlex.split(line.partition(" | ")[0].partition("  #")[0])
-        for line in lines
-        if line.startswith("aws ") and not line.startswith("aws --")
-    ]
-
-
-@pytest.mark.parametrize(
-    "document",
-    [_AWS, _SERVER, _PLATFORM, _TUTORIAL],
-    ids=["aws.md", "mlflow-server.md", "infra/README.md", "tutorial-platform-engineer.md"],
-)
-def test_documented_commands_exist_with_their_flags(document: str) -> None:
-    session = botocore.session.get_session()
-    commands = _commands(document)
-    assert len(commands) > 10
-    for words in commands:
-        service, operation, *rest = words[1:]
-        if (service, operation) in _COMPOSED:
-            continue
-        model = session.get_service_model(_SERVICE_OF_COMMAND.get(service, service))
-        (name,) = [n for n in model.operation_names if xform_name(n, "-") == operation]
-        of_operation = model.operation_model(name)
-        shape = of_operation.input_shape
-        members = shape.members if shape else {}
-        flags = {word for word in rest if word.startswith("--")}
-        known = {f"--{xform_name(member, '-')}" for member in members} | _GLOBAL_FLAGS
-        known |= {
-            f"--no-{xform_name(member, '-')}"
-            for member, of in members.items()
-            if of.type_name == "boolean"
-        }
-        assert flags <= known, " ".join(words)
-        given_by_cli = set(of_operation.idempotent_members)
-        required = {
-            f"--{xform_name(member, '-')}"
-            for member in (shape.required_members if shape else [])
-            if member not in given_by_cli
-        }
-        assert required <= flags | {flag.replace("--no-", "--") for flag in flags}, " ".join(words)
 
 
 @pytest.mark.parametrize("parameter", re.findall(r"put-parameter --name (\S+)", _AWS))

@@ -242,7 +242,7 @@ def _describe_call(request: Mapping[str, Any]) -> str:
         )
     return (
         "## Call it\n\nA request of one row, content type `application/json`, for `mlops invoke "
-        "--data` or `aws sagemaker-runtime invoke-endpoint --body`:\n\n"
+        "ENDPOINT --data TEXT` or the endpoint itself:\n\n"
         f"```json\n{body}\n```"
     )
 

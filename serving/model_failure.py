@@ -84,15 +84,20 @@ def _tell_cause(status: int, body: bytes) -> tuple[int, bytes]:
     trace = str(document.pop("stack_trace", "") or "")
     crash = status == 400 and bool(trace) and message.startswith(CRASH)
     status = 500 if crash else status
-    raised = [line for line in trace.splitlines() if line.strip() and not line.startswith(" ")]
     # MLflow puts what it did before, with the request's rows, and the cause last.
-    cause = raised[-1].strip() if raised else message.rpartition("Error: ")[2].strip()
+    cause = _raised(trace) or message.rpartition("Error: ")[2].strip()
     if cause and cause not in message[: len(cause)]:
         document["message"] = f"{cause.removesuffix('.')}. {message}"
     sys.stderr.write(f"HTTP {status}: {' '.join(cause.split())[:_LONGEST]}\n")
     if crash:
         sys.stderr.write(f"{trace.rstrip()}\n")
     return status, body if document == whole else json.dumps(document).encode()
+
+
+def _raised(trace: str) -> str:
+    """The first line of what was raised last; it may be followed by others of its message."""
+    after = re.split(r'^ +File "', trace, flags=re.MULTILINE)[-1].splitlines()[1:]
+    return next((line.strip() for line in after if line.strip() and not line.startswith(" ")), "")
 
 
 def _find_not_json(body: bytes) -> str:

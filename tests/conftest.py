@@ -67,6 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+_LONGEST = ("test_emulator_apart.py", "test_units.py")
 _UNITS = [Path(__file__).parent / name for name in ("model_build", "model_deploy")]
 
 
@@ -85,7 +86,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _leave_out_what_units_run_elsewhere(config, items)
     # The longest files first: at the end, one of them would keep the other workers idle.
     long = {item.path for item in items if item.get_closest_marker("e2e")}
-    items.sort(key=lambda item: item.path not in long)
+    items.sort(key=lambda item: (item.path.name not in _LONGEST, item.path not in long))
 
 
 def _leave_out_what_units_run_elsewhere(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -33,7 +33,7 @@ _SHELL = re.compile(
 )
 _ENDED_BY_KILL = re.compile(r"exit status 137\b")
 _KILLED = "killed (exit status 137), as by the system when memory runs out"
-_LONGEST = 500
+_LONGEST, _BEGINNING = 500, 200
 
 
 def without_prefix(line: str) -> str:
@@ -72,9 +72,11 @@ def sentence_of_summary(summary: str) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """At most 500 characters, in one line."""
+    """At most 500 characters, in one line: what happened, and the end, where the cause is."""
     words = " ".join(text.split())
-    return words if len(words) <= _LONGEST else f"{words[:_LONGEST].rstrip()}..."
+    if len(words) <= _LONGEST:
+        return words
+    return f"{words[:_BEGINNING].rstrip()} ... {words[_BEGINNING + 5 - _LONGEST :].lstrip()}"
 
 
 def _failed_command(lines: Sequence[str]) -> tuple[list[str], str]:

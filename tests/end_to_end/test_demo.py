@@ -254,7 +254,7 @@ def test_a_request_that_the_model_refuses_is_told_in_its_words(demo):
         "mlops", "invoke", "local-prod", "--data", '{"dataframe_records": [{"a": 1}]}'
     )
     assert answer.returncode == 1
-    assert "error: local-prod answers: " in answer.stderr
+    assert "error: local-prod answers 400: " in answer.stderr
     assert "bmi" in answer.stderr
 
 
@@ -330,7 +330,7 @@ def test_a_rejection_leaves_prod_alone_and_says_who_and_why(project):
     assert project.status(waiting) == "InProgress", "what waits for approval is never superseded"
 
     status = printed(project.terminal, "status")
-    assert status["next"] == "mlops approve, or mlops reject --comment WHY"
+    assert status["next"] == "`mlops approve`, or `mlops reject --comment WHY`"
     assert f"{MODEL} version 2" in status["waiting"][0]["message"]
     told = project.type("reject", "--comment", "its error is too high", "--yes")
     assert f"{MODEL} version 2" in told

@@ -102,6 +102,17 @@ def copy_tree(folder: Path) -> Path:
     return folder
 
 
+def _environment() -> dict[str, str]:
+    """As of somebody who has activated no environment."""
+    environment = clean_environment()
+    folders = [
+        folder
+        for folder in environment["PATH"].split(os.pathsep)
+        if Path(folder).resolve() != BIN_DIR.resolve()
+    ]
+    return {**environment, "PATH": os.pathsep.join(folders)}
+
+
 class Shell:
     """bash on a terminal of its own."""
 
@@ -112,7 +123,7 @@ class Shell:
         self._process = subprocess.Popen(
             ["bash", "--norc", "--noprofile"],
             cwd=folder,
-            env={**clean_environment(), "PS1": "", "PS2": "", "TERM": "dumb", "COLUMNS": "200"},
+            env={**_environment(), "PS1": "", "PS2": "", "TERM": "dumb", "COLUMNS": "200"},
             stdin=slave,
             stdout=slave,
             stderr=slave,

@@ -194,7 +194,7 @@ def test_shap_is_refused_before_a_job_that_would_not_have_it(
         check_values({"Shap": "on"}, DECLARED)
     assert str(caught.value) == (
         "--parameters: Shap='on' won't do; the job would not have the package shap; add the line "
-        "shap to model_build/steps/train_evaluate_register/requirements.txt, then make lock"
+        "shap to model_build/steps/train_evaluate_register/requirements.txt, then `make lock`"
     )
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("-c constraints.txt\nmatplotlib\n# shap\n  \nSHAP==0.54.1\n")

@@ -189,7 +189,7 @@ def test_the_last_error_is_published_when_the_process_ends() -> None:
     assert message["TopicArn"] == ["arn:aws:sns:us-east-1:123456789012:housing"]
     assert message["Subject"] == ["Failed: housing-modeldeploy"]
     assert message["Message"] == [
-        "no registered model 'x'\n\nIts log: mlops logs housing-modeldeploy:8c4e"
+        "no registered model 'x'\n\nIts log: `mlops logs housing-modeldeploy:8c4e`"
     ]
     del environment["AWS_ENDPOINT_URL"]
     environment["AWS_ENDPOINT_URL_SNS"] = "http://127.0.0.1:9"

@@ -44,7 +44,7 @@ def test_a_dry_run_deploys_no_platform(local_account, capsys):
 def test_on_this_machine_a_project_brings_the_platform_along(local_account, capsys, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert main(["project", "deploy", "local", "--yes"]) == 0
-    assert "first the platform: mlops platform deploy --size laptop" in capsys.readouterr().err
+    assert "first the platform: `mlops platform deploy --size laptop`" in capsys.readouterr().err
     assert [each.name for each in find_projects(local_account)] == ["local"]
     # Once it is there, it is left as it is.
     assert main(["project", "deploy", "local", "--yes"]) == 0

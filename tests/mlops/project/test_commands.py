@@ -15,9 +15,9 @@ from mlops.project.commands import _refusal
     [
         (
             json.dumps({"error_code": "BAD_REQUEST", "message": "column 'age': 'x' is no number"}),
-            "e-prod answers 400: column 'age': 'x' is no number  (mlops logs e-prod)",
+            "e-prod answers 400: column 'age': 'x' is no number  (`mlops logs e-prod`)",
         ),
-        ("no JSON", "e-prod answers 400: no JSON  (mlops logs e-prod)"),
+        ("no JSON", "e-prod answers 400: no JSON  (`mlops logs e-prod`)"),
         ("", "e-prod answers: Received client error (400) from primary"),
     ],
 )

@@ -59,7 +59,8 @@ def _read_announcement(lines: IO[str]) -> dict[str, str | None] | None:
         words = shlex.split(line, comments=True)
         if words[:1] == ["export"]:
             name, _, value = words[1].partition("=")
-            found[name] = value
+            if name != "PATH":  # of a shell; this process finds its programs beside it
+                found[name] = value
         elif words[:1] == ["unset"]:
             found |= dict.fromkeys(words[1:])
         elif line.startswith("# AWS at"):
